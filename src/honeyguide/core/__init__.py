@@ -1,0 +1,1 @@
+"""Contracts that every other room stands on."""

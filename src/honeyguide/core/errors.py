@@ -1,0 +1,129 @@
+"""Typed errors: every one says what happened, where, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HoneyguideError(Exception):
+    """Base of all errors that honeyguide raises on purpose.
+
+    Parameters
+    ----------
+    message
+        What happened, naming the file, row or option concerned.
+    remedy
+        What the caller can do about it; printed on a line of its own by the CLI.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}" if self.remedy else self.message
+
+
+class DataError(HoneyguideError):
+    """The input data cannot be used as it is.
+
+    Parameters
+    ----------
+    message, remedy
+        As in :class:`HoneyguideError`.
+    file, row, column
+        Where the fault is. ``row`` counts data rows from 1, as a spreadsheet
+        would without its header line.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self,
+        message: str,
+        remedy: str | None = None,
+        *,
+        file: str | None = None,
+        row: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        places = [
+            text for text in (file, f"row {row}" if row is not None else None, column and f"column {column!r}") if text
+        ]
+        super().__init__(f"{', '.join(places)}: {message}" if places else message, remedy)
+        self.file = file
+        self.row = row
+        self.column = column
+
+
+class ConfigError(HoneyguideError):
+    """An option or a configuration value is wrong."""
+
+    exit_code = 2
+
+
+class UnknownNameError(ConfigError):
+    """A name (model, data set, metric, paper) is not known.
+
+    Parameters
+    ----------
+    kind
+        What the name should have been, for example ``"model"``.
+    name
+        The name as given.
+    known
+        The names that exist; close matches are suggested.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.known = sorted(known)
+        close = difflib.get_close_matches(name.lower(), self.known, n=3, cutoff=0.5)
+        remedy = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(self.known)}."
+        super().__init__(f"There is no {kind} named {name!r}.", remedy)
+
+
+class CapabilityError(HoneyguideError):
+    """The model cannot do what was asked; the remedy names one that can."""
+
+    exit_code = 2
+
+
+class NotFittedError(HoneyguideError):
+    """A model was used before ``fit`` or ``load``."""
+
+
+class ArtifactError(HoneyguideError):
+    """A saved artifact is missing, incomplete, corrupt or from another format version."""
+
+    exit_code = 4
+
+
+class MemoryLimitError(HoneyguideError):
+    """A fit was refused because its estimate exceeds the memory that may be used."""
+
+    exit_code = 5
+
+
+class MissingExtraError(HoneyguideError):
+    """An optional dependency is not installed.
+
+    Parameters
+    ----------
+    feature
+        What needs it.
+    extra
+        Name of the extra, for example ``"torch"``.
+    """
+
+    exit_code = 2
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the optional dependencies [{extra}].",
+            f"Install them with: pip install 'honeyguide[{extra}]'",
+        )
+        self.extra = extra

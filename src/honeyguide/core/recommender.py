@@ -1,0 +1,277 @@
+"""The contract of every recommender."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from honeyguide.core import artifact
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import ArtifactError, CapabilityError, ConfigError, NotFittedError
+from honeyguide.core.ids import Ids
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.requests import Recommendations, Requests, Scale
+from honeyguide.core.resources import Estimate, Stopwatch, check_memory, peak_rss_mb
+from honeyguide.core.topk import NEVER, exclude_in_place, top_k
+
+SCORE_BLOCK = 1 << 24  # scores held at once while recommending: 64 MiB of float32
+
+
+class ModelConfig(BaseModel):
+    """Base of all model configurations: frozen, typed, no unknown options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to run a fit, as opposed to what to fit.
+
+    Parameters
+    ----------
+    progress
+        Show a progress bar on standard error.
+    checkpoint
+        Folder for checkpoints of iterative models.
+    resume
+        Continue from the checkpoint if there is one.
+    memory_limit
+        Bytes the fit may use; by default what is available.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    precision
+        ``"float32"`` or ``"bfloat16"`` (automatic mixed precision).
+    """
+
+    progress: bool = False
+    checkpoint: Path | None = None
+    resume: bool = False
+    memory_limit: int | None = None
+    device: str = "auto"
+    precision: str = "float32"
+
+
+@dataclass
+class FitReport:
+    """What a fit did: cost, search, learning curve. Saved with the model."""
+
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    peak_rss_mb: float = 0.0
+    n_parameters: int = 0
+    search: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+class Recommender(ABC):
+    """A model that scores items for a user from the user's history.
+
+    Subclasses declare ``name``, ``Config`` and ``capabilities`` and implement :meth:`_fit`,
+    :meth:`score_histories`, :meth:`_state` and :meth:`_restore`. No state of a model belongs to
+    one user: users, known or new, are served from the history that comes with the request.
+
+    Parameters
+    ----------
+    config
+        A configuration; ``None`` for the defaults.
+    **overrides
+        Single options, for example ``SASRec(dim=64)``.
+
+    Raises
+    ------
+    ConfigError
+        If an option is unknown or its value is not allowed.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[ModelConfig]] = ModelConfig
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in"})
+    scale: ClassVar[Scale] = "rank"
+
+    def __init__(self, config: ModelConfig | None = None, **overrides: Any) -> None:
+        try:
+            base: dict[str, Any] = config.model_dump() if config is not None else {}
+            self.config = self.Config(**{**base, **overrides})
+        except ValidationError as error:
+            raise ConfigError(_explain(self.name, error), f"Options: {', '.join(self.Config.model_fields)}.") from None
+        self.item_ids: Ids | None = None
+        self.report = FitReport()
+
+    # -- life cycle ---------------------------------------------------------------------------
+
+    def fit(self, data: Dataset, options: FitOptions | None = None) -> Self:
+        """Learn from the part ``train`` of ``data``; ``valid`` is used only to choose, ``test`` never.
+
+        Raises
+        ------
+        MemoryLimitError
+            If the estimate does not fit in memory.
+        """
+        options = options or FitOptions()
+        data = data.select("train", "valid")
+        check_memory(self.name, self.estimate(data), options.memory_limit)
+        self.report = FitReport()
+        with Stopwatch() as watch:
+            self._fit(data, options)
+        self.item_ids = data.item_ids
+        self.report.cpu_seconds, self.report.wall_seconds = watch.cpu, watch.wall
+        self.report.peak_rss_mb = peak_rss_mb()
+        self.report.n_parameters = self.n_parameters
+        return self
+
+    def estimate(self, data: Dataset) -> Estimate:
+        """Memory and CPU time that :meth:`fit` is expected to need on ``data``."""
+        return Estimate(64.0 * data.interactions.height + 1e6, 1e-6 * data.interactions.height)
+
+    def save(self, directory: str | Path) -> Path:
+        """Write the model as an artifact (see :mod:`honeyguide.core.artifact`) and return its folder."""
+        ids = self._fitted()
+        arrays, meta = self._state()
+        content = {
+            "model": self.name,
+            "config": self.config.model_dump(mode="json"),
+            "state": meta,
+            "report": asdict(self.report),
+        }
+        tables = {"items": pl.DataFrame({"item_id": ids.values})}
+        return artifact.publish(directory, artifact.Artifact("model", content, arrays, tables))
+
+    @classmethod
+    def load(cls, directory: str | Path, version: str | None = None) -> Self:
+        """Read a model of this class; use :func:`honeyguide.load` when the class is not known.
+
+        Raises
+        ------
+        ArtifactError
+            If the artifact is damaged, or holds another model.
+        """
+        return cls.from_artifact(artifact.read(directory, "model", version))
+
+    @classmethod
+    def from_artifact(cls, content: artifact.Artifact) -> Self:
+        """Build the model from an artifact that was read already."""
+        if content.meta["model"] != cls.name:
+            raise ArtifactError(
+                f"The artifact holds {content.meta['model']!r}, not {cls.name!r}.",
+                "Load it with honeyguide.load(directory).",
+            )
+        model = cls(**content.meta["config"])
+        model.item_ids = Ids(content.tables["items"]["item_id"])
+        model.report = FitReport(**content.meta["report"])
+        model._restore(content.arrays, content.meta["state"])
+        return model
+
+    # -- what subclasses implement ------------------------------------------------------------
+
+    @abstractmethod
+    def _fit(self, data: Dataset, options: FitOptions) -> None:
+        """Learn; ``data`` holds the parts train and, where there is one, valid."""
+
+    @abstractmethod
+    def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
+        """float32 ``[n, n_items]`` scores for users known by their histories alone.
+
+        The result is the caller's to change.
+        """
+
+    @abstractmethod
+    def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
+        """Arrays and JSON-able metadata from which :meth:`_restore` rebuilds the fitted model."""
+
+    @abstractmethod
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
+        """Undo :meth:`_state`."""
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers the model learnt."""
+        return sum(int(a.size) for a in self._state()[0].values() if a.dtype.kind == "f")
+
+    # -- use ----------------------------------------------------------------------------------
+
+    def score(self, requests: Requests) -> FloatArray:
+        """Scores of all items for each request, before exclusion.
+
+        Returns
+        -------
+        ndarray
+            float32 ``[n, n_items]``; higher is better. Items outside ``requests.candidates``,
+            where given, are minus infinity.
+
+        Raises
+        ------
+        CapabilityError
+            If a request carries an instruction or a query and the model reads none.
+        """
+        self._fitted()
+        for asked in ("instruction", "query"):
+            if getattr(requests, asked) is not None:
+                self.require(asked)
+        scores = self.score_histories(requests.histories, requests.users)
+        if requests.candidates is not None:
+            allowed = requests.candidates.to_csr(scores.shape[1])
+            inside = np.zeros(scores.shape, bool)
+            inside[allowed.nonzero()] = True
+            scores[~inside] = NEVER
+        return scores
+
+    def recommend(self, requests: Requests, k: int = 10) -> Recommendations:
+        """The ``k`` best items for each request, without the excluded ones."""
+        ids = self._fitted()
+        if k < 1:
+            raise ConfigError(f"k must be at least 1, not {k}.", "Ask for one item or more.")
+        step = max(1, SCORE_BLOCK // max(1, len(ids)))
+        items = np.full((len(requests), k), -1, np.int32)
+        values = np.full((len(requests), k), NEVER, np.float32)
+        for start in range(0, len(requests), step):
+            block = requests.take(slice(start, start + step))
+            scores = self.score(block)
+            exclude_in_place(scores, block.excluded)
+            items[start : start + step], values[start : start + step] = top_k(scores, k)
+        return Recommendations(items, values, ids, self.scale)
+
+    def contributions(self, history: IntArray, item: int) -> FloatArray:
+        """How much each event of ``history`` adds to the score of ``item``: float32 ``[len(history)]``.
+
+        By default by leaving each event out in turn; models whose score is a sum over the
+        history give its exact terms.
+        """
+        without = [np.delete(history, i) for i in range(len(history))]
+        scores = self.score_histories(Ragged.from_lists([history, *without]))[:, item]
+        terms: FloatArray = scores[0] - scores[1:]
+        return terms
+
+    def similar(self, items: IntArray, k: int = 10) -> Recommendations:
+        """The ``k`` items most similar to each of ``items``, without itself (capability ``similar``)."""
+        self.require("similar")
+        raise NotImplementedError(f"{self.name} declares 'similar' and does not implement it")
+
+    def require(self, capability: str) -> None:
+        """Raise a :class:`CapabilityError` that names a model which has ``capability``."""
+        if capability not in self.capabilities:
+            raise CapabilityError(
+                f"{self.name} has no capability {capability!r}.",
+                f"It has: {', '.join(sorted(self.capabilities))}. "
+                "'honeyguide models' lists the capabilities of every model.",
+            )
+
+    def _fitted(self) -> Ids:
+        if self.item_ids is None:
+            raise NotFittedError(f"{self.name} is not fitted.", "Call fit(data) or load(directory) first.")
+        return self.item_ids
+
+
+def _explain(name: str, error: ValidationError) -> str:
+    first = error.errors()[0]
+    option = ".".join(str(part) for part in first["loc"])
+    return f"{name}: option {option!r}: {first['msg'].lower()}."

@@ -1,0 +1,1 @@
+"""Metrics with their conventions, per-user values, intervals and tests."""

@@ -1,0 +1,78 @@
+"""Ranking the whole catalogue for held-out items: what model selection and evaluation share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.topk import demote_in_place, exclude_in_place, top_k
+
+ScoreFunction = Callable[[Ragged, IntArray], FloatArray]
+
+_BLOCK = 1 << 24  # scores held at once
+
+
+def rank_catalogue(
+    score: ScoreFunction, histories: Ragged, truth: Ragged, k: int, *, remove_seen: bool = True
+) -> IntArray:
+    """Top-k lists for every user, with ties broken against the relevant items.
+
+    Parameters
+    ----------
+    score
+        ``score(histories, users)`` gives float32 ``[n, n_items]`` that may be overwritten;
+        a model's ``score_histories`` is one.
+    histories, truth
+        One list per user code.
+    k
+        Length of the lists.
+    remove_seen
+        Never return items of the history.
+
+    Returns
+    -------
+    ndarray
+        int32 ``[n_users, k]``, padded with -1.
+    """
+    n = len(histories)
+    lists = np.full((n, k), -1, np.int32)
+    step, start = 256, 0
+    while start < n:
+        rows = slice(start, min(n, start + step))
+        users = np.arange(rows.start, rows.stop, dtype=np.int32)
+        scores = score(histories.take(rows), users)
+        if remove_seen:
+            exclude_in_place(scores, histories.take(rows))
+        demote_in_place(scores, truth.take(rows))
+        lists[rows], _ = top_k(scores, k)
+        start, step = rows.stop, max(1, _BLOCK // scores.shape[1])
+    return lists
+
+
+def holdout_ndcg(
+    score: ScoreFunction, histories: Ragged, truth: Ragged, k: int = 10, *, remove_seen: bool = True
+) -> npt.NDArray[np.float64]:
+    """Binary NDCG@k of every user who has a held-out item, in user order.
+
+    Parameters
+    ----------
+    score, histories, truth, k, remove_seen
+        As in :func:`rank_catalogue`.
+    """
+    asked = np.flatnonzero(truth.lengths)
+    histories, truth = histories.take(asked), truth.take(asked)
+    lists = rank_catalogue(
+        lambda h, u: score(h, asked[u].astype(np.int32)), histories, truth, k, remove_seen=remove_seen
+    )
+    n_items = int(max(lists.max(initial=0), truth.values.max(initial=0))) + 1
+    relevant = np.unique(truth.rows * n_items + truth.values)  # (user, item) pairs as one number
+    pairs = np.arange(len(truth))[:, None] * n_items + lists
+    hits = np.isin(pairs, relevant) & (lists >= 0)
+    discounts = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.concatenate([[0.0], np.cumsum(discounts)])
+    n_relevant = np.bincount(relevant // n_items, minlength=len(truth))
+    values: npt.NDArray[np.float64] = hits @ discounts / ideal[np.minimum(n_relevant, k)]
+    return values

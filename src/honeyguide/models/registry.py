@@ -1,0 +1,104 @@
+"""The list of models: names, one-line descriptions and where their classes are, imported when needed."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from honeyguide.core import artifact
+from honeyguide.core.errors import MissingExtraError, UnknownNameError
+from honeyguide.core.recommender import Recommender
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered model.
+
+    Parameters
+    ----------
+    name
+        The name that users type.
+    module, cls
+        Where the class is.
+    summary
+        One line for tables.
+    extra
+        The optional dependencies it needs, or ``None``.
+    """
+
+    name: str
+    module: str
+    cls: str
+    summary: str
+    extra: str | None = None
+
+    def load(self) -> type[Recommender]:
+        """Import the class.
+
+        Raises
+        ------
+        MissingExtraError
+            If its optional dependencies are not installed.
+        """
+        try:
+            module = importlib.import_module(self.module)
+        except ModuleNotFoundError as error:
+            if self.extra is None or (error.name or "").startswith("honeyguide"):
+                raise
+            raise MissingExtraError(f"The model {self.name!r}", self.extra) from error
+        found: type[Recommender] = getattr(module, self.cls)
+        return found
+
+
+MODELS: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry("popularity", "honeyguide.models.popularity", "Popularity", "most popular items first"),
+        Entry(
+            "floor",
+            "honeyguide.models.linear.floor",
+            "Floor",
+            "item-to-item transitions, searched on valid",
+        ),
+        Entry(
+            "itemknn", "honeyguide.models.linear.itemknn", "ItemKNN", "cosine neighbours of the items in the history"
+        ),
+        Entry("ease", "honeyguide.models.linear.ease", "EASE", "closed-form item-to-item regression"),
+        Entry(
+            "ials",
+            "honeyguide.models.linear.ials",
+            "IALS",
+            "matrix factorisation by alternating least squares",
+        ),
+        Entry("gfcf", "honeyguide.models.graph.gfcf", "GFCF", "graph filter, linear plus ideal low-pass"),
+        Entry("sasrec", "honeyguide.models.sequence.sasrec", "SASRec", "causal self-attention", "torch"),
+    )
+}
+
+
+def model_class(name: str) -> type[Recommender]:
+    """The class registered as ``name``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none; close names are suggested.
+    MissingExtraError
+        If its optional dependencies are not installed.
+    """
+    if name not in MODELS:
+        raise UnknownNameError("model", name, MODELS)
+    return MODELS[name].load()
+
+
+def load_model(directory: str | Path, version: str | None = None) -> Recommender:
+    """Read a saved model of any class.
+
+    Raises
+    ------
+    ArtifactError
+        If the artifact is missing or damaged.
+    """
+    content = artifact.read(directory, "model", version)
+    return model_class(content.meta["model"]).from_artifact(content)
