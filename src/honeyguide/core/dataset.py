@@ -27,8 +27,8 @@ class Dataset:
     name
         For reports.
     interactions
-        One row per event, sorted by user and then by time (``timestamp``, else ``position``,
-        else the order of the file). Columns ``user`` and ``item`` (int32 codes), then any of
+        One row per event, sorted by user and then by time (``timestamp`` where every event has one,
+        else ``position``, else the order of the file). Columns ``user`` and ``item`` (int32 codes), then any of
         ``timestamp`` (Datetime, microseconds, UTC), ``position``, ``label`` (Float64, for example a
         rating), ``positive`` (Boolean), ``event``, ``weight`` (Float32), ``group_id``,
         ``query_id``, ``split`` (``train``, ``valid`` or ``test``), and columns carried along.
@@ -124,10 +124,10 @@ class Dataset:
         return np.bincount(items, minlength=self.n_items).astype(np.float32)
 
     def times(self, *parts: str) -> npt.NDArray[np.int64] | None:
-        """int64 microseconds since 1970 (UTC) of the values of :meth:`histories`; ``None`` without timestamps."""
-        frame = self.positives(*parts)
-        if "timestamp" not in frame.columns:
+        """int64 microseconds since 1970 (UTC) of the values of :meth:`histories`; ``None`` unless all have one."""
+        if "timestamp" not in self.interactions.columns or self.interactions["timestamp"].null_count():
             return None
+        frame = self.positives(*parts)
         return frame["timestamp"].cast(pl.Int64).to_numpy()
 
     def text(self, columns: Sequence[str]) -> list[str]:

@@ -106,6 +106,11 @@ class Ragged:
         values[position] = other.values
         return Ragged(offsets, values)
 
+    def concat_rows(self, other: Ragged) -> Ragged:
+        """The lists of ``self``, then those of ``other``."""
+        offsets = np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]])
+        return Ragged(offsets, np.concatenate([self.values, other.values]))
+
     def to_csr(self, n_columns: int, data: FloatArray | None = None) -> sp.csr_matrix:
         """float32 ``[n, n_columns]``; repeated entries are summed, ``data`` defaults to ones.
 

@@ -1,0 +1,297 @@
+"""Reading a data set from wherever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+import polars as pl
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import DataError, UnknownNameError
+from honeyguide.data.build import build
+from honeyguide.data.clean import clean_ids, clean_numbers, clean_split, clean_times, clean_weights
+from honeyguide.data.columns import ALIASES, require
+from honeyguide.data.expressions import condition
+from honeyguide.data.locate import MAIN_TABLES, Source, known_data, locate
+from honeyguide.data.readers import RawTable, from_frame, read_file, read_sql
+from honeyguide.data.report import ROW, Audit, CheckReport
+from honeyguide.data.spec import DatasetSpec, Duplicates, TableSpec, TimeUnit
+from honeyguide.data.tables import INTERACTION_COLUMNS, prepare
+
+__all__ = ["ReadOptions", "known_data", "load_data", "read_with_report"]
+
+Table = str | Path | pl.DataFrame
+_MOSTLY = 0.5
+
+
+class ReadOptions(TypedDict, total=False):
+    """What a caller may say about data; it wins over the ``dataset.toml``.
+
+    Parameters
+    ----------
+    items, users
+        A file or frame of item or user features.
+    positive
+        Which events count as positive, for example ``"rating >= 4"`` or ``"event in buy,cart"``.
+    weights
+        Weight of an event by the value of ``event``.
+    columns
+        Meaning to column of the interactions, for example ``{"user_id": "reader"}``.
+    split
+        ``none`` forgets the published split; any name of :data:`honeyguide.data.splits.STRATEGIES`
+        replaces it.
+    duplicates
+        What to do with repeated events: ``keep`` (the default), ``drop`` or ``error``.
+    time_unit
+        Unit of a numeric time; found by magnitude where not given.
+    tables
+        Table to file name or database table, for example ``{"interactions": "events"}``.
+    name
+        For reports.
+    """
+
+    items: Table | None
+    users: Table | None
+    positive: str | None
+    weights: Mapping[str, float] | None
+    columns: Mapping[str, str] | None
+    split: str | None
+    duplicates: Duplicates | None
+    time_unit: TimeUnit | None
+    tables: Mapping[str, str] | None
+    name: str | None
+
+
+def load_data(ref: str | Path | pl.DataFrame, **options: Unpack[ReadOptions]) -> Dataset:
+    """Read a data set.
+
+    Parameters
+    ----------
+    ref
+        A folder, a file of interactions, a bundled name, a name under ``$HONEYGUIDE_DATA``, a
+        SQLAlchemy URL, or a frame.
+    **options
+        See :class:`ReadOptions`.
+
+    Returns
+    -------
+    Dataset
+        Rows that could not be used are left out and counted in a warning;
+        :func:`read_with_report` returns them.
+
+    Raises
+    ------
+    UnknownNameError
+        If nothing is known by that name.
+    DataError
+        If the data cannot be used: a missing column, an empty file, repeated column names, or
+        more than half of the rows unusable.
+
+    Examples
+    --------
+    >>> from honeyguide.data.load import load_data
+    >>> load_data("goodbooks-mini").n_items
+    2000
+    """
+    return read_with_report(ref, **options)[0]
+
+
+def read_with_report(ref: str | Path | pl.DataFrame, **options: Unpack[ReadOptions]) -> tuple[Dataset, CheckReport]:
+    """Read a data set and say what was set aside, guessed and converted.
+
+    Parameters
+    ----------
+    ref, **options
+        As in :func:`load_data`.
+    """
+    audit = Audit(options.get("name") or (ref if isinstance(ref, str) and "://" not in ref else "data"))
+    data = read_audited(ref, options, audit)
+    audit.warn()
+    return data, audit.report()
+
+
+def read_audited(ref: str | Path | pl.DataFrame, options: ReadOptions, audit: Audit) -> Dataset:
+    """Read a data set into ``audit``, which keeps what was found even if this raises."""
+    reader = _Reader(ref, options, audit)
+    interactions = reader.interactions()
+    items, users = reader.features("items", "item_id"), reader.features("users", "user_id")
+    data = build(audit.name, interactions, items, users, reader.further())
+    _note_unmatched(data, items, audit)
+    split = options.get("split")
+    if split is None:
+        return data
+    from honeyguide.data.splits import split_by_name
+
+    return split_by_name(data, split)
+
+
+class _Reader:
+    """Reads the tables of one source."""
+
+    def __init__(self, ref: str | Path | pl.DataFrame, options: ReadOptions, audit: Audit) -> None:
+        self.options, self.audit = options, audit
+        self.frame = ref if isinstance(ref, pl.DataFrame) else None
+        self.source = Source("frame", DatasetSpec(), {}) if isinstance(ref, pl.DataFrame) else locate(ref)
+        self.spec = self.source.spec
+        audit.name = options.get("name") or self.source.name
+
+    def interactions(self) -> pl.DataFrame:
+        """Clean interactions with external ids."""
+        raw = self._raw("interactions")
+        if raw is None:
+            raise DataError("there is no table of interactions.", "Name one: tables={'interactions': ...}.")
+        spec, audit, file = self.source.table_spec("interactions"), self.audit, raw.file
+        explicit = self.options.get("columns") or {}
+        frame, renamed = prepare(raw, spec, INTERACTION_COLUMNS, explicit, audit)
+        require(frame.columns, ("user_id", "item_id"), raw.names, file)
+        for column, kind in (("user_id", self.spec.ids.get("user")), ("item_id", self.spec.ids.get("item"))):
+            frame = clean_ids(frame, column, file, raw.typed, kind, audit)
+        frame = self._meanings(frame, file, spec)
+        frame = self._declared(frame, file, renamed)
+        frame = _settle_order(frame, file, audit)
+        frame = self._duplicates(frame, file)
+        audit.table("interactions", file, frame.height)
+        return frame.drop(ROW)
+
+    def features(self, table: str, key: str) -> pl.DataFrame | None:
+        """A table with one row per item or user, or ``None``."""
+        raw = self._raw(table)
+        if raw is None:
+            return None
+        frame, _ = prepare(raw, self._with_id_alias(table, key, raw), (key,), {}, self.audit)
+        require(frame.columns, (key,), raw.names, raw.file)
+        kind = self.spec.ids.get("item" if key == "item_id" else "user")
+        frame = clean_ids(frame, key, raw.file, raw.typed, kind, self.audit)
+        remedy = "Keep one row per id."
+        frame = self.audit.sift(frame, ~frame[key].is_first_distinct(), raw.file, key, f"{key} is repeated", remedy)
+        self.audit.table(table, raw.file, frame.height)
+        return frame.drop(ROW)
+
+    def further(self) -> dict[str, pl.DataFrame]:
+        """The tables that are carried along."""
+        extras = {}
+        for table in (t for t in self.source.files if t not in MAIN_TABLES):
+            raw = self._raw(table)
+            if raw is not None:
+                frame, _ = prepare(raw, self.source.table_spec(table), ("user_id", "item_id"), {}, self.audit)
+                self.audit.table(table, raw.file, frame.height)
+                extras[table] = frame.drop(ROW)
+        return extras
+
+    def _raw(self, table: str) -> RawTable | None:
+        given = self.options.get(table) if table in ("items", "users") else None
+        if isinstance(given, pl.DataFrame):
+            return from_frame(given, table)
+        if given is not None:
+            return read_file(Path(str(given)), TableSpec(), self.audit)
+        if self.frame is not None:
+            return from_frame(self.frame, "interactions") if table == "interactions" else None
+        named = (self.options.get("tables") or {}).get(table)
+        if self.source.url is not None:
+            return self._sql(table, named)
+        if named is not None and "interactions" in self.source.files:
+            path = self.source.files["interactions"].parent / named
+            return read_file(path, self.source.table_spec(table), self.audit)
+        path_of = self.source.files.get(table)
+        return None if path_of is None else read_file(path_of, self.source.table_spec(table), self.audit)
+
+    def _sql(self, table: str, named: str | None) -> RawTable | None:
+        try:
+            return read_sql(str(self.source.url), named or table, self.audit)
+        except UnknownNameError:
+            if named is None and table != "interactions":
+                return None
+            raise
+
+    def _with_id_alias(self, table: str, key: str, raw: RawTable) -> TableSpec:
+        """A feature table may call its key just ``id``."""
+        spec = self.source.table_spec(table)
+        plain = {name.partition(":")[0].casefold().replace("_", "") for name in raw.names}
+        named = any(alias.replace("_", "") in plain for alias in ALIASES[key])
+        if key in spec.columns or named or "id" not in raw.names:
+            return spec
+        return spec.model_copy(update={"columns": {**spec.columns, key: "id"}})
+
+    def _meanings(self, frame: pl.DataFrame, file: str, spec: TableSpec) -> pl.DataFrame:
+        audit = self.audit
+        if "timestamp" in frame.columns:
+            frame = clean_times(frame, file, self.options.get("time_unit") or spec.time_unit, audit)
+        if "position" in frame.columns:
+            frame = clean_numbers(frame, "position", file, _position_type(frame), audit)
+        if "label" in frame.columns:
+            frame = clean_numbers(frame, "label", file, pl.Float64(), audit)
+        if "weight" in frame.columns:
+            frame = clean_weights(frame, file, audit)
+        if "split" in frame.columns and self.options.get("split") is None:
+            frame = clean_split(frame, file, spec.split_values, audit)
+        elif "split" in frame.columns:
+            frame = frame.drop("split")
+        if "event" in frame.columns:
+            frame = frame.with_columns(pl.col("event").cast(pl.String))
+        return frame
+
+    def _declared(self, frame: pl.DataFrame, file: str, renamed: Mapping[str, str]) -> pl.DataFrame:
+        positive = self.options.get("positive") or self.spec.positive
+        if positive:
+            frame = frame.with_columns(condition(positive, frame.schema, renamed).alias("positive"))
+        weights = self.options.get("weights") or self.spec.weights
+        if weights:
+            if "event" not in frame.columns:
+                raise DataError("weights by event need a column event.", "Map it with columns=.", file=file)
+            known = frame["event"].replace_strict(dict(weights), default=None, return_dtype=pl.Float32)
+            remedy = f"Give it a weight; there are weights for {', '.join(weights)}."
+            frame = self.audit.sift(frame, known.is_null(), file, "event", "the event has no weight", remedy)
+            frame = frame.with_columns(known.drop_nulls().alias("weight"))
+        return frame
+
+    def _duplicates(self, frame: pl.DataFrame, file: str) -> pl.DataFrame:
+        keys = [c for c in ("user_id", "item_id", "timestamp", "position", "event", "split") if c in frame.columns]
+        if frame.select(keys).n_unique() == frame.height:
+            return frame
+        repeated = ~frame.select(pl.struct(keys).is_first_distinct()).to_series()
+        count, policy = int(repeated.sum()), self.options.get("duplicates") or self.spec.duplicates
+        if policy == "error":
+            row = int(frame.filter(repeated)[ROW][0])
+            remedy = "Remove them, or pass duplicates='drop' or 'keep'."
+            raise DataError(f"{count:,} events are there more than once.", remedy, file=file, row=row)
+        if policy == "drop":
+            return self.audit.sift(frame, repeated, file, "item_id", "the event is repeated", "Nothing to do.")
+        self.audit.note(f"{file}: {count:,} events are there more than once and were kept (duplicates='drop' removes)")
+        return frame
+
+
+def _position_type(frame: pl.DataFrame) -> pl.DataType:
+    return pl.Int64() if not frame["position"].dtype.is_float() else pl.Float64()
+
+
+def _settle_order(frame: pl.DataFrame, file: str, audit: Audit) -> pl.DataFrame:
+    """Make sure that whatever orders the events is known for all of them.
+
+    Complete times order the events; else complete positions do; else a few rows without a time
+    are set aside, and where most have none the data has no order.
+    """
+    complete = [c for c in ("timestamp", "position") if c in frame.columns and frame[c].null_count() == 0]
+    if complete:
+        if "timestamp" in frame.columns and complete[0] == "position":
+            share = frame["timestamp"].null_count() / frame.height
+            audit.note(f"{file}: {share:.0%} of the times are missing, so events are ordered by position")
+        return frame
+    for column in (c for c in ("timestamp", "position") if c in frame.columns):
+        missing = frame[column].is_null()
+        if missing.mean() <= _MOSTLY:  # type: ignore[operator]
+            remedy = f"Fill in the {column}, or leave out the column if order does not matter."
+            return audit.sift(frame, missing, file, column, f"{column} is missing, so its order is unknown", remedy)
+        audit.note(f"{file}: most rows have no {column}, so it does not order the events")
+    return frame
+
+
+def _note_unmatched(data: Dataset, items: pl.DataFrame | None, audit: Audit) -> None:
+    if items is None:
+        return
+    used = data.interactions["item"].unique()
+    described = items["item_id"].cast(data.item_ids.dtype)
+    without = len(used) - int(data.item_ids.values.gather(used).is_in(described.implode()).sum())
+    if without:
+        audit.note(f"{without:,} of {len(used):,} items with interactions have no row in the items table")

@@ -1,0 +1,263 @@
+"""Delimited text: read by polars where the file is clean, record by record where it is not.
+
+A file is first looked over as bytes (numpy, in pieces). Only if it holds nothing unusual is it
+handed to polars; otherwise it is read one record at a time so that each fault can be reported with
+its row number and every good row is kept.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from honeyguide.core.errors import DataError
+from honeyguide.data.report import ROW, Audit
+
+_CHUNK = 8 << 20
+_BATCH = 100_000
+_MAX_LINES = 1_000  # of one quoted field, before its quote is taken for a stray one
+_NEWLINE, _RETURN, _QUOTE = b'\n\r"'
+_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class Dialect(NamedTuple):
+    """How a file is written: encoding, field separator, column names, and whether they stand in its first line."""
+
+    encoding: str
+    separator: str
+    names: list[str]
+    has_header: bool
+
+
+def read_text(path: Path, separator: str, header: tuple[str, ...] | None, audit: Audit) -> pl.DataFrame:
+    """All columns as text, and the row number; unusable rows are set aside.
+
+    Parameters
+    ----------
+    path
+        The file.
+    separator
+        Expected between fields; another usual one is taken if the header has only that.
+    header
+        Column names, if the file has none.
+    audit
+        Receives what was rejected.
+
+    Raises
+    ------
+    DataError
+        If the file is empty, or its header repeats or lacks names.
+    """
+    dialect = _dialect(path, separator, header, audit)
+    n_rows = _count_if_clean(path, dialect)
+    frame = None if n_rows is None else _scan(path, dialect)
+    if frame is None or frame.height != n_rows:
+        frame = _read_records(path, dialect, audit)
+    if frame.is_empty() and not audit.rejected(str(path)):
+        raise DataError("the file has no rows.", "Point to a file with data.", file=str(path))
+    return frame
+
+
+def _dialect(path: Path, separator: str, header: tuple[str, ...] | None, audit: Audit) -> Dialect:
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if not head.strip(b"\x00\r\n\t \xef\xbb\xbf\xff\xfe"):
+        raise DataError("the file is empty.", "Point to a file with data.", file=str(path))
+    encoding = next((name for bom, name in _BOMS if head.startswith(bom)), _guess_utf16(head))
+    if encoding != "utf-8":
+        audit.note(f"{path.name}: read as {encoding.removesuffix('-sig').upper()} with a byte order mark")
+    first = next(_records(path, encoding))[1]
+    if header is not None:
+        return Dialect(encoding, separator, list(header), False)
+    if separator not in first:
+        other = next((s for s in ("\t", ";", "|", ",") if s in first), separator)
+        if other != separator:
+            audit.note(f"{path.name}: fields are separated by {other!r}")
+            separator = other
+    names = [name.strip().strip("\x00") for name in next(csv.reader([first], delimiter=separator), [])]
+    return Dialect(encoding, separator, _checked_header(names, path), True)
+
+
+def _checked_header(names: list[str], path: Path) -> list[str]:
+    if not any(names):
+        raise DataError("the first line is empty; it should name the columns.", "Remove it.", file=str(path))
+    names = [name or f"column_{i + 1}" for i, name in enumerate(names)]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DataError(
+            f"the header names {', '.join(map(repr, repeated))} more than once.",
+            "Give every column a name of its own.",
+            file=str(path),
+            column=repeated[0],
+        )
+    return names
+
+
+def _guess_utf16(head: bytes) -> str:
+    sample = np.frombuffer(head[: len(head) // 2 * 2], np.uint8).reshape(-1, 2) == 0
+    if len(sample) >= 4:
+        low, high = sample.mean(axis=0)
+        if high > 0.8 and low < 0.1:
+            return "utf-16-le"
+        if low > 0.8 and high < 0.1:
+            return "utf-16-be"
+    return "utf-8"
+
+
+def _scan(path: Path, dialect: Dialect) -> pl.DataFrame | None:
+    lazy = pl.scan_csv(
+        path,
+        separator=dialect.separator,
+        has_header=dialect.has_header,
+        schema=dict.fromkeys(dialect.names, pl.String()),
+        row_index_name=ROW,
+        row_index_offset=1,
+    )
+    try:
+        return lazy.collect(engine="streaming")
+    except pl.exceptions.PolarsError:
+        return None  # read record by record instead, which names the fault
+
+
+def _count_if_clean(path: Path, dialect: Dialect) -> int | None:
+    """Number of data rows if polars will read the file as it was meant, else ``None``."""
+    if dialect.encoding not in ("utf-8", "utf-8-sig"):
+        return None
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    separator, n_fields = ord(dialect.separator), len(dialect.names)
+    inside, fields, records, last, previous = 0, 0, 0, -1, _NEWLINE
+    at = 0
+    with path.open("rb") as file:
+        while block := file.read(_CHUNK):
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                return None
+            data = np.frombuffer(block, np.uint8)
+            outside = _outside(data, inside, separator, previous)
+            if outside is None or (data == 0).any() or _lone_return(data):
+                return None
+            inside = int((inside + int((data == _QUOTE).sum())) & 1)
+            ends = np.flatnonzero((data == _NEWLINE) & outside)
+            separators = np.flatnonzero((data == separator) & outside)
+            counts = np.searchsorted(separators, ends)
+            per_record = np.diff(counts, prepend=-fields)
+            lengths = np.diff(ends + at, prepend=last)
+            if (per_record != n_fields - 1).any() or (n_fields > 1 and (lengths <= 2).any() and _blank(data, ends)):
+                return None
+            if n_fields == 1 and (lengths <= 2).any():
+                return None
+            records += len(ends)
+            if len(ends):
+                fields, last = len(separators) - int(counts[-1]), int(ends[-1]) + at
+            else:
+                fields += len(separators)
+            at, previous = at + len(data), int(data[-1])
+    if inside:
+        return None
+    if previous != _NEWLINE:
+        if fields != n_fields - 1:
+            return None
+        records += 1
+    return records - int(dialect.has_header)
+
+
+def _outside(data: Bytes, inside: int, separator: int, previous: int) -> npt.NDArray[np.bool_] | None:
+    """Which bytes stand outside quotes; ``None`` if a quote opens in the middle of a field."""
+    quotes = np.flatnonzero(data == _QUOTE)
+    if len(quotes) == 0:
+        return np.full(len(data), not inside)
+    opening = quotes[inside::2]
+    before = np.where(opening > 0, data[opening - 1], previous)
+    if not np.isin(before, (separator, _NEWLINE, _RETURN, _QUOTE)).all():
+        return None
+    parity = np.zeros(len(data), np.uint8)
+    parity[quotes] = 1
+    even: npt.NDArray[np.bool_] = ((np.cumsum(parity, dtype=np.uint8) + inside) & 1) == 0
+    return even
+
+
+def _lone_return(data: Bytes) -> bool:
+    returns = np.flatnonzero(data[:-1] == _RETURN)
+    return bool((data[returns + 1] != _NEWLINE).any())
+
+
+def _blank(data: Bytes, ends: npt.NDArray[np.intp]) -> bool:
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    return bool(((ends == starts) | ((ends == starts + 1) & (data[starts] == _RETURN))).any())
+
+
+def _records(path: Path, encoding: str) -> Iterator[tuple[int, str, bool]]:
+    """Records as ``(number from 1, text, whether a quote was left open)``; one may span several lines."""
+    number, is_open = 0, False
+    held: list[str] = []
+    pending: list[str] = []  # lines to look at again after a stray quote
+    with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
+        while True:
+            line = pending.pop() if pending else file.readline()
+            if not line and not held:
+                return
+            if line:
+                held.append(line)
+                is_open ^= line.count('"') % 2 == 1
+                if is_open and len(held) < _MAX_LINES:
+                    continue
+            number += 1
+            text = held[0] if is_open else "".join(held)
+            if is_open:
+                pending.extend(reversed(held[1:]))
+            yield number, text.rstrip("\r\n"), is_open
+            held, is_open = [], False
+
+
+def _read_records(path: Path, dialect: Dialect, audit: Audit) -> pl.DataFrame:
+    """Slow and careful: parse one record at a time."""
+    schema = {**dict.fromkeys(dialect.names, pl.String()), ROW: pl.UInt32()}
+    parts = [pl.DataFrame(schema=schema)]
+    good: list[list[str | int | None]] = []
+    bad: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    blank = 0
+    for number, text, broken in _records(path, dialect.encoding):
+        row = number - int(dialect.has_header)
+        if row == 0:
+            continue
+        if not text.strip("\x00"):
+            blank += 1
+            continue
+        fields = next(csv.reader([text], delimiter=dialect.separator))
+        fault = _fault(text, fields, len(dialect.names), broken)
+        if fault is None:
+            good.append([*(field or None for field in fields), row])
+        else:
+            bad.setdefault(fault, []).append((row, text.encode("utf-8", "replace").decode()))
+        if len(good) == _BATCH:
+            parts.append(pl.DataFrame(good, schema=schema, orient="row"))
+            good = []
+    for (reason, remedy), found in bad.items():
+        rows, texts = zip(*found, strict=True)
+        audit.reject(str(path), None, reason, remedy, pl.Series(rows), pl.Series(texts))
+    if blank:
+        audit.note(f"{path.name}: {blank} blank lines hold no data")
+    return pl.concat([*parts, pl.DataFrame(good, schema=schema, orient="row")])
+
+
+def _fault(text: str, fields: list[str], expected: int, broken: bool) -> tuple[str, str] | None:
+    if broken:
+        return "a quote is opened and never closed", 'Close the quote, or write a quote inside a field as "".'
+    if "\x00" in text:
+        return "the line holds a NUL byte", "Remove it; the file may have been cut off or be binary."
+    if any("\udc80" <= character <= "\udcff" for character in text):
+        return "the line is not UTF-8", "Convert the file, for example: iconv -f latin1 -t utf-8."
+    if len(fields) != expected:
+        what = "too few" if len(fields) < expected else "too many"
+        return f"{what} fields: {len(fields)} instead of {expected}", "Quote fields that hold the separator."
+    return None
