@@ -135,7 +135,9 @@ def test_a_database(tmp_path):
 
 
 def test_order_comes_from_what_is_complete():
-    frame = pl.DataFrame({"user_id": [1, 1, 1], "item_id": [1, 2, 3], "timestamp": [None, 5, None], "position": [2, 0, 1]})
+    frame = pl.DataFrame(
+        {"user_id": [1, 1, 1], "item_id": [1, 2, 3], "timestamp": [None, 5, None], "position": [2, 0, 1]}
+    )
     data, report = read_with_report(frame)
     assert data.histories()[0].tolist() == [1, 2, 0]
     assert data.times() is None

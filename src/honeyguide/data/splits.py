@@ -19,7 +19,7 @@ from honeyguide.core.dataset import PARTS, Dataset
 from honeyguide.core.errors import ConfigError, DataError, UnknownNameError
 
 _TRAIN, _VALID, _TEST = range(3)
-_MIN_FOR_VALID = 3
+_EXACT = 1e-6  # so that .7 of ten events are seven, whatever .7 is in floating point
 
 Codes = npt.NDArray[np.int8]
 
@@ -305,7 +305,7 @@ def _moment(times: npt.NDArray[np.int64], given: float | datetime | str, share: 
         if share is None or not 0.0 < share < 1.0:
             raise ConfigError("valid and test must be shares that leave something to train on.", "For example .1.")
         ranked = np.sort(times)
-        return int(ranked[min(len(ranked) - 1, int(np.ceil(share * len(ranked))))]) if len(ranked) else 0
+        return int(ranked[min(len(ranked) - 1, int(np.ceil(share * len(ranked) - _EXACT)))]) if len(ranked) else 0
     try:
         moment = datetime.fromisoformat(given) if isinstance(given, str) else given
     except ValueError as error:

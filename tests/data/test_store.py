@@ -1,0 +1,105 @@
+"""Histories beside a model: found fast, written whole, forgotten completely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from honeyguide.core.errors import ArtifactError, DataError
+from honeyguide.data.build import build
+from honeyguide.data.store import HistoryStore
+
+USERS = [f"reader-{name}" for name in ("ann", "bob", "cid")]
+
+
+@pytest.fixture
+def store(tmp_path):
+    events = pl.DataFrame(
+        {"user_id": [USERS[i] for i in (0, 1, 0, 2)], "item_id": ["x", "y", "z", "x"], "position": [0, 0, 1, 0]}
+    )
+    return HistoryStore.create(
+        tmp_path / "store", build("shop", events, pl.DataFrame({"item_id": ["x", "w"], "title": ["X", "W"]}))
+    )
+
+
+def everything(folder: Path) -> bytes:
+    """All file names and contents, those of tables also decompressed."""
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
+    tables = [repr(pl.read_parquet(p).rows()) for p in files if p.suffix == ".parquet" and p.parent.name[0] == "v"]
+    return b"".join(p.name.encode() + p.read_bytes() for p in files) + "".join(tables).encode()
+
+
+def test_histories_come_back_after_opening(store):
+    again = HistoryStore.open(store.directory)
+    assert again.user_ids.to_list() == USERS
+    assert again.item_ids.decode(again.history("reader-ann")).to_list() == ["x", "z"]
+    assert again.items["title"].to_list() == ["W", "X", None, None]
+    assert again.item_ids == store.item_ids
+
+
+def test_many_histories_in_the_order_asked_for(store):
+    found = store.histories(["reader-cid", "nobody", "reader-ann"])
+    assert [store.item_ids.decode(row).to_list() for row in found] == [["x"], [], ["x", "z"]]
+    assert "reader-ann" in store
+    assert "nobody" not in store
+
+
+def test_a_deleted_user_leaves_no_trace(store):
+    store.append(pl.Series(["reader-bob"]), pl.Series(["z"]))  # so that there was an earlier version
+    assert b"reader-bob" in everything(store.directory)
+    store.delete("reader-bob")
+    assert b"reader-bob" not in everything(store.directory)
+    again = HistoryStore.open(store.directory)
+    assert again.user_ids.to_list() == ["reader-ann", "reader-cid"]
+    assert again.item_ids.decode(again.history("reader-cid")).to_list() == ["x"]
+    with pytest.raises(DataError, match="'reader-bob' is not in the store"):
+        again.delete("reader-bob")
+
+
+def test_deletion_also_removes_what_a_crashed_write_left(store):
+    leftover = store.directory / ".new-crashed"
+    leftover.mkdir()
+    (leftover / "users.parquet").write_bytes(b"reader-bob")
+    store.delete("reader-bob")
+    assert b"reader-bob" not in everything(store.directory)
+
+
+def test_a_failed_write_leaves_the_store_as_it_was(store, monkeypatch):
+    before = everything(store.directory)
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("honeyguide.core.artifact._sync", full)
+    with pytest.raises(OSError, match="no space"):
+        store.delete("reader-ann")
+    assert everything(store.directory) == before
+
+
+def test_events_are_appended_for_old_and_new_users(store):
+    store.append(pl.Series(["reader-dan", "reader-ann", "reader-dan"]), pl.Series(["x", "y", "z"]))
+    again = HistoryStore.open(store.directory)
+    assert again.item_ids.decode(again.history("reader-ann")).to_list() == ["x", "z", "y"]
+    assert again.item_ids.decode(again.history("reader-dan")).to_list() == ["x", "z"]
+    with pytest.raises(DataError, match="'q' is not in the store"):
+        store.append(pl.Series(["reader-ann"]), pl.Series(["q"]))
+
+
+def test_a_damaged_store_is_a_typed_error(store):
+    path = next(store.directory.rglob("arrays.safetensors"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="checksum"):
+        HistoryStore.open(store.directory)
+
+
+def test_numeric_ids_and_parts(tmp_path, goodbooks):
+    store = HistoryStore.create(tmp_path, goodbooks, "train", "valid")
+    user = int(goodbooks.user_ids.values[5])
+    assert np.array_equal(store.history(user), goodbooks.histories("train", "valid")[5])
+    assert np.array_equal(store.history(str(user)), store.history(user))
+    assert len(store) == goodbooks.n_users
