@@ -94,16 +94,17 @@ def _candidates(scores: FloatArray, k: int) -> npt.NDArray[np.bool_]:
     marked = scores >= bound[:, None]
     crowded = np.flatnonzero(np.count_nonzero(marked, axis=1) > width)
     if len(crowded):  # many ties, or a catalogue too small for groups
-        marked[crowded] = _exactly(scores[crowded], k)
+        marked[crowded] = _exactly(scores[crowded], bound[crowded], k)
     return marked
 
 
-def _exactly(scores: FloatArray, k: int) -> npt.NDArray[np.bool_]:
-    """Mark exactly the top ``k`` of every row, the lowest codes among ties."""
-    m = scores.shape[1]
+def _exactly(scores: FloatArray, bound: FloatArray, k: int) -> npt.NDArray[np.bool_]:
+    """Mark exactly the top ``k`` of every row, the lowest codes among ties; none of them is below ``bound``."""
     scores[np.isnan(scores)] = NEVER
-    kth = np.partition(scores, m - k, axis=1)[:, m - k, None]  # [n, 1]
+    kth = bound[:, None].copy()  # the k-th score itself, unless k others are above it
+    more = np.flatnonzero(np.count_nonzero(scores > kth, axis=1) > k)
+    kth[more] = -np.partition(-scores[more], k - 1, axis=1)[:, k - 1, None]  # on the fast side of ties
     above = scores > kth
-    tied = (scores == kth) & (kth > NEVER)
     room = k - np.count_nonzero(above, axis=1, keepdims=True)
-    return above | (tied & (np.cumsum(tied, axis=1) <= room))
+    tied = scores == kth
+    return above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= room))
