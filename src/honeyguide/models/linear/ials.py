@@ -38,8 +38,8 @@ class IALSConfig(ModelConfig):
     """
 
     factors: int = Field(default=128, ge=1)
-    alpha: float = Field(default=20.0, gt=0)
-    regularization: float = Field(default=5.0, ge=0)
+    alpha: float = Field(default=20.0, ge=1)
+    regularization: float = Field(default=5.0, gt=0)
     iterations: int = Field(default=15, ge=1)
 
 
@@ -48,8 +48,11 @@ class IALS(Recommender):
 
     Factors minimise ``sum_ui c_ui (p_ui - x_u' y_i)^2 + lambda (|X|^2 + |Y|^2)`` with ``c = alpha`` where u
     took i and 1 elsewhere. Only the item factors Y are kept; a user's vector is the exact minimum given Y,
-    ``x = A^-1 sum_i alpha y_i`` with ``A = Y'Y + sum_i (alpha - 1) y_i y_i' + lambda I`` (equation 4 of the
+    ``x = alpha A^-1 sum_i y_i`` with ``A = Y'Y + lambda I + (alpha - 1) sum_i y_i y_i'`` (equation 4 of the
     paper) over the distinct items i of the history.
+
+    Folding in happens in coordinates where ``Y'Y + lambda I = C C'`` is the identity: with the rows of
+    ``W = Y C'^-1``, ``A`` becomes ``I + (alpha - 1) sum_i w_i w_i'`` and scores keep their values.
     """
 
     name = "ials"
@@ -77,48 +80,58 @@ class IALS(Recommender):
         self._serve(engine.item_factors)
 
     def _serve(self, item_factors: FloatArray) -> None:
-        self.item_factors = item_factors  # [n_items, factors]
-        f = item_factors.shape[1]
-        self._base = item_factors.T @ item_factors + self.config.regularization * np.eye(f, dtype=np.float32)
-        self._padded = np.vstack([item_factors, np.zeros((1, f), np.float32)])  # the last row pads histories
+        self.item_factors = item_factors  # Y, [n_items, factors]
+        y = item_factors.astype(np.float64)
+        base = y.T @ y + self.config.regularization * np.eye(y.shape[1])
+        white = np.linalg.solve(np.linalg.cholesky(base), y.T).T.astype(np.float32)  # W, [n_items, factors]
+        self.item_vectors = white
+        self._padded = np.vstack([white, np.zeros((1, white.shape[1]), np.float32)])  # the last row pads histories
 
     def fold_in(self, histories: Ragged) -> FloatArray:
-        """float32 ``[n, factors]``: the vectors of users with these histories."""
-        sets = distinct(histories, len(self.item_factors))
+        """float32 ``[n, factors]``: vectors whose inner products with ``item_vectors`` are the scores."""
+        n_items, factors = self.item_vectors.shape
+        sets = distinct(histories, n_items)
         lengths = np.diff(sets.indptr)
-        vectors = np.zeros((len(histories), self._base.shape[0]), np.float32)
+        vectors = np.zeros((len(histories), factors), np.float32)
         order = np.argsort(lengths, kind="stable")
         start = int(np.searchsorted(lengths[order], 1))  # an empty history is the zero vector
         while start < len(order):
-            stop = _end_of_block(lengths[order], start, self._base.shape[0])
+            stop = _end_of_block(lengths[order], start, factors)
             users = order[start:stop]
-            vectors[users] = self._solve(_pad(sets, users, fill=len(self.item_factors)))
+            vectors[users] = self._solve(_pad(sets, users, fill=n_items))
             start = stop
         return vectors
 
     def _solve(self, items: IntArray) -> FloatArray:
-        """float32 ``[n, factors]`` from int32 ``[n, length]`` item codes."""
-        y = self._padded[items]  # [n, length, factors]
-        a = y.transpose(0, 2, 1) @ y  # [n, factors, factors]
-        a *= np.float32(self.config.alpha - 1.0)
-        a += self._base
-        b = y.sum(axis=1)
-        b *= np.float32(self.config.alpha)
-        x: FloatArray = np.linalg.solve(a, b[:, :, None])[:, :, 0]
-        return x
+        """float32 ``[n, factors]`` from item codes ``[n, length]`` padded with ``n_items``."""
+        alpha, one = np.float32(self.config.alpha), np.float32(1)
+        w = np.take(self._padded, items, axis=0)  # [n, length, factors]
+        length, factors = w.shape[1:]
+        if length < factors:  # push-through: (I + a W'W)^-1 W' 1 = W' (I + a W W')^-1 1, a system of size length
+            gram = w @ w.transpose(0, 2, 1)  # [n, length, length]
+            right = np.full((len(w), length, 1), alpha, np.float32)
+        else:
+            gram = w.transpose(0, 2, 1) @ w  # [n, factors, factors]
+            right = alpha * w.sum(axis=1)[:, :, None]
+        gram *= alpha - one
+        gram[:, np.arange(gram.shape[1]), np.arange(gram.shape[1])] += one
+        x = np.linalg.solve(gram, right)
+        x = w.transpose(0, 2, 1) @ x if length < factors else x
+        vectors: FloatArray = x[:, :, 0]
+        return vectors
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``: inner products with the folded-in vectors."""
-        scores: FloatArray = self.fold_in(histories) @ self.item_factors.T
+        scores: FloatArray = self.fold_in(histories) @ self.item_vectors.T
         return scores
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
-        """``alpha y_item' A^-1 y_i`` of every event i: exact terms of the score (equation 5 of the paper)."""
-        known = history >= 0
-        y = self.item_factors[np.unique(history[known])]
-        a = self._base + np.float32(self.config.alpha - 1.0) * (y.T @ y)
-        direction = np.linalg.solve(a, self.item_factors[item]) * np.float32(self.config.alpha)
-        terms: FloatArray = self._padded[np.where(known, history, -1)] @ direction * shares(history)
+        """``alpha y_item' A^-1 y_i`` of every event i: the exact terms of the score (equation 7 of the paper)."""
+        known = np.unique(history[history >= 0])
+        w = self.item_vectors[known]  # [distinct, factors]
+        a = np.eye(w.shape[1], dtype=np.float32) + np.float32(self.config.alpha - 1.0) * (w.T @ w)
+        direction = np.linalg.solve(a, self.item_vectors[item]) * np.float32(self.config.alpha)
+        terms: FloatArray = self._padded[history] @ direction * shares(history)  # -1 is the padding, a zero
         return terms
 
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
@@ -137,11 +150,10 @@ class IALS(Recommender):
 
 
 def _end_of_block(lengths: npt.NDArray[np.integer], start: int, factors: int) -> int:
-    """End of the block of rising ``lengths`` from ``start`` that pads at most an eighth and fits the cache."""
-    longest = lengths[start] + lengths[start] // 8
+    """End of the block of rising ``lengths`` from ``start``: padding stays below an eighth, the cache suffices."""
+    longest = int(lengths[start]) + int(lengths[start]) // 8
     stop = int(np.searchsorted(lengths, longest, side="right"))
-    size = max(1, _BLOCK // (factors * max(factors, int(longest))))
-    return min(stop, start + size)
+    return min(stop, start + max(1, _BLOCK // (longest * factors)))
 
 
 def _pad(sets: sp.csr_matrix, rows: npt.NDArray[np.integer], fill: int) -> IntArray:
