@@ -9,6 +9,10 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 
 NEVER = np.float32(-np.inf)
 
+_BLOCK = 1 << 18  # scores looked at together: 1 MiB, so that the passes over them stay in the cache
+_GROUPS = 128
+_LOWEST = np.finfo(np.float32).min
+
 
 def exclude_in_place(scores: FloatArray, exclude: Ragged) -> None:
     """Set ``scores[i, exclude[i]]`` to minus infinity.
@@ -44,7 +48,7 @@ def top_k(scores: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
     Parameters
     ----------
     scores
-        float32 ``[n, n_items]``; minus infinity marks items that may not be returned.
+        float32 ``[n, n_items]``; minus infinity and NaN mark items that may not be returned.
     k
         Length of each list.
 
@@ -55,36 +59,52 @@ def top_k(scores: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
         fewer than ``k`` allowed items.
     """
     n, m = scores.shape
-    width = min(k, m)
     items = np.full((n, k), -1, np.int32)
     values = np.full((n, k), NEVER, np.float32)
-    if width == 0:
+    if m == 0 or k == 0:
         return items, values
-    if width < m:
-        part = np.argpartition(scores, m - width, axis=1)[:, m - width :]
-        threshold = np.take_along_axis(scores, part, axis=1).min(axis=1)
-        part = _settle_ties(scores, part, threshold)
-    else:
-        part = np.broadcast_to(np.arange(m), (n, m))
-    chosen = np.take_along_axis(scores, part, axis=1)
-    order = np.lexsort((part, -chosen), axis=1)
-    items[:, :width] = np.take_along_axis(part, order, axis=1)
-    values[:, :width] = np.take_along_axis(chosen, order, axis=1)
-    items[values == NEVER] = -1
+    step = max(1, _BLOCK // m)
+    for start in range(0, n, step):
+        block = scores[start : start + step]
+        rows, columns = np.divmod(np.flatnonzero(_candidates(block, min(k, m))), m)
+        found = block[rows, columns]
+        order = np.lexsort((columns, -found, rows))  # by row, then best first, then lower code
+        rows, columns, found = rows[order], columns[order], found[order]
+        rank = np.arange(len(rows)) - np.searchsorted(rows, np.arange(len(block)))[rows]
+        kept = rank < k
+        items[start + rows[kept], rank[kept]] = columns[kept]
+        values[start + rows[kept], rank[kept]] = found[kept]
     return items, values
 
 
-def _settle_ties(scores: FloatArray, part: npt.NDArray[np.intp], threshold: FloatArray) -> npt.NDArray[np.intp]:
-    """Where the k-th score is shared by items left outside, choose the lowest codes among them."""
-    width = part.shape[1]
-    inside = (np.take_along_axis(scores, part, axis=1) == threshold[:, None]).sum(axis=1)
-    everywhere = np.empty(len(scores), np.int64)
-    step = max(1, 4_000_000 // scores.shape[1])
-    for start in range(0, len(scores), step):
-        block = slice(start, start + step)
-        everywhere[block] = np.count_nonzero(scores[block] == threshold[block, None], axis=1)
-    for row in np.flatnonzero((everywhere > inside) & (threshold > NEVER)):
-        above = np.flatnonzero(scores[row] > threshold[row])
-        tied = np.flatnonzero(scores[row] == threshold[row])
-        part[row] = np.concatenate([above, tied])[:width]
-    return part
+def _candidates(scores: FloatArray, k: int) -> npt.NDArray[np.bool_]:
+    """Mark in every row a few entries among which its top ``k`` are.
+
+    One pass takes the maxima of disjoint groups of columns. At least k groups reach the k-th
+    largest of these maxima, hence so does the k-th largest score, and the rest can be forgotten.
+    """
+    n, m = scores.shape
+    width = max(_GROUPS, 4 * k)
+    bound = np.full(n, _LOWEST, np.float32)
+    if m >= 2 * width:
+        whole = m - m % width
+        maxima = scores[:, :whole].reshape(n, -1, width).max(axis=1)  # [n, width]
+        maxima[np.isnan(maxima)] = NEVER
+        bound = np.maximum(bound, np.partition(maxima, width - k, axis=1)[:, width - k])
+    marked = scores >= bound[:, None]
+    crowded = np.flatnonzero(np.count_nonzero(marked, axis=1) > width)
+    if len(crowded):  # many ties, or a catalogue too small for groups
+        marked[crowded] = _exactly(scores[crowded], bound[crowded], k)
+    return marked
+
+
+def _exactly(scores: FloatArray, bound: FloatArray, k: int) -> npt.NDArray[np.bool_]:
+    """Mark exactly the top ``k`` of every row, the lowest codes among ties; none of them is below ``bound``."""
+    scores[np.isnan(scores)] = NEVER
+    kth = bound[:, None].copy()  # the k-th score itself, unless k others are above it
+    more = np.flatnonzero(np.count_nonzero(scores > kth, axis=1) > k)
+    kth[more] = -np.partition(-scores[more], k - 1, axis=1)[:, k - 1, None]  # on the fast side of ties
+    above = scores > kth
+    room = k - np.count_nonzero(above, axis=1, keepdims=True)
+    tied = scores == kth
+    return above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= room))

@@ -1,0 +1,1 @@
+"""Linear models: sparse and dense algebra, no gradient descent."""

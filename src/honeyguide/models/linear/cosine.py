@@ -1,0 +1,68 @@
+"""Item-to-item cosine similarity in bounded memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from honeyguide.core.topk import top_k
+
+_BLOCK = 1 << 23  # products of one block of rows: 64 MiB as CSR
+
+
+def cosine_neighbours(matrix: sp.csr_matrix, k: int, shrinkage: float = 0.0) -> sp.csr_matrix:
+    """Cosine of the columns of ``matrix``, only the ``k`` largest of each row.
+
+    ``C[i, j] = <r_i, r_j> / (|r_i| |r_j| + shrinkage)`` with ``r_i`` column i; the diagonal is empty.
+
+    Parameters
+    ----------
+    matrix
+        float32 ``[n_users, n_items]``.
+    k
+        Neighbours kept for each item.
+    shrinkage
+        Pulls similarities that rest on few users towards zero.
+
+    Returns
+    -------
+    csr_matrix
+        float32 ``[n_items, n_items]`` with sorted indices.
+    """
+    n_items = matrix.shape[1]
+    transposed = matrix.T.tocsr()
+    norms = np.sqrt(transposed.multiply(transposed).sum(axis=1).A1).astype(np.float32)
+    work = np.cumsum(products_per_item(matrix))
+    blocks = []
+    start = 0
+    while start < n_items:
+        done = work[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(work, done + _BLOCK, side="right")))
+        block = transposed[start:stop] @ matrix  # [stop - start, n_items]
+        rows = np.repeat(np.arange(start, stop), np.diff(block.indptr))
+        block.data /= norms[rows] * norms[block.indices] + np.float32(shrinkage)
+        block.data[block.indices == rows] = 0.0
+        blocks.append(keep_largest(block, k))
+        start = stop
+    return sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix((0, 0), dtype=np.float32)
+
+
+def keep_largest(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
+    """The ``k`` largest positive entries of each row, with sorted indices."""
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    keep = np.ones(matrix.nnz, bool)
+    for row in np.flatnonzero(np.diff(matrix.indptr) > k):
+        inside = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        chosen, _ = top_k(matrix.data[None, inside], k)
+        keep[inside] = False
+        keep[inside.start + chosen[0]] = True
+    counts = np.concatenate([[0], np.cumsum(keep)])
+    parts = (matrix.data[keep], matrix.indices[keep], counts[matrix.indptr].astype(matrix.indptr.dtype))
+    return sp.csr_matrix(parts, shape=matrix.shape)
+
+
+def products_per_item(matrix: sp.csr_matrix) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """int64 ``[n_items]``: multiplications that row i of ``matrix.T @ matrix`` takes, a bound on its entries."""
+    lengths = np.diff(matrix.indptr)
+    return np.bincount(matrix.indices, np.repeat(lengths, lengths), matrix.shape[1]).astype(np.int64)

@@ -1,0 +1,158 @@
+"""The linear floor: what any sequential model must beat to be called useful."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from honeyguide.core import artifact
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations
+from honeyguide.core.resources import Estimate
+from honeyguide.metrics.holdout import holdout_ndcg
+from honeyguide.models.graph.gfcf import GFCF
+from honeyguide.models.linear.cosine import cosine_neighbours, products_per_item
+from honeyguide.models.linear.floor_search import search_grid
+from honeyguide.models.linear.ials import IALS
+from honeyguide.models.linear.item_weights import ItemWeights
+from honeyguide.models.linear.itemknn import ItemKNN
+from honeyguide.models.linear.transitions import (
+    Normalisation,
+    normalise,
+    recency,
+    recent_events,
+    transition_counts,
+)
+
+UNORDERED: dict[str, type[Recommender]] = {model.name: model for model in (IALS, GFCF, ItemKNN)}
+
+
+class FloorConfig(ModelConfig):
+    """Options of :class:`Floor`: the grid that is searched on valid.
+
+    Without a part valid the first value of each is used.
+
+    Parameters
+    ----------
+    normalisations
+        Of the transitions M: ``raw``, by ``row`` sum, or ``sym``: by the root of row times column sum.
+    decays
+        Weight of an event beside the next newer one.
+    mixes
+        Weight of the cosines C beside M.
+    window
+        Steps between two events up to which one counts as following the other.
+    neighbours
+        Cosines kept for each item; bounds the memory.
+    """
+
+    normalisations: tuple[Normalisation, ...] = Field(default=("raw", "row", "sym"), min_length=1)
+    decays: tuple[float, ...] = Field(default=(0.6, 0.8, 0.9), min_length=1)
+    mixes: tuple[float, ...] = Field(default=(1.0, 0.5, 0.0), min_length=1)
+    window: int = Field(default=5, ge=1)
+    neighbours: int = Field(default=2000, ge=1)
+
+
+class Floor(Recommender):
+    """Score of item j = sum over the events i of the history of ``decay^age (M[i, j] + mix C[i, j])``.
+
+    M counts how often j followed i within ``window`` steps, each time 1 / distance; C is the cosine
+    of the users of i and j. On data without order the floor is the best on valid of iALS, GF-CF and
+    ItemKNN (without valid: iALS), and this class stands for the one chosen.
+    """
+
+    name = "floor"
+    Config = FloorConfig
+    config: FloorConfig
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
+
+    chosen: dict[str, Any]
+    delegate: Recommender | None = None
+
+    def estimate(self, data: Dataset) -> Estimate:
+        """Cosines and three normalisations of the transitions; or the largest of the models to choose from."""
+        if not data.ordered:
+            parts = [model().estimate(data) for model in UNORDERED.values()]
+            return Estimate(max(e.memory_bytes for e in parts), sum(e.cpu_seconds for e in parts))
+        n, events = data.n_items, data.interactions.height
+        products = products_per_item(data.matrix("train"))
+        cosines = float(np.minimum(products, min(n, self.config.neighbours)).sum())
+        pairs = min(float(self.config.window * events), float(n) * n)
+        seconds = 5e-9 * float(products.sum()) + 1e-5 * events + 1e-9 * n * data.n_users * len(self._grid())
+        return Estimate(24.0 * cosines + 8.0 * (3 + len(self.config.normalisations)) * pairs + 4e8, seconds)
+
+    def _grid(self) -> list[tuple[Normalisation, float, float]]:
+        c = self.config
+        return [(name, decay, mix) for name in c.normalisations for decay in c.decays for mix in c.mixes]
+
+    def _fit(self, data: Dataset, options: FitOptions) -> None:
+        if data.ordered:
+            self._fit_ordered(data)
+        else:
+            self._fit_unordered(data, options)
+
+    def _fit_ordered(self, data: Dataset) -> None:
+        c = self.config
+        histories = data.histories("train")
+        cosines = cosine_neighbours(data.matrix("train"), c.neighbours)
+        counts = transition_counts(histories, data.n_items, c.window)
+        transitions = {name: normalise(counts, name) for name in c.normalisations}
+        name, decay, mix = self._grid()[0]
+        if "valid" in data.parts and len(self._grid()) > 1:
+            valid = data.histories("valid")
+            self.report.search = search_grid(transitions, cosines, histories, valid, c.decays, c.mixes)
+            best = max(self.report.search, key=lambda point: point["ndcg@10"])
+            name, decay, mix = best["normalisation"], best["decay"], best["mix"]
+        self.chosen = {"normalisation": name, "decay": decay, "mix": mix}
+        self.weights = ItemWeights.of(transitions[name] + np.float32(mix) * cosines if mix else transitions[name])
+
+    def _fit_unordered(self, data: Dataset, options: FitOptions) -> None:
+        histories, valid = data.histories("train"), data.histories("valid")
+        best = -1.0
+        for name, model in UNORDERED.items():
+            candidate = model().fit(data, options)
+            value = float(holdout_ndcg(candidate.score_histories, histories, valid).mean()) if len(valid.values) else 0.0
+            self.report.search.append({"model": name, "ndcg@10": value})
+            if value > best:
+                best, self.delegate, self.chosen = value, candidate, {"model": name}
+            if not len(valid.values):
+                break
+
+    def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
+        """float32 ``[n, n_items]``."""
+        if self.delegate is not None:
+            return self.delegate.score_histories(histories, users)
+        return self.weights.score(recent_events(histories, self.weights.n_items, self.chosen["decay"]))
+
+    def contributions(self, history: IntArray, item: int) -> FloatArray:
+        """``decay^age (M[i, item] + mix C[i, item])`` of every event."""
+        if self.delegate is not None:
+            return self.delegate.contributions(history, item)
+        return self.weights.terms(history, item) * recency(Ragged.from_lists([history]), self.chosen["decay"])
+
+    def similar(self, items: IntArray, k: int = 10) -> Recommendations:
+        """The items that an event of the item raises most."""
+        if self.delegate is not None:
+            return self.delegate.similar(items, k)
+        return Recommendations(*self.weights.similar(items, k), self._fitted())
+
+    def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
+        if self.delegate is None:
+            return self.weights.pack(), {"chosen": self.chosen}
+        arrays, meta = self.delegate._state()
+        return arrays, {"chosen": self.chosen, "config": self.delegate.config.model_dump(mode="json"), "state": meta}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
+        self.chosen = meta["chosen"]
+        if "model" not in self.chosen:
+            self.weights = ItemWeights.unpack(arrays)
+            return
+        self.delegate = UNORDERED[self.chosen["model"]](**meta["config"])
+        self.delegate.item_ids = self.item_ids
+        self.delegate._restore(arrays, meta["state"])
