@@ -160,15 +160,21 @@ class Recommender(ABC):
     @classmethod
     def from_artifact(cls, content: artifact.Artifact) -> Self:
         """Build the model from an artifact that was read already."""
-        if content.meta["model"] != cls.name:
+        if content.meta.get("model") != cls.name:
             raise ArtifactError(
-                f"The artifact holds {content.meta['model']!r}, not {cls.name!r}.",
+                f"The artifact holds {content.meta.get('model')!r}, not {cls.name!r}.",
                 "Load it with honeyguide.load(directory).",
             )
-        model = cls(**content.meta["config"])
-        model.item_ids = Ids(content.tables["items"]["item_id"])
-        model.report = FitReport(**content.meta["report"])
-        model._restore(content.arrays, content.meta["state"])
+        try:
+            model = cls(**content.meta["config"])
+            model.item_ids = Ids(content.tables["items"]["item_id"])
+            model.report = FitReport(**content.meta["report"])
+            model._restore(content.arrays, content.meta["state"])
+        except Exception as error:
+            raise ArtifactError(
+                f"The artifact is not one that this {cls.name!r} can read: {error}",
+                "Use the honeyguide version that wrote it, or fit the model again.",
+            ) from error
         return model
 
     # -- what subclasses implement ------------------------------------------------------------

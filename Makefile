@@ -1,0 +1,99 @@
+# honeyguide: `make quickstart` and `make test` are the two commands; `make help` lists the rest.
+# Needs Python 3.11 or newer, git and make. Everything is installed into .venv; nothing outside the checkout changes.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+# The first Python on PATH that is new enough.
+PYTHON ?= $(shell for p in python3 python python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV ?= .venv
+PEERS ?= .venv-peers
+JOBS ?= 2
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(SCRIPTS)
+PIP := $(SCRIPTS)/python -m pip --disable-pip-version-check --no-input --quiet
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+
+# One thread per process: tests and measurements run side by side, and results do not depend on the machine.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: help quickstart install test test-full bench docs lint types clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: $(VENV)/.runtime ## Install what is needed and run the main job on the bundled books
+	$(BIN)/honeyguide quickstart
+
+install: $(VENV)/.dev ## .venv with everything for development
+
+test: $(VENV)/.dev ## The tests (under 12 minutes on 2 cores)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+test-full: $(VENV)/.dev ## The slow checks on real data; those whose data is not under HONEYGUIDE_DATA are skipped
+	$(BIN)/python -m pytest -n $(JOBS) -m full
+
+BENCHMARKS ?= $(sort $(filter-out benchmarks/tables.py benchmarks/_%.py,$(wildcard benchmarks/*.py)))
+bench: $(VENV)/.dev $(PEERS)/.peers ## Measure against other libraries and regenerate the tables of README and docs
+	for script in $(BENCHMARKS); do \
+		echo "== $$script"; \
+		HONEYGUIDE_PEERS="$(CURDIR)/$(PEERS)/$(SCRIPTS)/python" $(BIN)/python $$script || exit 1; \
+	done
+	$(BIN)/python benchmarks/tables.py
+
+docs: $(VENV)/.dev ## The documentation site, into site/ (no network needed)
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+lint: $(VENV)/.dev ## Formatting, lint and the order of the rooms
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev ## Strict type checking
+	$(BIN)/mypy
+
+clean: ## Remove environments, builds and caches
+	rm -rf $(VENV) $(PEERS) site build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- environments -------------------------------------------------------------------------------
+
+# $(call environment,FOLDER): a virtual environment with a current pip.
+define environment
+@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found; name one: make PYTHON=/path/to/python"; exit 1; }
+@echo "Creating $(1)"
+@$(PYTHON) -m venv $(1)
+@$(1)/$(PIP) install --upgrade 'pip>=25.1'
+endef
+
+# $(call cpu_torch,FOLDER): the CPU build of torch as pip is configured here, else from PyTorch's own
+# index; on macOS and Windows, and where both fail, the default build.
+define cpu_torch
+@echo "Installing torch $(TORCH), CPU build, into $(1)"
+@{ test "$$(uname -s)" = Linux && $(1)/$(PIP) install 'torch==$(TORCH)+cpu' 2>/dev/null; } \
+|| { test "$$(uname -s)" = Linux && $(1)/$(PIP) install 'torch==$(TORCH)' --index-url $(TORCH_CPU_INDEX); } \
+|| $(1)/$(PIP) install 'torch==$(TORCH)'
+endef
+
+$(VENV)/.torch: constraints.txt
+	$(call environment,$(VENV))
+	$(call cpu_torch,$(VENV))
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.torch pyproject.toml
+	$(VENV)/$(PIP) install -c constraints.txt -e '.[all]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(VENV)/$(PIP) install -c constraints.txt --group dev
+	@touch $@
+
+$(PEERS)/.peers: benchmarks/requirements-peers.txt
+	$(call environment,$(PEERS))
+	$(call cpu_torch,$(PEERS))
+	$(PEERS)/$(PIP) install -r $<
+	@touch $@

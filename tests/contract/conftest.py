@@ -1,0 +1,76 @@
+"""One small data set and one fitted instance of every registered model, shared by the contract suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import MissingExtraError
+from honeyguide.core.recommender import Recommender
+from honeyguide.core.requests import Requests
+from honeyguide.data.build import build
+from honeyguide.data.load import load_data
+from honeyguide.models.registry import MODELS, model_class
+
+N_USERS, N_ITEMS = 307, 300  # different, so that an array with one row per user can be told from one per item
+
+# Options that make a model fit the small data set in a second or two; the rest keep their defaults.
+QUICK: dict[str, dict[str, Any]] = {
+    "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
+}
+
+Make = Callable[..., Recommender]
+
+
+@pytest.fixture(scope="session")
+def events() -> pl.DataFrame:
+    """Events of the first readers of goodbooks-mini with every third of the most read books, user ids replaced by words."""
+    data = load_data("goodbooks-mini")
+    books = np.argsort(-data.popularity("train"), kind="stable")[: 3 * N_ITEMS : 3]
+    frame = data.interactions.filter(pl.col("user") < N_USERS, pl.col("item").is_in(books.tolist()))
+    position = pl.int_range(pl.len()).over("user")
+    from_end = pl.len().over("user") - position
+    return frame.select(
+        user_id=pl.format("reader-{}", "user"),
+        item_id="item",
+        position=position,
+        split=pl.when(from_end == 1)
+        .then(pl.lit("test"))
+        .when(from_end == 2)
+        .then(pl.lit("valid"))
+        .otherwise(pl.lit("train")),
+    )
+
+
+@pytest.fixture(scope="session")
+def small(events: pl.DataFrame) -> Dataset:
+    data = build("small", events)
+    assert (data.n_users, data.n_items) == (N_USERS, N_ITEMS)
+    return data
+
+
+@pytest.fixture(scope="session", params=sorted(MODELS))
+def make(request: pytest.FixtureRequest) -> Make:
+    """The constructor of a registered model with quick options."""
+    try:
+        cls = model_class(request.param)
+    except MissingExtraError as error:
+        pytest.skip(f"extra [{error.extra}] is not installed")
+    return lambda **options: cls(**{**QUICK.get(request.param, {}), **options})
+
+
+@pytest.fixture(scope="session")
+def model(make: Make, small: Dataset) -> Recommender:
+    """The model fitted on the small data set; tests must not change it."""
+    return make().fit(small)
+
+
+@pytest.fixture(scope="session")
+def asked(small: Dataset) -> Requests:
+    """What is known of every user before the test part."""
+    return Requests(small.histories("train", "valid"), np.arange(small.n_users, dtype=np.int32))
