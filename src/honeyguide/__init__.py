@@ -21,6 +21,12 @@ _PUBLIC = {
     "Recommender": "honeyguide.core.recommender",
     "FitOptions": "honeyguide.core.recommender",
     "HoneyguideError": "honeyguide.core.errors",
+    "load_data": "honeyguide.data.load",
+    "model": "honeyguide.api",
+    "load": "honeyguide.api",
+    "requests_for": "honeyguide.api",
+    "reasons": "honeyguide.api",
+    "compare": "honeyguide.experiment.compare",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -25,6 +25,9 @@ class Entry:
         One line for tables.
     extra
         The optional dependencies it needs, or ``None``.
+    deterministic
+        Whether a fit is the same whatever the seed; such a model runs once where others run
+        several seeds.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Entry:
     cls: str
     summary: str
     extra: str | None = None
+    deterministic: bool = False
 
     def load(self) -> type[Recommender]:
         """Import the class.
@@ -54,24 +58,37 @@ class Entry:
 MODELS: dict[str, Entry] = {
     entry.name: entry
     for entry in (
-        Entry("popularity", "honeyguide.models.popularity", "Popularity", "most popular items first"),
+        Entry("popularity", "honeyguide.models.popularity", "Popularity", "most popular items first", deterministic=True),
         Entry(
             "floor",
             "honeyguide.models.linear.floor",
             "Floor",
             "item-to-item transitions, searched on valid",
+            deterministic=True,
         ),
         Entry(
-            "itemknn", "honeyguide.models.linear.itemknn", "ItemKNN", "cosine neighbours of the items in the history"
+            "itemknn",
+            "honeyguide.models.linear.itemknn",
+            "ItemKNN",
+            "cosine neighbours of the items in the history",
+            deterministic=True,
         ),
-        Entry("ease", "honeyguide.models.linear.ease", "EASE", "closed-form item-to-item regression"),
+        Entry(
+            "ease", "honeyguide.models.linear.ease", "EASE", "closed-form item-to-item regression", deterministic=True
+        ),
         Entry(
             "ials",
             "honeyguide.models.linear.ials",
             "IALS",
             "matrix factorisation by alternating least squares",
         ),
-        Entry("gfcf", "honeyguide.models.graph.gfcf", "GFCF", "graph filter, linear plus ideal low-pass"),
+        Entry(
+            "gfcf",
+            "honeyguide.models.graph.gfcf",
+            "GFCF",
+            "graph filter, linear plus ideal low-pass",
+            deterministic=True,
+        ),
         Entry("sasrec", "honeyguide.models.sequence.sasrec", "SASRec", "causal self-attention", "torch"),
     )
 }

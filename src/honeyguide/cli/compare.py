@@ -1,0 +1,158 @@
+"""``honeyguide compare``: models under one protocol, with intervals and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from honeyguide.cli import console, options
+
+if TYPE_CHECKING:
+    from honeyguide.experiment.compare import Progress
+    from honeyguide.experiment.comparison import Comparison
+
+
+def compare(
+    data: options.DataRef,
+    models: Annotated[str, typer.Option("--models", "-m", help="Names, separated by commas.")] = "ease,ials",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each model that draws at random.")] = 1,
+    k: options.K = 10,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="MODEL.OPTION=VALUE", help="An option of one model.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the report with pictures here.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the results here; - for standard output.")] = None,
+    runs: Annotated[Path | None, typer.Option("--runs", help="Where finished cells are kept.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do not take anything from earlier runs.")] = False,
+    split: options.Split = None,
+    items: options.Items = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "float32",
+    memory_limit: options.MemoryLimit = None,
+    user_col: options.UserCol = None,
+    item_col: options.ItemCol = None,
+    time_col: options.TimeCol = None,
+    label_col: options.LabelCol = None,
+    weight_col: options.WeightCol = None,
+    positive: options.Positive = None,
+) -> None:
+    """Fit and evaluate models, each in a process of its own; popularity and the floor are always there.
+
+    An interrupted comparison goes on where it stopped when the command is given again.
+    """
+    from honeyguide.data.load import load_data
+    from honeyguide.experiment import compare as comparing
+    from honeyguide.experiment.settings import parse_settings
+
+    read = options.read_options(
+        items,
+        positive,
+        split,
+        user_id=user_col,
+        item_id=item_col,
+        timestamp=time_col,
+        label=label_col,
+        weight=weight_col,
+    )
+    dataset = load_data(data, **read)
+    to_stdout = json is not None and str(json) == "-"
+    with progress() as tell:
+        comparison = comparing.compare(
+            dataset,
+            [name.strip() for name in models.split(",") if name.strip()],
+            seeds=seeds,
+            k=k,
+            settings=parse_settings(setting or []),
+            html=html,
+            json=None if to_stdout else json,
+            options=comparing.Options(
+                runs=runs or comparing.RUNS,
+                fresh=fresh,
+                device=device,
+                precision=precision,
+                memory_limit=options.parse_bytes(memory_limit),
+            ),
+            progress=tell,
+        )
+    show(comparison, console.report(to_stdout))
+    if to_stdout:
+        console.emit(comparison.document)
+    for path in (html, json if not to_stdout else None):
+        if path is not None:
+            console.notes().print(f"Wrote {path}.")
+    if all(row["error"] for row in comparison.rows):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A line on standard error that says which cell runs."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console.notes(),
+        disable=console.is_quiet(),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("Preparing", total=None)
+
+        def tell(what: str, number: int, total: int) -> None:
+            bar.update(task, description=what, completed=number - 1, total=total)
+            if not bar.console.is_terminal:
+                bar.console.print(f"[{number}/{total}] {what}")
+
+        yield tell
+
+
+def show(comparison: Comparison, say: Any) -> None:
+    """The table, and what one must know to read it."""
+    k = comparison.k
+    accuracy = [f"ndcg@{k}", f"recall@{k}", f"ndcg@{k}:kept"]
+    beyond = [f"catalogue_coverage@{k}", f"aplt@{k}"]
+    head = ["model", "vs floor", *accuracy, *beyond, "fit s", "top-k s", "MiB", "seeds"]
+    rows = [_line(row, accuracy, beyond, f"ndcg@{k}") for row in comparison.rows]
+    found = comparison.document["dataset"]
+    title = f"{found['name']}: {found['n_users']:,} users, {found['n_items']:,} items"
+    say.print(console.table(title, head, rows, numeric=len(head) - 2))
+    for row in comparison.rows:
+        if row["error"]:
+            say.print(f"[red]{row['model']} failed:[/red] {row['error']}", markup=True)
+    say.print(
+        f"vs floor: paired test of ndcg@{k} over users, Holm-corrected; 'better' and 'worse' only below p = .05. "
+        "95 % bootstrap interval in brackets. Seconds are CPU-seconds."
+    )
+    runs = len(comparison.document["seeds"])
+    if runs > 1 and any(len(row["seeds"]) == 1 and not row["error"] for row in comparison.rows):
+        say.print("Models that draw nothing at random ran one seed: more would repeat it.")
+
+
+def _line(row: dict[str, Any], accuracy: list[str], beyond: list[str], main: str) -> list[str]:
+    values = row["metrics"]
+    shown = [_number(values.get(name)) for name in (*accuracy, *beyond)]
+    if main in row["ci"]:
+        low, high = row["ci"][main]
+        shown[0] += f" [{_number(low)}, {_number(high)}]"
+    cost = row["cpu_seconds"]
+    peak = row["peak_rss_mb"]
+    return [
+        row["model"],
+        row["verdict"],
+        *shown,
+        *(f"{cost[name]:.1f}" if name in cost else "-" for name in ("fit", "recommend")),
+        f"{peak:,.0f}" if peak is not None else "-",
+        str(len(row["seeds"])),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"

@@ -1,0 +1,85 @@
+"""What goes where: results to standard output, notes, progress and errors to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_WIDE = 140  # columns where the output is not a terminal: tables are not cut
+
+
+@cache
+def results() -> Console:
+    """Standard output."""
+    from rich.console import Console
+
+    return _widen(Console(highlight=False))
+
+
+@cache
+def notes() -> Console:
+    """Standard error; silent with ``--quiet``."""
+    from rich.console import Console
+
+    return _widen(Console(stderr=True, highlight=False))
+
+
+def report(as_json: bool) -> Console:
+    """Where the text of a report goes: beside the JSON, not into it."""
+    return notes() if as_json else results()
+
+
+def set_quiet(quiet: bool) -> None:
+    """Silence the notes, or let them be seen again."""
+    if quiet or notes.cache_info().currsize:
+        notes().quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Whether ``--quiet`` was given."""
+    return bool(notes.cache_info().currsize) and notes().quiet
+
+
+def error(message: str, remedy: str | None) -> None:
+    """One red line, and what to do about it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text.assemble(("Error: ", "bold red"), (message, "red")))
+    if remedy:
+        console.print(Text(remedy))
+
+
+def emit(value: Any) -> None:
+    """Write ``value`` to standard output as JSON."""
+    from honeyguide.experiment.records import plain
+
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: int = 0) -> Table:
+    """A table whose last ``numeric`` columns are aligned to the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        made.add_column(column, justify="right" if place >= len(columns) - numeric else "left")
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return made
+
+
+def _widen(console: Console) -> Console:
+    if not console.is_terminal:
+        console.width = _WIDE
+    return console

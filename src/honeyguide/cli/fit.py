@@ -1,0 +1,127 @@
+"""``honeyguide fit``: from an event log to a saved recommender."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from honeyguide.cli import console, options
+
+if TYPE_CHECKING:
+    from honeyguide.core.dataset import Dataset
+    from honeyguide.core.recommender import FitOptions, Recommender
+    from honeyguide.data.report import CheckReport
+
+DEFAULT_MODEL = "floor"
+
+
+def fit(
+    data: options.DataRef,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model and the histories.")],
+    model: options.Model = None,
+    items: options.Items = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file of 'honeyguide config init'.")] = None,
+    setting: options.Set = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the model.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted fit.")] = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "float32",
+    memory_limit: options.MemoryLimit = None,
+    user_col: options.UserCol = None,
+    item_col: options.ItemCol = None,
+    time_col: options.TimeCol = None,
+    label_col: options.LabelCol = None,
+    weight_col: options.WeightCol = None,
+    positive: options.Positive = None,
+    json: options.Json = False,
+) -> None:
+    """Fit a model and save it with the histories it serves from.
+
+    A published split is obeyed and its test part is never fitted on; without one, everything is
+    training data but for a small seeded part by which options are chosen.
+    """
+    from honeyguide.core.recommender import FitOptions
+    from honeyguide.data.load import read_with_report
+    from honeyguide.data.splits import ensure_valid
+    from honeyguide.experiment.bundle import save_bundle
+
+    recommender = build(model, config, setting, seed)
+    read = options.read_options(
+        items,
+        positive,
+        user_id=user_col,
+        item_id=item_col,
+        timestamp=time_col,
+        label=label_col,
+        weight=weight_col,
+    )
+    dataset, found = read_with_report(data, **read)
+    dataset = ensure_valid(dataset, seed=0)
+    say = console.report(json)
+    announce(recommender, dataset, found, say)
+    how = FitOptions(
+        progress=not console.is_quiet(),
+        checkpoint=out / "checkpoint",
+        resume=resume,
+        memory_limit=options.parse_bytes(memory_limit),
+        device=device,
+        precision=precision,
+    )
+    run(recommender, dataset, how)
+    save_bundle(out, recommender, dataset)
+    summarise(recommender, out, say, json)
+
+
+def build(model: str | None, config: Path | None, setting: list[str] | None, seed: int | None) -> Recommender:
+    """The model that the options describe; flags win over the file."""
+    from honeyguide.core.errors import ConfigError
+    from honeyguide.experiment.settings import build_model, from_toml, merge, parse_settings
+
+    named, settings = from_toml(config) if config is not None else (None, {})
+    if model is not None and named is not None and model != named:
+        raise ConfigError(f"{config} is for {named!r}, and --model says {model!r}.", "Give one of the two.")
+    settings = merge(settings, parse_settings(setting or []))
+    if seed is not None:
+        settings["seed"] = seed
+    return build_model(model or named or DEFAULT_MODEL, settings)
+
+
+def announce(model: Recommender, data: Dataset, found: CheckReport, say: Any) -> None:
+    """Print what was read and set aside, what the data holds and what the fit is expected to need."""
+    from honeyguide.experiment.describe import describe, lines
+
+    say.print(str(found))
+    for line in lines(describe(data)):
+        say.print(line)
+    say.print(f"Fitting {model.name}: needs {model.estimate(data.select('train', 'valid'))}.")
+
+
+def run(model: Recommender, data: Dataset, how: FitOptions) -> None:
+    """Fit; an interrupted fit says how to go on."""
+    try:
+        model.fit(data, how)
+    except KeyboardInterrupt:
+        if how.checkpoint is not None and how.checkpoint.exists():
+            console.notes().print(f"A checkpoint is in {how.checkpoint}; go on with the same command and --resume.")
+        raise
+
+
+def summarise(model: Recommender, out: Path, say: Any, as_json: bool) -> None:
+    """Print what the fit cost, what was chosen, and what to do next."""
+    from dataclasses import asdict
+
+    report = model.report
+    say.print(
+        f"Fitted {model.name}: {report.cpu_seconds:.1f} CPU-seconds, peak memory {report.peak_rss_mb:,.0f} MiB, "
+        f"{report.n_parameters:,} parameters."
+    )
+    if report.search:
+        best = max(report.search, key=lambda entry: next((v for k, v in entry.items() if "ndcg" in k), 0.0))
+        say.print("Chosen on valid: " + ", ".join(f"{key}={value}" for key, value in best.items()))
+    say.print(f"Saved to {out}. Next: honeyguide recommend {out} --user ID --why")
+    if as_json:
+        console.emit(
+            {"model": model.name, "out": str(out), "params": model.config.model_dump(mode="json")} | asdict(report)
+        )

@@ -1,0 +1,87 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from honeyguide.data.load import ReadOptions
+
+_MAPPING = "Columns of DATA"
+
+DataRef = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA", help="A file, a folder, a bundled name, a name under $HONEYGUIDE_DATA or a database URL."
+    ),
+]
+Items = Annotated[Path | None, typer.Option("--items", help="Table of items, with the item id and, say, a title.")]
+UserCol = Annotated[str | None, typer.Option("--user-col", help="Column of user ids.", rich_help_panel=_MAPPING)]
+ItemCol = Annotated[str | None, typer.Option("--item-col", help="Column of item ids.", rich_help_panel=_MAPPING)]
+TimeCol = Annotated[str | None, typer.Option("--time-col", help="Column of times.", rich_help_panel=_MAPPING)]
+LabelCol = Annotated[str | None, typer.Option("--label-col", help="Column of ratings.", rich_help_panel=_MAPPING)]
+WeightCol = Annotated[str | None, typer.Option("--weight-col", help="Column of weights.", rich_help_panel=_MAPPING)]
+Positive = Annotated[
+    str | None,
+    typer.Option("--positive", help="Which events count, such as 'rating>=4'.", rich_help_panel=_MAPPING),
+]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", help="Split anew: leave-last-out, global-time, ratio, ... instead of the published one."),
+]
+Bundle = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder written by 'honeyguide fit --out'.")]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output and nothing else.")]
+K = Annotated[int, typer.Option("-k", min=1, help="How many.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+Precision = Annotated[str, typer.Option("--precision", help="float32 or bfloat16.")]
+MemoryLimit = Annotated[
+    str | None, typer.Option("--memory-limit", help="Refuse what needs more, for example 4GB; default: what is free.")
+]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of the model.")]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="One of 'honeyguide models'.", autocompletion=lambda: model_names())
+]
+
+
+def model_names() -> list[str]:
+    """Names of the registered models, for completion."""
+    from honeyguide.models.registry import MODELS
+
+    return list(MODELS)
+
+
+def read_options(
+    items: Path | None = None, positive: str | None = None, split: str | None = None, **columns: str | None
+) -> ReadOptions:
+    """What the options say about the data; ``columns`` by what they hold: ``user_id``, ``item_id``, ..."""
+    named = {meaning: column for meaning, column in columns.items() if column is not None}
+    return {
+        "items": items,
+        "positive": positive,
+        "split": split,
+        "columns": named or None,
+    }
+
+
+def parse_bytes(text: str | None) -> int | None:
+    """``"4GB"``, ``"512 MiB"`` or a plain number as bytes.
+
+    Raises
+    ------
+    ConfigError
+        If it is not an amount of memory.
+    """
+    from honeyguide.core.errors import ConfigError
+
+    if text is None:
+        return None
+    units = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    body = text.strip().upper().removesuffix("B").removesuffix("I").strip()
+    number, unit = (body[:-1], body[-1]) if body[-1:] in units and body[-1:] else (body, "")
+    try:
+        return int(float(number) * units[unit])
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is not an amount of memory.", "Write for example 4GB or 512MB.") from error

@@ -1,0 +1,142 @@
+"""``honeyguide recommend``: lists for a user, a history, or everybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from honeyguide.cli import console, options
+
+if TYPE_CHECKING:
+    from honeyguide.core.requests import Requests
+    from honeyguide.experiment.bundle import Bundle
+
+FORMATS = ("parquet", "csv", "jsonl")
+
+
+def recommend(
+    model: options.Bundle,
+    user: Annotated[list[str] | None, typer.Option("--user", "-u", help="A known user; may be repeated.")] = None,
+    history: Annotated[
+        str | None, typer.Option("--history", help="Item ids, oldest first, separated by commas: for anybody.")
+    ] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="Everybody in the store; needs --out.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File: .parquet, .csv or .jsonl.")] = None,
+    k: options.K = 10,
+    why: Annotated[bool, typer.Option("--why", help="Give the reason for each item, checked on the model.")] = False,
+    verb: Annotated[str | None, typer.Option("--verb", help="What people do with items: 'because you VERB ...'.")] = None,
+    seen: Annotated[bool, typer.Option("--seen", help="Also recommend what is in the history.")] = False,
+    version: Annotated[str | None, typer.Option("--version", help="An earlier version of the model.")] = None,
+    json: options.Json = False,
+) -> None:
+    """Recommend items to a user of the store, to a history, or to everybody."""
+    from honeyguide.core.errors import ConfigError
+    from honeyguide.experiment.bundle import open_bundle
+
+    if (bool(user) + (history is not None) + everybody) != 1:
+        raise ConfigError("say for whom.", "Give one of --user ID, --history ITEM,ITEM or --all.")
+    if everybody and (out is None or json or why):
+        raise ConfigError("--all writes a file, without reasons.", "Give --out FILE and leave --json and --why away.")
+    if out is not None and out.suffix.lstrip(".") not in FORMATS:
+        raise ConfigError(f"{out} has no known format.", f"Name it {' or '.join(f'*.{f}' for f in FORMATS)}.")
+    bundle = open_bundle(model, version)
+    if everybody and out is not None:
+        _write_all(bundle, out, k, seen)
+        return
+    if history is not None:
+        who: list[str | None] = [None]
+        requests = bundle.of_items([part.strip() for part in history.split(",") if part.strip()])
+    else:
+        who = list(user or [])
+        requests = bundle.of_users(who)
+    answers = _answers(bundle, who, requests if not seen else _with_seen(requests), k, why, verb)
+    if out is not None:
+        _write_frame(_flat(answers), out)
+    elif json:
+        console.emit(answers)
+    else:
+        _print(answers, why)
+
+
+def _answers(
+    bundle: Bundle, who: list[str | None], requests: Requests, k: int, why: bool, verb: str | None
+) -> list[dict[str, Any]]:
+    """One entry per request, as ``--json`` shows it."""
+    from honeyguide.explain.because import because, verb_for
+
+    lists = bundle.model.recommend(requests, k)
+    verb = verb or verb_for(bundle.store.items.columns)
+    ids = bundle.item_ids
+    answers = []
+    for row, name in enumerate(who):
+        codes = lists.items[row][lists.items[row] >= 0]
+        entries: list[dict[str, Any]] = [
+            {"rank": rank, "item_id": item_id, "title": bundle.titles[code], "score": float(score)}
+            for rank, (item_id, code, score) in enumerate(
+                zip(ids.decode(codes).to_list(), codes, lists.scores[row], strict=False), start=1
+            )
+        ]
+        if why:
+            for entry, reason in zip(entries, because(bundle.model, requests.histories[row], codes), strict=True):
+                entry["why"] = reason.sentence(lambda code: bundle.titles[code], verb)
+                entry["evidence"] = ids.decode(reason.evidence).to_list()
+                entry["verified"] = reason.verified
+                entry["score_without"] = reason.score_without
+                entry["rank_without"] = reason.rank_without
+        answers.append({"user": name, "model": bundle.model.name, "scale": lists.scale, "items": entries})
+    return answers
+
+
+def _print(answers: list[dict[str, Any]], why: bool) -> None:
+    for answer in answers:
+        columns = ["#", "item", "title", *(["why", "without it"] if why else []), "score"]
+        rows = []
+        for entry in answer["items"]:
+            proof = f"rank {entry['rank_without']:,}" if why and entry["verified"] else "-"
+            reason = [entry["why"], proof] if why else []
+            rows.append([entry["rank"], entry["item_id"], entry["title"], *reason, f"{entry['score']:.4g}"])
+        title = f"For user {answer['user']}" if answer["user"] is not None else "For this history"
+        console.results().print(console.table(f"{title} ({answer['model']})", columns, rows, numeric=1))
+
+
+def _flat(answers: list[dict[str, Any]]) -> Any:
+    """One row per recommended item."""
+    import polars as pl
+
+    rows = [{"user_id": a["user"], **{k: v for k, v in e.items() if k != "evidence"}} for a in answers for e in a["items"]]
+    return pl.DataFrame(rows)
+
+
+def _with_seen(requests: Requests) -> Requests:
+    from dataclasses import replace
+
+    from honeyguide.core.ragged import Ragged
+
+    return replace(requests, exclude=Ragged.empty(len(requests)))
+
+
+def _write_all(bundle: Bundle, out: Path, k: int, seen: bool) -> None:
+    """Everybody's lists, block by block."""
+    import polars as pl
+
+    frames = []
+    for users, requests in bundle.all_users():
+        lists = bundle.model.recommend(_with_seen(requests) if seen else requests, k)
+        frames.append(lists.frame(users))
+    frame = pl.concat(frames).collect() if frames else pl.DataFrame()
+    _write_frame(frame, out)
+    console.notes().print(f"Wrote {frame.height:,} recommendations to {out}.")
+
+
+def _write_frame(frame: Any, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.part")
+    if out.suffix == ".parquet":
+        frame.write_parquet(temporary)
+    elif out.suffix == ".csv":
+        frame.write_csv(temporary)
+    else:
+        frame.write_ndjson(temporary)
+    temporary.replace(out)

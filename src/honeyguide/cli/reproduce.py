@@ -1,0 +1,32 @@
+"""``honeyguide reproduce``: run the claims of a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from honeyguide.cli import console, options
+
+
+def reproduce(
+    seed: Annotated[int, typer.Argument(metavar="N", help="Number of the paper, as 'honeyguide papers' lists it.")],
+    profile: Annotated[str, typer.Option("--profile", help="cpu (minutes) or paper (the full thing).")] = "cpu",
+    results: Annotated[Path | None, typer.Option("--results", help="Where results are kept.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Run every claim of a paper as resumable cells and say which hold."""
+    from honeyguide.experiment.papers import RESULTS
+    from honeyguide.experiment.reproduce import reproduce as run
+
+    say = console.report(json)
+    paper = run(seed, profile, results or RESULTS, fresh=fresh, progress=lambda text: console.notes().print(text))
+    cells = [[e["claim"], e["dataset"], e["metric"], e["value"], e["floor"], e["verdict"]] for e in paper["evidence"]]
+    head = ["claim", "data", "metric", "value", "to reach", "verdict"]
+    say.print(console.table(f"{paper['seed']} {paper['name']}", head, cells))
+    if json:
+        console.emit(paper)
+    if any(entry["verdict"] == "does not hold" for entry in paper["evidence"]):
+        raise typer.Exit(1)

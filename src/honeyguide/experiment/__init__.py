@@ -1,0 +1,1 @@
+"""Comparing, reporting and reproducing."""

@@ -1,0 +1,138 @@
+"""What ``fit`` leaves behind: a model, and beside it the store with people's histories.
+
+Layout of ``DIR``: the versions of the model (:mod:`honeyguide.core.artifact`), which hold nothing
+personal, and ``DIR/store``, which does and from which a user can be deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import ArtifactError, DataError
+from honeyguide.core.ids import Ids
+from honeyguide.core.ragged import IntArray, Ragged
+from honeyguide.core.recommender import Recommender
+from honeyguide.core.requests import Requests
+from honeyguide.data.store import HistoryStore
+from honeyguide.explain.because import titles_of
+from honeyguide.models.registry import load_model
+
+_STORE = "store"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A fitted model and the histories and item table it serves from.
+
+    Parameters
+    ----------
+    directory
+        Where it was read from.
+    model
+        The fitted model.
+    store
+        The histories of the people known to it.
+    """
+
+    directory: Path
+    model: Recommender
+    store: HistoryStore
+
+    @property
+    def item_ids(self) -> Ids:
+        """Ids of the catalogue."""
+        if self.model.item_ids is None:
+            raise ArtifactError(f"The model in {self.directory} is not fitted.", "Fit it again.")
+        return self.model.item_ids
+
+    @cached_property
+    def titles(self) -> list[str]:
+        """A name for every item code: its title where the item table has one, else its id."""
+        return titles_of(self.item_ids, self.store.items)
+
+    def of_users(self, user_ids: Sequence[object]) -> Requests:
+        """Requests of known users, by external id.
+
+        Raises
+        ------
+        DataError
+            If a user is not in the store.
+        """
+        unknown = [str(user_id) for user_id in user_ids if user_id not in self.store]
+        if unknown:
+            example = ", ".join(str(i) for i in self.store.user_ids.head(3).to_list())
+            raise DataError(
+                f"nothing is known of user {', '.join(unknown)}.",
+                f"Use ids as in the data, such as {example}, or give --history ITEM,ITEM.",
+            )
+        return Requests(self._recode(self.store.histories(user_ids)))
+
+    def of_items(self, item_ids: Sequence[object]) -> Requests:
+        """One request of somebody whose history is ``item_ids``, oldest first.
+
+        Raises
+        ------
+        DataError
+            If an item is not in the catalogue.
+        """
+        return Requests(Ragged.from_lists([self.encode(item_ids)]))
+
+    def encode(self, item_ids: Sequence[object]) -> IntArray:
+        """Codes of external item ids; an unknown one is an error."""
+        codes = self.item_ids.encode(item_ids)
+        unknown = [str(item_ids[place]) for place in np.flatnonzero(codes < 0)]
+        if unknown:
+            example = ", ".join(str(i) for i in self.item_ids.values.head(3).to_list())
+            raise DataError(
+                f"the catalogue has no item {', '.join(repr(u) for u in unknown)}.",
+                f"Use item ids as in the data the model was fitted on, such as {example}.",
+            )
+        return codes
+
+    def all_users(self, block: int = 4096) -> Iterator[tuple[pl.Series, Requests]]:
+        """Blocks of ``(external user ids, requests)`` over everybody in the store."""
+        users = self.store.user_ids
+        for start in range(0, len(users), block):
+            ids = users.slice(start, block)
+            yield ids, Requests(self._recode(self.store.histories(ids)))
+
+    def _recode(self, histories: Ragged) -> Ragged:
+        """The store's item codes as the model's, where a store was kept from another fit."""
+        if self.store.item_ids == self.item_ids:
+            return histories
+        codes = self.item_ids.encode(self.store.item_ids.values)
+        return Ragged(histories.offsets, codes[histories.values])
+
+
+def save_bundle(directory: str | Path, model: Recommender, data: Dataset) -> Bundle:
+    """Write ``model`` and the histories of ``data`` (all parts: what people did is what they did)."""
+    root = Path(directory)
+    model.save(root)
+    return Bundle(root, model, HistoryStore.create(root / _STORE, data))
+
+
+def open_bundle(directory: str | Path, version: str | None = None) -> Bundle:
+    """Read a bundle.
+
+    Raises
+    ------
+    ArtifactError
+        If the model or the store is missing or damaged.
+    """
+    root = Path(directory)
+    return Bundle(root, load_model(root, version), open_store(root))
+
+
+def open_store(directory: str | Path) -> HistoryStore:
+    """Only the histories of a bundle."""
+    root = Path(directory)
+    if not (root / _STORE).is_dir():
+        raise ArtifactError(f"There is no bundle in {root}.", "Write one with 'honeyguide fit DATA --out DIR'.")
+    return HistoryStore.open(root / _STORE)

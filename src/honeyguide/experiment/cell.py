@@ -1,0 +1,165 @@
+"""One cell of a comparison: one model, one seed, in a process of its own.
+
+``python -m honeyguide.experiment.cell SPEC.json`` fits and evaluates what the file says and writes
+the result beside it, so that CPU-seconds and peak memory belong to this model alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import HoneyguideError
+from honeyguide.core.ragged import Ragged
+from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.requests import Requests
+from honeyguide.core.resources import Stopwatch, peak_rss_mb
+from honeyguide.experiment.records import read_json, write_json
+from honeyguide.experiment.settings import build_model
+from honeyguide.experiment.snapshot import thaw
+from honeyguide.metrics.arrays import Vector
+from honeyguide.metrics.catalogue import Catalogue
+from honeyguide.metrics.evaluate import evaluate_lists
+from honeyguide.metrics.holdout import holdout_ndcg, rank_catalogue
+from honeyguide.metrics.slices import evaluate_slices
+
+ACCURACY = ("ndcg", "recall", "mrr")  # per user, tested against the floor, with seen items removed and kept
+BEYOND = ("novelty", "aplt", "catalogue_coverage", "gini_index")  # with seen items removed
+KEPT = ":kept"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a cell computes.
+
+    Parameters
+    ----------
+    snapshot
+        Folder of the frozen data set.
+    model, settings
+        Registered name, and options that differ from the defaults.
+    seed
+        Seed of the model; ``None`` leaves the one in ``settings`` or the default.
+    k
+        Cut-off of the metrics.
+    out
+        Where the result goes: ``OUT.json`` and ``OUT.npz``.
+    model_out
+        Where the fitted model is saved, if anywhere.
+    device, precision, memory_limit
+        As in :class:`FitOptions`.
+    """
+
+    snapshot: str
+    model: str
+    settings: dict[str, Any]
+    seed: int
+    k: int
+    out: str
+    model_out: str | None = None
+    device: str = "auto"
+    precision: str = "float32"
+    memory_limit: int | None = None
+
+
+def run(spec: Spec) -> dict[str, Any]:
+    """Fit, choose-score on valid, evaluate on test; returns the result and writes the per-user values."""
+    data = thaw(spec.snapshot)
+    model = build_model(spec.model, spec.settings | {"seed": spec.seed})
+    checkpoint = Path(f"{spec.out}.checkpoint")
+    options = FitOptions(
+        checkpoint=checkpoint,
+        resume=True,
+        memory_limit=spec.memory_limit,
+        device=spec.device,
+        precision=spec.precision,
+    )
+    model.fit(data, options)
+    with Stopwatch() as watch:
+        model.recommend(Requests(data.histories("train", "valid")), spec.k)
+    peak = peak_rss_mb()  # of the fit and the recommendations, before anything is measured on them
+    test = measure(model, data, spec.k)
+    np.savez_compressed(f"{spec.out}.npz", **{name: values.astype(np.float64) for name, values in test.per_user.items()})
+    if spec.model_out is not None:
+        model.save(spec.model_out)
+    return {
+        "model": spec.model,
+        "seed": spec.seed,
+        "params": model.config.model_dump(mode="json"),
+        "n_parameters": model.n_parameters,
+        "metrics": test.overall,
+        "slices": test.slices,
+        "valid": {f"ndcg@{spec.k}": valid_ndcg(model, data, spec.k)},
+        "n_users": int(np.count_nonzero(data.histories("test").lengths)),
+        "cpu_seconds": {"fit": model.report.cpu_seconds, "recommend": watch.cpu},
+        "peak_rss_mb": peak,
+        "report": asdict(model.report),
+    }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Test metrics of one fitted model: means, per-user values, and means over slices."""
+
+    overall: dict[str, float]
+    per_user: dict[str, Vector]
+    slices: dict[str, dict[str, float]]
+
+
+def measure(model: Recommender, data: Dataset, k: int) -> Measured:
+    """Rank the whole catalogue for everybody with a test item; history = train + valid.
+
+    Accuracy with seen items removed and, under ids that end in ``:kept``, not removed.
+    """
+    history, truth = data.histories("train", "valid"), data.histories("test")
+    asked = np.flatnonzero(truth.lengths)
+    history, truth = history.take(asked), truth.take(asked)
+    catalogue = Catalogue(data.n_items, data.popularity("train"), history)
+    accuracy = [f"{name}@{k}" for name in ACCURACY]
+
+    removed = rank_catalogue(model.score_histories, history, truth, k)
+    main = evaluate_lists(removed, truth, accuracy + [f"{name}@{k}" for name in BEYOND], catalogue)
+    slices = evaluate_slices(removed, truth, accuracy, catalogue)
+    lists = rank_catalogue(model.score_histories, history, truth, k, remove_seen=False)
+    kept = evaluate_lists(lists, truth, accuracy, catalogue)
+    return Measured(
+        overall=main.overall | {f"{name}{KEPT}": kept.overall[name] for name in accuracy},
+        per_user=main.per_user | {f"{name}{KEPT}": kept.per_user[name] for name in accuracy},
+        slices={name: {"n_users": part.n_users - part.n_skipped, **part.overall} for name, part in slices.items()},
+    )
+
+
+def valid_ndcg(model: Recommender, data: Dataset, k: int) -> float:
+    """What models are chosen by: NDCG@k on valid with the history train; NaN without a valid part."""
+    truth = data.histories("valid") if "valid" in data.parts else Ragged.empty(data.n_users)
+    if not len(truth.values):
+        return float("nan")
+    return float(holdout_ndcg(model.score_histories, data.histories("train"), truth, k).mean())
+
+
+def main(path: str) -> int:
+    """Run the cell described in the file ``path``; a failure is written down as its result."""
+    content = read_json(Path(path))
+    if content is None:
+        sys.stderr.write(f"{path} is not a cell description\n")
+        return 2
+    spec = Spec(**content)
+    try:
+        result = run(spec)
+    except HoneyguideError as error:
+        result = {"error": error.message, "remedy": error.remedy}
+    except Exception as error:
+        traceback.print_exc()
+        result = {"error": f"{type(error).__name__}: {error}", "remedy": "The log beside the cell has the traceback."}
+    write_json(Path(f"{spec.out}.json"), result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,263 @@
+"""Compare models on one data set: every (model, seed) a resumable cell in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import honeyguide
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import ConfigError, DataError
+from honeyguide.core.recommender import Recommender
+from honeyguide.experiment.cell import Spec
+from honeyguide.experiment.comparison import CellResult, Comparison, assemble
+from honeyguide.experiment.records import read_json, write_json, write_text
+from honeyguide.experiment.settings import Settings, build_model
+from honeyguide.experiment.snapshot import fingerprint, freeze
+from honeyguide.models.registry import MODELS
+
+log = logging.getLogger(__name__)
+
+ALWAYS = ("popularity", "floor")  # the least to beat, and the linear floor: in every table
+RUNS = Path(".honeyguide") / "runs"
+Progress = Callable[[str, int, int], None]  # what runs, its number, how many
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run a comparison, as opposed to what to compare.
+
+    Parameters
+    ----------
+    runs
+        Folder that keeps finished cells; a second run with the same data, models and version
+        takes them from there.
+    fresh
+        Compute every cell again.
+    keep_models
+        Save the fitted model of every cell in its folder.
+    device, precision, memory_limit
+        As in :class:`honeyguide.FitOptions`.
+    """
+
+    runs: Path = RUNS
+    fresh: bool = False
+    keep_models: bool = False
+    device: str = "auto"
+    precision: str = "float32"
+    memory_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class System:
+    """One line of the table: a registered model with its options, under the label shown."""
+
+    label: str
+    model: str
+    settings: Settings = field(default_factory=dict)
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the seed makes no difference, so that one run is all there is."""
+        return MODELS[self.model].deterministic
+
+
+def compare(
+    data: Dataset | str,
+    models: Sequence[str | Recommender],
+    *,
+    seeds: int | Sequence[int] = 1,
+    k: int = 10,
+    settings: Mapping[str, Settings] | None = None,
+    html: str | Path | None = None,
+    json: str | Path | None = None,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Fit and evaluate ``models`` on ``data`` under one protocol.
+
+    Full ranking; history = train + valid, truth = test; ties pessimistic; seen items removed and
+    kept; popularity and the linear floor are always in the table. A model that fails becomes a
+    line with its error.
+
+    Parameters
+    ----------
+    data
+        A data set with a test part, or what :func:`honeyguide.load_data` accepts. One without
+        any split is split: the last item of every user is test where there is an order, else a
+        seeded share.
+    models
+        Registered names, or unfitted models for other options than the defaults.
+    seeds
+        How many seeds (0, 1, ...), or which. Deterministic models run the first only.
+    k
+        Cut-off of the metrics.
+    settings
+        Options by model name.
+    html, json
+        Files to write the report and the results to.
+    options, progress
+        How to run, and whom to tell before each cell.
+
+    Raises
+    ------
+    UnknownNameError
+        If a model or an option does not exist, before anything is fitted.
+    DataError
+        If the data set cannot be split.
+    """
+    options = options or Options()
+    seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not seeds:
+        raise ConfigError("no seeds were given.", "Give at least one.")
+    systems = _systems(models, settings or {})
+    data = with_test(_dataset(data))
+    cells = _run_all(data, systems, seeds, k, options, progress)
+    comparison = assemble(data, cells, seeds, k)
+    if json is not None:
+        write_json(Path(json), comparison.document)
+    if html is not None:
+        from honeyguide.experiment.report import render
+
+        write_text(Path(html), render(comparison, data))
+    return comparison
+
+
+def with_test(data: Dataset, seed: int = 0) -> Dataset:
+    """``data`` with the parts train, valid and test; a published split is obeyed."""
+    from honeyguide.data.splits import auto_split, ensure_valid
+
+    data = auto_split(data, seed=seed)
+    if not len(data.histories("test").values):
+        raise DataError("the split has no test part.", "Split it with 'honeyguide data split', or drop its column.")
+    return ensure_valid(data, seed=seed)
+
+
+def _dataset(data: Dataset | str) -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    from honeyguide.data.load import load_data
+
+    return load_data(data)
+
+
+def _systems(models: Sequence[str | Recommender], settings: Mapping[str, Settings]) -> list[System]:
+    """The lines of the table, floors first; building each model once finds every wrong name or option early."""
+    named = [m if isinstance(m, str) else m.name for m in models]
+    for name in settings:
+        if name not in named and name not in ALWAYS:
+            raise ConfigError(f"options are given for {name!r}, which is not compared.", "Add it to the models.")
+    wanted: list[str | Recommender] = [*(n for n in ALWAYS if n not in named), *models]
+    systems: list[System] = []
+    for model in wanted:
+        name = model if isinstance(model, str) else model.name
+        given = dict(settings.get(name, {})) if isinstance(model, str) else model.config.model_dump(mode="json")
+        build_model(name, given)
+        same = sum(s.model == name for s in systems)
+        systems.append(System(f"{name}#{same + 1}" if same else name, name, given))
+    return systems
+
+
+def _run_all(
+    data: Dataset, systems: list[System], seeds: list[int], k: int, options: Options, progress: Progress | None
+) -> list[CellResult]:
+    plan = [(system, seed) for system in systems for seed in (seeds[:1] if system.deterministic else seeds)]
+    content = fingerprint(data)
+    folder = Path(options.runs) / f"{_slug(data.name)}-{content[:12]}"
+    results = []
+    with _frozen(data, folder) as snapshot:
+        for number, (system, seed) in enumerate(plan, start=1):
+            spec = _spec(system, seed, k, folder, snapshot, content, options)
+            if options.fresh:
+                shutil.rmtree(f"{spec.out}.checkpoint", ignore_errors=True)
+            done = None if options.fresh else _finished(spec)
+            if progress is not None:
+                what = f"{system.label}, seed {seed}" if not system.deterministic else system.label
+                progress(what + (" (kept from an earlier run)" if done else ""), number, len(plan))
+            results.append(CellResult(system.label, system.model, seed, done or _run(spec), _values(spec)))
+    return results
+
+
+@contextmanager
+def _frozen(data: Dataset, folder: Path) -> Iterator[Path]:
+    """The data set on disk while the cells run; it holds histories, so nothing of it stays."""
+    snapshot = folder / f"data-{os.getpid()}"
+    try:
+        freeze(data, snapshot)
+        yield snapshot
+    finally:
+        shutil.rmtree(snapshot, ignore_errors=True)
+
+
+def _spec(
+    system: System, seed: int, k: int, folder: Path, snapshot: Path, content: str, options: Options
+) -> Spec:
+    """The cell's description; its place is named by a hash of data, configuration and version."""
+    key = json.dumps(
+        [honeyguide.__version__, content, system.model, system.settings, seed, k, options.device, options.precision],
+        sort_keys=True,
+    )
+    out = (folder / f"{system.model}-s{seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}").resolve()
+    return Spec(
+        snapshot=str(snapshot.resolve()),
+        model=system.model,
+        settings=system.settings,
+        seed=seed,
+        k=k,
+        out=str(out),
+        model_out=f"{out}.model" if options.keep_models else None,
+        device=options.device,
+        precision=options.precision,
+        memory_limit=options.memory_limit,
+    )
+
+
+def _finished(spec: Spec) -> dict[str, Any] | None:
+    """The result of an earlier run, unless it failed or lacks something wanted now."""
+    result = read_json(Path(f"{spec.out}.json"))
+    complete = Path(f"{spec.out}.npz").is_file() and (spec.model_out is None or Path(spec.model_out).is_dir())
+    return result if result is not None and "error" not in result and complete else None
+
+
+def _run(spec: Spec) -> dict[str, Any]:
+    """Run a cell in a child process; whatever becomes of the child, there is a result."""
+    result_file = Path(f"{spec.out}.json")
+    result_file.unlink(missing_ok=True)
+    description = Path(f"{spec.out}.spec.json")
+    write_json(description, asdict(spec))
+    source = str(Path(honeyguide.__file__).parent.parent)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))}
+    command = [sys.executable, "-m", "honeyguide.experiment.cell", str(description)]
+    log_file = Path(f"{spec.out}.log")
+    with log_file.open("w", encoding="utf-8") as sink:
+        code = subprocess.run(command, env=environment, stdout=sink, stderr=sink, check=False).returncode  # noqa: S603
+    result = read_json(result_file)
+    if result is None:
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        result = {"error": f"The process {how}.", "remedy": f"See {log_file}; signal 9 often means no memory."}
+    shutil.rmtree(f"{spec.out}.checkpoint", ignore_errors=True)
+    return result
+
+
+def _values(spec: Spec) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    try:
+        with np.load(f"{spec.out}.npz", allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except OSError:
+        return {}
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40] or "data"

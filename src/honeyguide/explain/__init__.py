@@ -1,0 +1,1 @@
+"""Reasons for recommendations, taken from the models themselves and checked against them."""
