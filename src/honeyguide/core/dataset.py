@@ -69,6 +69,18 @@ class Dataset:
             f"{self.n_users:,} users, {self.n_items:,} items, parts={list(self.parts)})"
         )
 
+    def equals(self, other: Dataset) -> bool:
+        """Whether ids, tables and order are the same; names may differ."""
+        tables = ("interactions", "items", "users")
+        return (
+            self.user_ids == other.user_ids
+            and self.item_ids == other.item_ids
+            and self.ordered == other.ordered
+            and all(getattr(self, table).equals(getattr(other, table)) for table in tables)
+            and self.extras.keys() == other.extras.keys()
+            and all(frame.equals(other.extras[name]) for name, frame in self.extras.items())
+        )
+
     @cached_property
     def parts(self) -> tuple[str, ...]:
         """Names of the parts present, in the order train, valid, test; without a split, ``("train",)``."""

@@ -34,8 +34,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "group_id": ("group_id", "basket_id", "cart_id", "order_id", "list_id"),
     "query_id": ("query_id",),
     "split": ("split", "part", "subset"),
+    "positive": ("positive",),
 }
-RESERVED = ("user", "item", "positive")
+RESERVED = ("user", "item")  # names of codes
 
 
 def match_columns(
@@ -109,4 +110,5 @@ def _plain(name: str) -> str:
 
 def _close(name: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    return f"Did you mean {near[0]!r}? " * bool(near) + f"Columns: {', '.join(names)}."
+    suggestion = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{suggestion}Columns: {', '.join(names)}."

@@ -11,7 +11,7 @@ import polars as pl
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError, UnknownNameError
 from honeyguide.data.build import build
-from honeyguide.data.clean import clean_ids, clean_numbers, clean_split, clean_times, clean_weights
+from honeyguide.data.clean import clean_ids, clean_numbers, clean_split, clean_times, clean_weights, guess_types
 from honeyguide.data.columns import ALIASES, require
 from honeyguide.data.expressions import condition
 from honeyguide.data.locate import MAIN_TABLES, Source, known_data, locate
@@ -24,6 +24,7 @@ __all__ = ["ReadOptions", "known_data", "load_data", "read_with_report"]
 
 Table = str | Path | pl.DataFrame
 _MOSTLY = 0.5
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 class ReadOptions(TypedDict, total=False):
@@ -176,6 +177,7 @@ class _Reader:
             raw = self._raw(table)
             if raw is not None:
                 frame, _ = prepare(raw, self.source.table_spec(table), ("user_id", "item_id"), {}, self.audit)
+                frame = frame if raw.typed else guess_types(frame, set(self.source.table_spec(table).dtypes))
                 self.audit.table(table, raw.file, frame.height)
                 extras[table] = frame.drop(ROW)
         return extras
@@ -233,6 +235,8 @@ class _Reader:
         return frame
 
     def _declared(self, frame: pl.DataFrame, file: str, renamed: Mapping[str, str]) -> pl.DataFrame:
+        if "positive" in frame.columns:
+            frame = frame.with_columns(_boolean(frame["positive"], file))
         positive = self.options.get("positive") or self.spec.positive
         if positive:
             frame = frame.with_columns(condition(positive, frame.schema, renamed).alias("positive"))
@@ -260,6 +264,14 @@ class _Reader:
             return self.audit.sift(frame, repeated, file, "item_id", "the event is repeated", "Nothing to do.")
         self.audit.note(f"{file}: {count:,} events are there more than once and were kept (duplicates='drop' removes)")
         return frame
+
+
+def _boolean(column: pl.Series, file: str) -> pl.Series:
+    if column.dtype == pl.String:
+        column = column.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
+    if column.dtype.is_nested() or column.dtype.is_temporal() or column.null_count():
+        raise DataError("positive must be true or false in every row.", "Correct it.", file=file, column="positive")
+    return column.cast(pl.Boolean)
 
 
 def _position_type(frame: pl.DataFrame) -> pl.DataType:

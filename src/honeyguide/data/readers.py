@@ -15,8 +15,9 @@ from honeyguide.data.report import ROW, Audit
 from honeyguide.data.spec import TableSpec
 from honeyguide.data.text import read_text
 
-TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": ",", ".inter": "\t", ".item": "\t", ".user": "\t"}
-SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".inter", ".item", ".user")
+ATOMIC = (".inter", ".item", ".user")  # RecBole: tabs, typed headers, no quotes
+TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": ",", **dict.fromkeys(ATOMIC, "\t")}
+SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", *ATOMIC)
 _SQL_CHUNK = 50_000
 
 
@@ -63,7 +64,7 @@ def read_file(path: Path, spec: TableSpec, audit: Audit) -> RawTable:
         frame, typed = _read_jsonl(path, audit), True
     elif suffix in TEXT_SEPARATORS or spec.separator is not None:
         separator = spec.separator or TEXT_SEPARATORS[suffix]
-        frame, typed = read_text(path, separator, spec.header, audit), False
+        frame, typed = read_text(path, separator, spec.header, audit, quotes=suffix not in ATOMIC), False
     else:
         raise DataError(
             f"files ending in {suffix or 'nothing'} are not read.",

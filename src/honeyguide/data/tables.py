@@ -17,6 +17,7 @@ from honeyguide.data.spec import TIME_UNITS, Shape, TableSpec, parse_dtype
 
 INTERACTION_COLUMNS = tuple(ALIASES)
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+_UTC = pl.Datetime("us", "UTC")
 _SEQUENCE = {"token_seq": pl.List(pl.String()), "float_seq": pl.List(pl.Float64())}
 
 
@@ -49,7 +50,7 @@ def prepare(
     if spec.order == "rows":
         derived.add("position")
     mapping = {**spec.columns, **explicit}
-    frame = _plain_names(raw.frame)
+    frame = _plain(raw.frame)
     names = [name for name in frame.columns if name != ROW]
     meanings = [m for m in wanted if m not in derived]
     renamed = match_columns(names, meanings, mapping, raw.file, audit)
@@ -57,7 +58,7 @@ def prepare(
     for name in names:
         if name not in renamed and (name in taken or name in RESERVED):
             renamed[name] = f"{name}_raw"
-    frame = _typed(frame.rename({k: v for k, v in renamed.items() if k != v}), spec, raw, audit)
+    frame = _typed(frame.rename({k: v for k, v in renamed.items() if k != v}), spec, raw, wanted, audit)
     if spec.where is not None:
         kept = frame.filter(condition(spec.where, frame.schema, renamed))
         audit.note(f"{raw.file}: {frame.height - kept.height:,} rows are not part of the data set ({spec.where})")
@@ -68,19 +69,31 @@ def prepare(
     return frame, renamed
 
 
-def _plain_names(frame: pl.DataFrame) -> pl.DataFrame:
-    """RecBole headers ``name:type`` to plain names, with sequences as lists."""
-    sequences, names = [], {}
-    for name in frame.columns:
+def _plain(frame: pl.DataFrame) -> pl.DataFrame:
+    """RecBole headers ``name:type`` to plain names, and rare types to common ones."""
+    converted: list[pl.Expr] = []
+    names = {}
+    for name, dtype in frame.schema.items():
+        if isinstance(dtype, pl.Categorical | pl.Enum):
+            converted.append(pl.col(name).cast(pl.String))
+        elif isinstance(dtype, pl.Datetime) and dtype != _UTC:
+            utc = (
+                pl.col(name).dt.convert_time_zone("UTC")
+                if dtype.time_zone
+                else pl.col(name).dt.replace_time_zone("UTC")
+            )
+            converted.append(utc.cast(_UTC))
+        elif isinstance(dtype, pl.Decimal):
+            converted.append(pl.col(name).cast(pl.Float64))
         bare, colon, kind = name.rpartition(":")
         if colon and kind in ("token", "float", *_SEQUENCE):
             names[name] = bare
             if kind in _SEQUENCE and frame[name].dtype == pl.String:
-                sequences.append(pl.col(name).str.split(" ").cast(_SEQUENCE[kind], strict=False))
-    return frame.with_columns(sequences).rename(names)
+                converted.append(pl.col(name).str.split(" ").cast(_SEQUENCE[kind], strict=False))
+    return frame.with_columns(converted).rename(names)
 
 
-def _typed(frame: pl.DataFrame, spec: TableSpec, raw: RawTable, audit: Audit) -> pl.DataFrame:
+def _typed(frame: pl.DataFrame, spec: TableSpec, raw: RawTable, wanted: Sequence[str], audit: Audit) -> pl.DataFrame:
     for name, kind in spec.dtypes.items():
         if name not in frame.columns:
             continue
@@ -100,7 +113,7 @@ def _typed(frame: pl.DataFrame, spec: TableSpec, raw: RawTable, audit: Audit) ->
         bad = cast.is_null() & values.is_not_null()
         frame = audit.sift(frame, bad, raw.file, name, f"the value is not {kind}", "Correct it.")
         frame = frame.with_columns(cast.filter(~bad).alias(name))
-    return frame if raw.typed else guess_types(frame, {*INTERACTION_COLUMNS, *spec.dtypes})
+    return frame if raw.typed else guess_types(frame, {*wanted, *spec.dtypes})
 
 
 def _derive(frame: pl.DataFrame, spec: TableSpec, renamed: Mapping[str, str], file: str) -> pl.DataFrame:
@@ -116,7 +129,7 @@ def _derive(frame: pl.DataFrame, spec: TableSpec, renamed: Mapping[str, str], fi
         added.append(pl.format(_PLACEHOLDER.sub("{}", template), *pieces).alias(name))
     if spec.times:
         parts = [column(name).cast(pl.Int64) * TIME_UNITS[unit] for name, unit in spec.times.items()]
-        added.append(pl.sum_horizontal(parts).cast(pl.Datetime("us", "UTC")).alias("timestamp"))
+        added.append(pl.sum_horizontal(parts).cast(_UTC).alias("timestamp"))
     if spec.order == "rows":
         added.append(pl.col(ROW).cast(pl.Int64).alias("position"))
     return frame.with_columns(added)
@@ -140,7 +153,7 @@ def _unfold(frame: pl.DataFrame, shape: Shape, file: str) -> pl.DataFrame:
 
 
 def _stitch(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
-    """Put the sequences together of which the rows are overlapping windows.
+    """Put the converted together of which the rows are overlapping windows.
 
     A window adds the items after its longest overlap with what its user did so far.
     """
@@ -153,11 +166,11 @@ def _stitch(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
         frame = frame.sort("timestamp", maintain_order=True)
     splits = frame["split"].to_list() if "split" in frame.columns else ["train"] * frame.height
     along = [frame[name].to_list() for name in shape.along]
-    sequences: dict[object, list[object]] = {}
+    converted: dict[object, list[object]] = {}
     events: list[tuple[object, ...]] = []
     windows = zip(frame["user_id"].to_list(), frame["__items"].to_list(), splits, frame[ROW].to_list(), strict=True)
     for index, (user, window, split, row) in enumerate(windows):
-        so_far = sequences.setdefault(user, [])
+        so_far = converted.setdefault(user, [])
         new = next(n for n in range(1, len(window) + 1) if n == len(window) or _ends_with(so_far, window[:-n]))
         for at in range(len(window) - new, len(window)):
             part = split if at == len(window) - 1 else "train"

@@ -11,7 +11,7 @@ import codecs
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,15 +30,23 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Dialect(NamedTuple):
-    """How a file is written: encoding, field separator, column names, and whether they stand in its first line."""
+    """How a file is written; without ``quotes`` a quote is a character like any other."""
 
     encoding: str
     separator: str
     names: list[str]
     has_header: bool
+    quotes: bool = True
+
+    def fields(self, record: str) -> list[str]:
+        """The fields of one record."""
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
+        return next(csv.reader([record], delimiter=self.separator, quoting=quoting))
 
 
-def read_text(path: Path, separator: str, header: tuple[str, ...] | None, audit: Audit) -> pl.DataFrame:
+def read_text(
+    path: Path, separator: str, header: tuple[str, ...] | None, audit: Audit, *, quotes: bool = True
+) -> pl.DataFrame:
     """All columns as text, and the row number; unusable rows are set aside.
 
     Parameters
@@ -51,13 +59,15 @@ def read_text(path: Path, separator: str, header: tuple[str, ...] | None, audit:
         Column names, if the file has none.
     audit
         Receives what was rejected.
+    quotes
+        Whether fields may be quoted.
 
     Raises
     ------
     DataError
         If the file is empty, or its header repeats or lacks names.
     """
-    dialect = _dialect(path, separator, header, audit)
+    dialect = _dialect(path, separator, header, quotes, audit)
     n_rows = _count_if_clean(path, dialect)
     frame = None if n_rows is None else _scan(path, dialect)
     if frame is None or frame.height != n_rows:
@@ -67,7 +77,7 @@ def read_text(path: Path, separator: str, header: tuple[str, ...] | None, audit:
     return frame
 
 
-def _dialect(path: Path, separator: str, header: tuple[str, ...] | None, audit: Audit) -> Dialect:
+def _dialect(path: Path, separator: str, header: tuple[str, ...] | None, quotes: bool, audit: Audit) -> Dialect:
     with path.open("rb") as file:
         head = file.read(4096)
     if not head.strip(b"\x00\r\n\t \xef\xbb\xbf\xff\xfe"):
@@ -75,16 +85,16 @@ def _dialect(path: Path, separator: str, header: tuple[str, ...] | None, audit: 
     encoding = next((name for bom, name in _BOMS if head.startswith(bom)), _guess_utf16(head))
     if encoding != "utf-8":
         audit.note(f"{path.name}: read as {encoding.removesuffix('-sig').upper()} with a byte order mark")
-    first = next(_records(path, encoding))[1]
+    first = next(_records(path, encoding, quotes))[1]
     if header is not None:
-        return Dialect(encoding, separator, list(header), False)
+        return Dialect(encoding, separator, list(header), False, quotes)
     if separator not in first:
         other = next((s for s in ("\t", ";", "|", ",") if s in first), separator)
         if other != separator:
             audit.note(f"{path.name}: fields are separated by {other!r}")
             separator = other
     names = [name.strip().strip("\x00") for name in next(csv.reader([first], delimiter=separator), [])]
-    return Dialect(encoding, separator, _checked_header(names, path), True)
+    return Dialect(encoding, separator, _checked_header(names, path), True, quotes)
 
 
 def _checked_header(names: list[str], path: Path) -> list[str]:
@@ -117,6 +127,7 @@ def _scan(path: Path, dialect: Dialect) -> pl.DataFrame | None:
     lazy = pl.scan_csv(
         path,
         separator=dialect.separator,
+        quote_char='"' if dialect.quotes else None,
         has_header=dialect.has_header,
         schema=dict.fromkeys(dialect.names, pl.String()),
         row_index_name=ROW,
@@ -143,10 +154,10 @@ def _count_if_clean(path: Path, dialect: Dialect) -> int | None:
             except UnicodeDecodeError:
                 return None
             data = np.frombuffer(block, np.uint8)
-            outside = _outside(data, inside, separator, previous)
+            outside = _outside(data, inside, separator, previous) if dialect.quotes else np.ones(len(data), bool)
             if outside is None or (data == 0).any() or _lone_return(data):
                 return None
-            inside = int((inside + int((data == _QUOTE).sum())) & 1)
+            inside = (inside + int((data == _QUOTE).sum())) & int(dialect.quotes)
             ends = np.flatnonzero((data == _NEWLINE) & outside)
             separators = np.flatnonzero((data == separator) & outside)
             counts = np.searchsorted(separators, ends)
@@ -196,7 +207,7 @@ def _blank(data: Bytes, ends: npt.NDArray[np.intp]) -> bool:
     return bool(((ends == starts) | ((ends == starts + 1) & (data[starts] == _RETURN))).any())
 
 
-def _records(path: Path, encoding: str) -> Iterator[tuple[int, str, bool]]:
+def _records(path: Path, encoding: str, quotes: bool) -> Iterator[tuple[int, str, bool]]:
     """Records as ``(number from 1, text, whether a quote was left open)``; one may span several lines."""
     number, is_open = 0, False
     held: list[str] = []
@@ -208,7 +219,7 @@ def _records(path: Path, encoding: str) -> Iterator[tuple[int, str, bool]]:
                 return
             if line:
                 held.append(line)
-                is_open ^= line.count('"') % 2 == 1
+                is_open ^= quotes and line.count('"') % 2 == 1
                 if is_open and len(held) < _MAX_LINES:
                     continue
             number += 1
@@ -226,14 +237,14 @@ def _read_records(path: Path, dialect: Dialect, audit: Audit) -> pl.DataFrame:
     good: list[list[str | int | None]] = []
     bad: dict[tuple[str, str], list[tuple[int, str]]] = {}
     blank = 0
-    for number, text, broken in _records(path, dialect.encoding):
+    for number, text, broken in _records(path, dialect.encoding, dialect.quotes):
         row = number - int(dialect.has_header)
         if row == 0:
             continue
         if not text.strip("\x00"):
             blank += 1
             continue
-        fields = next(csv.reader([text], delimiter=dialect.separator))
+        fields = dialect.fields(text)
         fault = _fault(text, fields, len(dialect.names), broken)
         if fault is None:
             good.append([*(field or None for field in fields), row])
