@@ -50,7 +50,7 @@ def test_what_is_no_condition(text):
 
 
 def test_faults_name_the_column():
-    with pytest.raises(DataError, match="names a column 'stars' that is not there. Columns: label, event"):
+    with pytest.raises(DataError, match=r"names a column 'stars' that is not there. Columns: label, event"):
         condition("stars > 3", FRAME.schema)
     with pytest.raises(DataError, match="column 'event': 'b' is not a number"):
         condition("event > b", FRAME.schema)

@@ -20,8 +20,7 @@ def test_a_matrix_keeps_its_shape_and_values():
 
 
 def test_a_binary_matrix_has_no_weights_and_zeros_are_no_events():
-    matrix = sp.csr_matrix(np.array([[1, 0], [0, 1]]))
-    matrix[0, 1] = 0
+    matrix = sp.csr_matrix(([1, 0, 1], ([0, 0, 1], [0, 1, 1])), shape=(2, 2))
     data = from_csr(matrix, user_ids=["u", "v"], item_ids=["b", "a"])
     assert "weight" not in data.interactions.columns
     assert data.item_ids.values.to_list() == ["a", "b"]
