@@ -22,7 +22,7 @@ from honeyguide.core.requests import Recommendations, Requests, Scale
 from honeyguide.core.resources import Estimate, Stopwatch, check_memory, peak_rss_mb
 from honeyguide.core.topk import NEVER, exclude_in_place, top_k
 
-SCORE_BLOCK = 1 << 24  # scores held at once while recommending: 64 MiB of float32
+SCORE_BLOCK = 1 << 22  # scores held at once while recommending: 16 MiB, which the allocator keeps and reuses
 
 
 class ModelConfig(BaseModel):

@@ -107,4 +107,5 @@ def _exactly(scores: FloatArray, bound: FloatArray, k: int) -> npt.NDArray[np.bo
     above = scores > kth
     room = k - np.count_nonzero(above, axis=1, keepdims=True)
     tied = scores == kth
-    return above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= room))
+    marked: npt.NDArray[np.bool_] = above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= room))
+    return marked

@@ -20,7 +20,6 @@ from honeyguide.core.topk import NEVER, top_k
 from honeyguide.models.linear.cosine import products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
 
-
 _OVERSAMPLING = 64
 _PASSES = 8  # of subspace iteration
 

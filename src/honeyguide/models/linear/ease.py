@@ -96,11 +96,9 @@ def invert_in_place(gram: FloatArray, regularization: float) -> FloatArray:
 
     gram[np.diag_indices_from(gram)] += np.float32(regularization)
     factor, failed = spotrf(gram, lower=1, overwrite_a=1, clean=0)
-    inverse, _ = spotri(factor, lower=1, overwrite_c=1)
     if failed:
-        raise ConfigError(
-            f"ease: regularization={regularization} is too small for these data.", "Choose 10 or more."
-        )
+        raise ConfigError(f"ease: regularization={regularization} is too small for these data.", "Choose 10 or more.")
+    inverse, _ = spotri(factor, lower=1, overwrite_c=1)
     step = 1024
     for start in range(0, len(inverse), step):  # the upper triangle from the lower, by blocks that fit the cache
         block = slice(start, start + step)

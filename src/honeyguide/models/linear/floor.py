@@ -92,6 +92,7 @@ class Floor(Recommender):
         return [(name, decay, mix) for name in c.normalisations for decay in c.decays for mix in c.mixes]
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
+        self.delegate = None
         if data.ordered:
             self._fit_ordered(data)
         else:
@@ -117,7 +118,9 @@ class Floor(Recommender):
         best = -1.0
         for name, model in UNORDERED.items():
             candidate = model().fit(data, options)
-            value = float(holdout_ndcg(candidate.score_histories, histories, valid).mean()) if len(valid.values) else 0.0
+            value = (
+                float(holdout_ndcg(candidate.score_histories, histories, valid).mean()) if len(valid.values) else 0.0
+            )
             self.report.search.append({"model": name, "ndcg@10": value})
             if value > best:
                 best, self.delegate, self.chosen = value, candidate, {"model": name}

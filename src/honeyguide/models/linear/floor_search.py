@@ -83,7 +83,7 @@ def _as_sets(lists: Ragged, n_items: int) -> Ragged:
 
 
 def _reachable(histories: Ragged, truth: Ragged, pattern: sp.csr_matrix) -> npt.NDArray[np.bool_]:
-    """bool ``[n]``: some event i of the history has ``pattern[t, i]`` for some held-out item t."""
+    """Whether some event i of each history has ``pattern[t, i]`` for some held-out item t: bool ``[n]``."""
     events = distinct(histories, pattern.shape[0])
     users, items = truth.rows, truth.values
     found = np.zeros(len(histories), bool)
@@ -107,5 +107,6 @@ def _ndcg(scores: FloatArray, truth: Ragged, k: int) -> npt.NDArray[np.float64]:
     rank = ahead + place + 1
     gains = np.where((rank <= k) & (own > NEVER), 1.0 / np.log2(1.0 + rank), 0.0)
     ideal = np.cumsum(1.0 / np.log2(np.arange(2, k + 2)))
-    found: npt.NDArray[np.float64] = np.bincount(rows, gains, len(truth))
-    return found / ideal[np.clip(truth.lengths, 1, k) - 1]
+    found = np.bincount(rows, gains, len(truth))
+    values: npt.NDArray[np.float64] = found / ideal[np.clip(truth.lengths, 1, k) - 1]
+    return values

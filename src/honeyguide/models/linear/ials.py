@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,8 +19,6 @@ from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.models.linear.item_weights import distinct, shares
-
-_BLOCK = 1 << 18  # numbers gathered at once while folding in: 1 MiB, so that they stay in the cache
 
 
 class IALSConfig(ModelConfig):
@@ -60,6 +59,8 @@ class IALS(Recommender):
     config: IALSConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product"})
 
+    _folded: FoldedIn | None = None
+
     def estimate(self, data: Dataset) -> Estimate:
         """Both factor matrices and the interactions in both directions."""
         f, n = self.config.factors, data.interactions.height
@@ -68,57 +69,67 @@ class IALS(Recommender):
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
+        from rich.console import Console
+        from rich.progress import track
 
-        engine = AlternatingLeastSquares(
-            factors=self.config.factors,
-            alpha=self.config.alpha,
-            regularization=self.config.regularization,
-            iterations=self.config.iterations,
-            random_state=self.config.seed,
-        )
-        engine.fit(data.matrix("train"), show_progress=options.progress)
-        self._serve(engine.item_factors)
+        c = self.config
+        by_user = data.matrix("train")
+        confidences = by_user * np.float32(c.alpha)
+        transposed = confidences.T.tocsr()
+        step = AlternatingLeastSquares(factors=c.factors).solver  # three conjugate-gradient steps for every row
+        rng = np.random.default_rng(c.seed)
+        x = rng.random((data.n_users, c.factors), np.float32) * np.float32(0.01)
+        y = rng.random((data.n_items, c.factors), np.float32) * np.float32(0.01)
+        rounds = range(c.iterations)
+        for i in track(rounds, "iALS", console=Console(stderr=True), disable=not options.progress):
+            if i:
+                step(confidences, x, y, c.regularization)
+            step(transposed, y, x, c.regularization)
+        self._serve(y)
+        self._folded = FoldedIn.of(by_user, self.fold_in(Ragged(by_user.indptr.astype(np.int64), by_user.indices)))
 
     def _serve(self, item_factors: FloatArray) -> None:
         self.item_factors = item_factors  # Y, [n_items, factors]
         y = item_factors.astype(np.float64)
         base = y.T @ y + self.config.regularization * np.eye(y.shape[1])
-        white = np.linalg.solve(np.linalg.cholesky(base), y.T).T.astype(np.float32)  # W, [n_items, factors]
-        self.item_vectors = white
-        self._padded = np.vstack([white, np.zeros((1, white.shape[1]), np.float32)])  # the last row pads histories
+        white = np.linalg.solve(np.linalg.cholesky(base), y.T).T  # W
+        self.item_vectors = np.ascontiguousarray(white, np.float32)  # [n_items, factors]
+        self._eye = np.eye(y.shape[1], dtype=np.float32, order="F")
+        self._folded = None
 
     def fold_in(self, histories: Ragged) -> FloatArray:
-        """float32 ``[n, factors]``: vectors whose inner products with ``item_vectors`` are the scores."""
-        n_items, factors = self.item_vectors.shape
-        sets = distinct(histories, n_items)
-        lengths = np.diff(sets.indptr)
-        vectors = np.zeros((len(histories), factors), np.float32)
-        order = np.argsort(lengths, kind="stable")
-        start = int(np.searchsorted(lengths[order], 1))  # an empty history is the zero vector
-        while start < len(order):
-            stop = _end_of_block(lengths[order], start, factors)
-            users = order[start:stop]
-            vectors[users] = self._solve(_pad(sets, users, fill=n_items))
-            start = stop
+        """float32 ``[n, factors]``: vectors whose inner products with ``item_vectors`` are the scores.
+
+        The vectors of the histories seen in :meth:`fit` are remembered by the fitted object, not saved
+        with it; they are the last user step of the fit, made by this function.
+        """
+        sets = distinct(histories, len(self.item_vectors))
+        vectors = np.zeros((len(histories), self.item_vectors.shape[1]), np.float32)
+        missing = np.diff(sets.indptr) > 0  # an empty history is the zero vector
+        if self._folded is not None:
+            missing &= ~self._folded.fill(sets, vectors)
+        right = (sets @ self.item_vectors) * np.float32(self.config.alpha)  # [n, factors]
+        for row in np.flatnonzero(missing):
+            items = sets.indices[sets.indptr[row] : sets.indptr[row + 1]]
+            vectors[row] = self._solve(self.item_vectors.take(items, axis=0), right[row])
         return vectors
 
-    def _solve(self, items: IntArray) -> FloatArray:
-        """float32 ``[n, factors]`` from item codes ``[n, length]`` padded with ``n_items``."""
-        alpha, one = np.float32(self.config.alpha), np.float32(1)
-        w = np.take(self._padded, items, axis=0)  # [n, length, factors]
-        length, factors = w.shape[1:]
-        if length < factors:  # push-through: (I + a W'W)^-1 W' 1 = W' (I + a W W')^-1 1, a system of size length
-            gram = w @ w.transpose(0, 2, 1)  # [n, length, length]
-            right = np.full((len(w), length, 1), alpha, np.float32)
-        else:
-            gram = w.transpose(0, 2, 1) @ w  # [n, factors, factors]
-            right = alpha * w.sum(axis=1)[:, :, None]
-        gram *= alpha - one
-        gram[:, np.arange(gram.shape[1]), np.arange(gram.shape[1])] += one
-        x = np.linalg.solve(gram, right)
-        x = w.transpose(0, 2, 1) @ x if length < factors else x
-        vectors: FloatArray = x[:, :, 0]
-        return vectors
+    def _solve(self, w: FloatArray, right: FloatArray) -> FloatArray:
+        """``(I + (alpha - 1) W' W)^-1 right`` for the rows W ``[length, factors]`` of a history.
+
+        A history shorter than the vectors takes a system of its own length:
+        ``(I + a W'W)^-1 = I - a W' (I + a W W')^-1 W``.
+        """
+        from scipy.linalg.blas import sgemm
+        from scipy.linalg.lapack import sposv
+
+        length, factors = w.shape
+        short, a = length < factors, self.config.alpha - 1.0
+        eye = self._eye[: min(length, factors), : min(length, factors)]
+        gram = sgemm(a, w.T, w.T, beta=1.0, c=eye, trans_a=short, trans_b=not short)
+        _, x, _ = sposv(gram, w @ right if short else right, lower=1, overwrite_a=1)
+        solution: FloatArray = right - np.float32(a) * (x @ w) if short else x
+        return solution
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``: inner products with the folded-in vectors."""
@@ -127,11 +138,12 @@ class IALS(Recommender):
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """``alpha y_item' A^-1 y_i`` of every event i: the exact terms of the score (equation 7 of the paper)."""
-        known = np.unique(history[history >= 0])
-        w = self.item_vectors[known]  # [distinct, factors]
-        a = np.eye(w.shape[1], dtype=np.float32) + np.float32(self.config.alpha - 1.0) * (w.T @ w)
-        direction = np.linalg.solve(a, self.item_vectors[item]) * np.float32(self.config.alpha)
-        terms: FloatArray = self._padded[history] @ direction * shares(history)  # -1 is the padding, a zero
+        known = history >= 0
+        if not known.any():
+            return np.zeros(len(history), np.float32)
+        w = self.item_vectors[np.unique(history[known])]  # [distinct, factors]
+        direction = self._solve(w, self.item_vectors[item] * np.float32(self.config.alpha))
+        terms: FloatArray = self.item_vectors[np.maximum(history, 0)] @ direction * known * shares(history)
         return terms
 
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
@@ -149,17 +161,42 @@ class IALS(Recommender):
         self._serve(arrays["item_factors"])
 
 
-def _end_of_block(lengths: npt.NDArray[np.integer], start: int, factors: int) -> int:
-    """End of the block of rising ``lengths`` from ``start``: padding stays below an eighth, the cache suffices."""
-    longest = int(lengths[start]) + int(lengths[start]) // 8
-    stop = int(np.searchsorted(lengths, longest, side="right"))
-    return min(stop, start + max(1, _BLOCK // (longest * factors)))
+@dataclass(frozen=True)
+class FoldedIn:
+    """Vectors of known histories, found by the set of their items.
+
+    Parameters
+    ----------
+    item_keys
+        uint64 ``[n_items]``, random; a set has the sum of the keys of its items (modulo 2^64).
+    keys
+        uint64 ``[n]``, rising.
+    vectors
+        float32 ``[n, factors]``.
+    """
+
+    item_keys: npt.NDArray[np.uint64]
+    keys: npt.NDArray[np.uint64]
+    vectors: FloatArray
+
+    @classmethod
+    def of(cls, sets: sp.csr_matrix, vectors: FloatArray) -> FoldedIn:
+        """Remember ``vectors`` for the rows of ``sets``."""
+        item_keys = np.random.default_rng(0).integers(0, 2**64, sets.shape[1], np.uint64)
+        keys = _set_keys(sets, item_keys)
+        order = np.argsort(keys)
+        return cls(item_keys, keys[order], vectors[order])
+
+    def fill(self, sets: sp.csr_matrix, vectors: FloatArray) -> npt.NDArray[np.bool_]:
+        """Write the vectors of the known rows of ``sets`` and say which they are."""
+        keys = _set_keys(sets, self.item_keys)
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        known: npt.NDArray[np.bool_] = self.keys[place] == keys
+        vectors[known] = self.vectors[place[known]]
+        return known
 
 
-def _pad(sets: sp.csr_matrix, rows: npt.NDArray[np.integer], fill: int) -> IntArray:
-    """int32 ``[len(rows), longest]``: the column codes of ``rows``, filled up with ``fill``."""
-    block = sets[rows]
-    lengths = np.diff(block.indptr)
-    items = np.full((len(rows), lengths.max()), fill, np.int32)
-    items[np.arange(items.shape[1]) < lengths[:, None]] = block.indices
-    return items
+def _set_keys(sets: sp.csr_matrix, item_keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(item_keys[sets.indices])])
+    keys: npt.NDArray[np.uint64] = sums[sets.indptr[1:]] - sums[sets.indptr[:-1]]
+    return keys

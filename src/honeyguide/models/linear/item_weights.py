@@ -45,17 +45,18 @@ class ItemWeights:
     def score(self, events: sp.csr_matrix) -> FloatArray:
         """float32 ``[n, n_items]``: ``events @ W``, with ``events`` float32 ``[n, n_items]``."""
         product = events @ self.matrix
-        return product.toarray() if sp.issparse(product) else product
+        scores: FloatArray = product.toarray() if sp.issparse(product) else product
+        return scores
 
     def terms(self, history: IntArray, item: int) -> FloatArray:
         """float32 ``[len(history)]``: ``W[i, item]`` for each event i, 0 for unknown items (-1)."""
-        column = self.matrix[np.maximum(history, 0), item]
+        column: Any = self.matrix[np.maximum(history, 0), item]
         values = column.toarray().ravel() if sp.issparse(column) else column
         return np.where(history >= 0, values, np.float32(0)).astype(np.float32)
 
     def similar(self, items: IntArray, k: int) -> tuple[IntArray, FloatArray]:
         """The ``k`` largest entries of the rows of ``items``, without the items themselves."""
-        rows = self.matrix[items]
+        rows: Any = self.matrix[items]
         scores: FloatArray = rows.toarray() if sp.issparse(rows) else rows.copy()
         scores[np.arange(len(items)), items] = NEVER
         return top_k(scores, k)

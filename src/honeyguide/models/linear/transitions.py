@@ -51,11 +51,15 @@ def normalise(counts: sp.csr_matrix, how: Normalisation) -> sp.csr_matrix:
 
 
 def recency(histories: Ragged, decay: float) -> FloatArray:
-    """float32 ``[nnz]``: ``decay ** age`` of every event.
+    """float32 ``[nnz]``: ``decay ** age`` of every event, with the age counted in known items.
 
-    Events whose weight beside the newest is below the resolution of float32 weigh nothing.
+    Unknown items (-1), and events whose weight is below the resolution of float32 beside that of the
+    newest, weigh nothing.
     """
-    weights = decay ** histories.ages().astype(np.float64)
+    known = histories.values >= 0
+    so_far = np.concatenate([[0], np.cumsum(known)])
+    ages = np.repeat(so_far[histories.offsets[1:]], histories.lengths) - so_far[1:]
+    weights = np.where(known, decay ** ages.astype(np.float64), 0.0)
     weights[weights < np.finfo(np.float32).eps] = 0.0
     return weights.astype(np.float32)
 
