@@ -52,7 +52,7 @@ def lift(a: Array, b: Array, level: float = 0.95) -> Lift:
     from scipy.special import ndtri
 
     mean_a, mean_b = _mean(a), _mean(b)
-    if not mean_b != 0 or np.isnan(mean_a):
+    if mean_b == 0 or np.isnan(mean_a + mean_b):
         return Lift(np.nan, np.nan, np.nan)
     value = (mean_a - mean_b) / mean_b
     if min(len(a), len(b)) < 2:
@@ -75,7 +75,7 @@ def lift_bootstrap(a: Array, b: Array, level: float = 0.95, n: int = 1000, seed:
     from honeyguide.metrics.stats import resampled_means
 
     mean_a, mean_b = _mean(a), _mean(b)
-    if not mean_b != 0 or np.isnan(mean_a):
+    if mean_b == 0 or np.isnan(mean_a + mean_b):
         return Lift(np.nan, np.nan, np.nan)
     over = resampled_means(np.asarray(a, np.float64)[:, None], n, seed)[:, 0]
     under = resampled_means(np.asarray(b, np.float64)[:, None], n, seed + 1)[:, 0]
