@@ -124,6 +124,23 @@ def entropy(totals: Totals, catalogue: Catalogue) -> float:
     return float(-(shares * np.log2(shares)).sum()) + 0.0  # never −0
 
 
+@metric(
+    "entropy_elliot",
+    family="E",
+    kind="aggregate",
+    high=np.inf,
+    formula="−Σ w_i log₂ p_i, w_i = mean over lists of i's share of the list, p_i share of all recommendations",
+    conventions="what Elliot names SEntropy; equals entropy where all lists have the same length; bits",
+)
+def entropy_elliot(totals: Totals, catalogue: Catalogue) -> float:
+    """Entropy in which every list weighs the same, however short."""
+    some = totals.exposure > 0
+    if not some.any():
+        return float("nan")
+    weights = totals.shares[some] / totals.n_served
+    return float(-(weights * np.log2(totals.exposure[some] / totals.exposure.sum())).sum()) + 0.0
+
+
 def _spread(totals: Totals) -> tuple[float, int]:
     """Σ_j (2j − n − 1) p_(j) over ascending shares p, and the number n of items."""
     n, total = len(totals.exposure), totals.exposure.sum()
@@ -201,4 +218,4 @@ def poprsp(totals: Totals, catalogue: Catalogue) -> float:
     if totals.known is None:
         raise ConfigError("poprsp needs the users' histories.", "Give them: Catalogue(..., histories=...).")
     available = totals.n_users - totals.known
-    return _variation(_by_group(totals.exposure, catalogue), _by_group(available, catalogue))
+    return _variation(_by_group(totals.shown, catalogue), _by_group(available, catalogue))

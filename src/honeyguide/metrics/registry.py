@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from honeyguide.metrics import agreement, candidates, exposure, ranking, stats
+from honeyguide.metrics import (
+    abtest,
+    agreement,
+    business,
+    candidates,
+    exposure,
+    groups,
+    offpolicy,
+    predictive,
+    ranking,
+    similarity,
+    stats,
+)
 from honeyguide.metrics.metric import DECLARED, FAMILIES, Metric
 
-FILES = (ranking, candidates, exposure, agreement, stats)
+FILES = (similarity, candidates, predictive, ranking, agreement, exposure, groups, business, abtest, offpolicy, stats)
 
 METRICS: dict[str, Metric] = dict(sorted(DECLARED.items(), key=lambda entry: (entry[1].family, entry[0])))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from honeyguide.metrics.arrays import Index
+from honeyguide.metrics.arrays import Index, Vector, group_sum
 from honeyguide.metrics.lists import Lists
 
 
@@ -20,6 +20,11 @@ class Totals:
         Users, and users with a non-empty list.
     exposure
         int64 ``[n_items]``, places that each item took.
+    shown
+        int64 ``[n_items]``, users who were shown the item; less than ``exposure`` where items are
+        kept that stand twice in a list.
+    shares
+        float64 ``[n_items]``, exposure where every place of a list of length n weighs 1/n.
     found
         int64 ``[n_items]``, users for whom the item was relevant and recommended.
     relevant
@@ -31,19 +36,27 @@ class Totals:
     n_users: int
     n_served: int
     exposure: Index
+    shown: Index
+    shares: Vector
     found: Index
     relevant: Index
     known: Index | None
 
     @classmethod
     def of(cls, lists: Lists, k: int) -> Totals:
-        """Count the first ``k`` places of a block; an item repeated in a list counts once."""
+        """Count the first ``k`` places of a block."""
         m = lists.catalogue.n_items
         items, hits = lists.items[:, :k], lists.hits(k)
-        fresh, found = items >= 0, hits.item
+        filled, found = items >= 0, hits.item
+        exposure = shown = np.bincount(items[filled], minlength=m)
         if lists.repeated is not None:
-            fresh = fresh & ~lists.repeated[:, :k]
+            shown = np.bincount(items[filled & ~lists.repeated[:, :k]], minlength=m)
             found = found[~lists.repeated[hits.user, hits.rank]]
+        length = lists.length(k)
+        short = np.flatnonzero(length < k)  # all other lists weigh the same: no need to look at each place
+        rows, places = np.nonzero(filled[short])
+        extra = 1.0 / length[short][rows] - 1.0 / k
+        shares = exposure / k + group_sum(items[short][rows, places], extra, m)
         known = None
         if lists.histories is not None:
             rows, values = lists.histories.rows, lists.histories.values
@@ -52,7 +65,9 @@ class Totals:
         return cls(
             n_users=len(lists),
             n_served=int(np.count_nonzero(lists.lengths)),
-            exposure=np.bincount(items[fresh], minlength=m),
+            exposure=exposure,
+            shown=shown,
+            shares=shares,
             found=np.bincount(found, minlength=m),
             relevant=np.bincount(lists.relevant_keys % m, minlength=m),
             known=known,
@@ -64,6 +79,8 @@ class Totals:
             self.n_users + other.n_users,
             self.n_served + other.n_served,
             self.exposure + other.exposure,
+            self.shown + other.shown,
+            self.shares + other.shares,
             self.found + other.found,
             self.relevant + other.relevant,
             self.known + other.known if both else None,  # type: ignore[operator]
