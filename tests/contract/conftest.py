@@ -29,7 +29,7 @@ Make = Callable[..., Recommender]
 
 @pytest.fixture(scope="session")
 def events() -> pl.DataFrame:
-    """Events of the first readers of goodbooks-mini with every third of the most read books, user ids replaced by words."""
+    """Events of the first readers of goodbooks-mini with every third of its favourite books; user ids are words."""
     data = load_data("goodbooks-mini")
     books = np.argsort(-data.popularity("train"), kind="stable")[: 3 * N_ITEMS : 3]
     frame = data.interactions.filter(pl.col("user") < N_USERS, pl.col("item").is_in(books.tolist()))

@@ -141,6 +141,16 @@ def test_contributions_are_one_finite_number_per_event(model: Recommender, asked
     assert model.contributions(history[:0], item).shape == (0,)
 
 
+def test_exact_contributions_sum_to_what_the_history_adds(model: Recommender, asked: Requests) -> None:
+    if type(model).contributions is Recommender.contributions:
+        pytest.skip(f"{model.name} leaves events out instead")
+    for row in (3, 50):
+        history = asked.histories[row]
+        with_history, without = model.score_histories(Ragged.from_lists([history, []]))
+        for item in model.recommend(asked.take(slice(row, row + 1)), k=5).items[0]:
+            close(model.contributions(history, int(item)).sum(), with_history[item] - without[item])
+
+
 def test_similar_items_exclude_the_item_itself(model: Recommender) -> None:
     if "similar" not in model.capabilities:
         pytest.skip(f"{model.name} does not declare 'similar'")

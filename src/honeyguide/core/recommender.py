@@ -120,7 +120,7 @@ class Recommender(ABC):
         options = options or FitOptions()
         data = data.select("train", "valid")
         check_memory(self.name, self.estimate(data), options.memory_limit)
-        self.report = FitReport()
+        self.item_ids, self.report = None, FitReport()
         with Stopwatch() as watch:
             self._fit(data, options)
         self.item_ids = data.item_ids

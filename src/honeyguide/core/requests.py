@@ -116,5 +116,7 @@ class Recommendations:
         if users is None:
             head = pl.Series("request", rows.astype(np.int64))
         else:
+            if len(users) != len(self):
+                raise ValueError(f"{len(users)} users for {len(self)} lists")
             head = pl.Series("user_id", users).gather(rows)
         return pl.DataFrame([head, *(pl.Series(k, v) for k, v in columns.items())]).lazy()

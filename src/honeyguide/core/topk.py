@@ -22,9 +22,9 @@ def exclude_in_place(scores: FloatArray, exclude: Ragged) -> None:
     scores
         float32 ``[n, n_items]``, changed in place.
     exclude
-        ``n`` lists of item codes; codes of -1 are ignored.
+        ``n`` lists of item codes; those outside ``[0, n_items)`` are ignored.
     """
-    known = exclude.values >= 0
+    known = (exclude.values >= 0) & (exclude.values < scores.shape[1])
     scores[exclude.rows[known], exclude.values[known]] = NEVER
 
 
