@@ -1,7 +1,159 @@
-"""``honeyguide data``: look at data before fitting anything on it."""
+"""``honeyguide data``: look at data, and convert it, before fitting anything on it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
+from honeyguide.cli import console, options
+
+if TYPE_CHECKING:
+    from honeyguide.data.report import CheckReport
+
 app = typer.Typer(help="Check, describe, split and convert data.", no_args_is_help=True)
+
+_SHOWN = 20  # rejected rows on the screen; --quarantine has all
+
+
+@app.command()
+def check(
+    data: options.DataRef,
+    quarantine: Annotated[Path | None, typer.Option("--quarantine", help="Write the rejected rows here.")] = None,
+    items: options.Items = None,
+    user_col: options.UserCol = None,
+    item_col: options.ItemCol = None,
+    time_col: options.TimeCol = None,
+    label_col: options.LabelCol = None,
+    weight_col: options.WeightCol = None,
+    positive: options.Positive = None,
+    json: options.Json = False,
+) -> None:
+    """Say which rows cannot be used, why, and what to do; exit code 3 if there are any."""
+    from honeyguide.core.errors import DataError
+    from honeyguide.data.check import check_data
+
+    read = options.read_options(
+        items, positive, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col, weight=weight_col
+    )
+    found = check_data(data, **read)
+    if quarantine is not None:
+        found.write_quarantine(quarantine)
+        console.notes().print(f"Wrote {found.quarantine.height:,} rejected rows to {quarantine}.")
+    if json:
+        console.emit(found.to_dict() | {"quarantine": found.quarantine.to_dicts()})
+    else:
+        _show(found)
+    if not found.ok:
+        raise typer.Exit(DataError.exit_code)
+
+
+def _show(found: CheckReport) -> None:
+    say = console.results()
+    say.print(str(found))
+    rejected = found.quarantine.head(_SHOWN)
+    if rejected.height:
+        columns = ["file", "row", "column", "value", "reason", "remedy"]
+        rows = [[row[c] if row[c] is not None else "" for c in columns] for row in rejected.to_dicts()]
+        say.print(console.table("Rejected rows", columns, rows))
+        if found.quarantine.height > _SHOWN:
+            say.print(f"... and {found.quarantine.height - _SHOWN:,} more; --quarantine FILE writes them all.")
+    elif found.ok:
+        say.print("Every row can be used.", style="green")
+
+
+@app.command()
+def describe(
+    data: options.DataRef,
+    items: options.Items = None,
+    split: options.Split = None,
+    user_col: options.UserCol = None,
+    item_col: options.ItemCol = None,
+    time_col: options.TimeCol = None,
+    label_col: options.LabelCol = None,
+    positive: options.Positive = None,
+    json: options.Json = False,
+) -> None:
+    """Sizes, histories, popularity and leakage of a data set."""
+    from honeyguide.data.leakage import leakage_report
+    from honeyguide.data.load import load_data
+    from honeyguide.experiment.describe import describe as figures
+    from honeyguide.experiment.describe import lines
+
+    read = options.read_options(
+        items, positive, split, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col
+    )
+    dataset = load_data(data, **read)
+    found, leakage = figures(dataset), leakage_report(dataset)
+    if json:
+        console.emit(found | {"leakage": leakage.to_dict()})
+        return
+    for line in lines(found):
+        console.results().print(line)
+    if found["item_columns"]:
+        console.results().print(f"Known of items: {', '.join(found['item_columns'])}.")
+    console.results().print(str(leakage))
+
+
+@app.command()
+def export(
+    data: options.DataRef,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    format: Annotated[str, typer.Option("--format", help="parquet, csv or jsonl.")] = "parquet",
+    items: options.Items = None,
+    user_col: options.UserCol = None,
+    item_col: options.ItemCol = None,
+    time_col: options.TimeCol = None,
+    label_col: options.LabelCol = None,
+    positive: options.Positive = None,
+) -> None:
+    """Write a data set as a clean folder that reads back equal."""
+    from honeyguide.data.export import export as write
+    from honeyguide.data.load import load_data
+
+    read = options.read_options(
+        items, positive, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col
+    )
+    write(load_data(data, **read), out, format)
+    console.notes().print(f"Wrote {out}.")
+
+
+@app.command()
+def split(
+    data: options.DataRef,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    by: Annotated[str, typer.Option("--by", help="leave-last-out, global-time, ratio, cold-item, cold-user.")] = "auto",
+    items: options.Items = None,
+    user_col: options.UserCol = None,
+    item_col: options.ItemCol = None,
+    time_col: options.TimeCol = None,
+    label_col: options.LabelCol = None,
+    positive: options.Positive = None,
+) -> None:
+    """Split a data set into train, valid and test, and write it with the split."""
+    from honeyguide.data.export import export as write
+    from honeyguide.data.load import load_data
+    from honeyguide.experiment.describe import describe as figures
+
+    read = options.read_options(
+        items, positive, by, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col
+    )
+    dataset = load_data(data, **read)
+    write(dataset, out, "parquet")
+    parts = ", ".join(f"{part} {n:,}" for part, n in figures(dataset)["parts"].items())
+    console.results().print(f"Wrote {out}: {parts}.")
+
+
+@app.command("list")
+def list_(json: options.Json = False) -> None:
+    """Names that can stand for DATA: the bundled data sets, and those under $HONEYGUIDE_DATA."""
+    from honeyguide.data.load import known_data
+
+    names = known_data()
+    if json:
+        console.emit({"data": names})
+        return
+    for name in names:
+        console.results().print(name)
+    console.notes().print("A folder or file path or a database URL can also stand for DATA.")
