@@ -127,3 +127,13 @@ class MissingExtraError(HoneyguideError):
             f"Install them with: pip install 'honeyguide[{extra}]'",
         )
         self.extra = extra
+
+
+class TrainingError(HoneyguideError):
+    """Training went wrong: the loss is not a finite number."""
+
+
+class FitInterrupted(HoneyguideError):
+    """A fit was stopped by the person who started it."""
+
+    exit_code = 130

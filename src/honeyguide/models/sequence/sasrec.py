@@ -1,0 +1,302 @@
+"""SASRec: causal self-attention over a user's items (Kang & McAuley 2018), in its best known form.
+
+The state after each item predicts the next one by a dot product with the item table. Beside the
+original, this one has gated pre-norm blocks (LiGR), rotary positions where histories are long, and
+a softmax over the whole catalogue at every position; see ``docs/models/sasrec.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from honeyguide.core import artifact
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import DataError
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations
+from honeyguide.core.resources import Estimate
+from honeyguide.core.topk import NEVER, top_k
+from honeyguide.metrics.holdout import holdout_ndcg
+from honeyguide.nn import losses
+from honeyguide.nn.backbone import encode
+from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
+from honeyguide.nn.blocks import Dropout, LiGRBlock, RMSNorm, Rotary, SASRecBlock, init_weights
+from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
+
+Auto = Literal["auto"]
+_BLOCKS = {"ligr": LiGRBlock, "sasrec": SASRecBlock}
+
+
+class SASRecConfig(ModelConfig):
+    """Options of :class:`SASRec`; those that are ``"auto"`` follow from the shape of the data.
+
+    Parameters
+    ----------
+    dim
+        Width of items and states.
+    blocks, heads
+        Number of blocks and of attention heads in each.
+    max_len
+        Events of a history that are read, the latest.
+    positions
+        ``"learned"`` or ``"rope"``.
+    block
+        ``"ligr"`` or the original ``"sasrec"``.
+    dropout
+        On the input and on every residual branch.
+    init_std
+        Standard deviation of item vectors at the start.
+    loss
+        ``"softmax"`` over all items, or ``"sampled"`` softmax, ``"gbce"``, ``"bce"`` over ``negatives``.
+    negatives
+        Items drawn uniformly per batch and shared by its positions.
+    calibration
+        t of gBCE.
+    lr, warmup, schedule, weight_decay, clip, epochs, patience
+        See :class:`~honeyguide.nn.trainer.TrainerSettings`.
+    batch_tokens
+        Positions in a batch.
+    """
+
+    dim: int = Field(64, ge=2)
+    blocks: int | Auto = "auto"
+    heads: int | Auto = "auto"
+    max_len: int | Auto = "auto"
+    positions: Literal["learned", "rope", "auto"] = "auto"
+    block: Literal["ligr", "sasrec"] = "ligr"
+    dropout: float | Auto = "auto"
+    init_std: float = Field(0.02, gt=0)
+    loss: Literal["softmax", "sampled", "gbce", "bce"] = "softmax"
+    negatives: int = Field(256, ge=1)
+    calibration: float = Field(0.75, ge=0, le=1)
+    lr: float | Auto = "auto"
+    warmup: int | Auto = "auto"
+    schedule: Literal["constant", "cosine", "auto"] = "auto"
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float | None = None
+    epochs: int | Auto = "auto"
+    patience: int = Field(5, ge=1)
+    batch_tokens: int | Auto = "auto"
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.heads != "auto" and self.dim % (2 * self.heads):
+            raise ValueError(f"dim ({self.dim}) must be a multiple of twice the heads ({self.heads})")
+        return self
+
+    def resolve(self, lengths: npt.NDArray[np.int64]) -> SASRecConfig:
+        """The same options with every ``"auto"`` set by rule from the lengths of the training histories.
+
+        Short histories (a median under 20 events: purchases, reviews) are best served by one
+        small block, strong dropout and a constant rate that early stopping ends; long ones
+        (ratings, plays) by two blocks, relative positions and a cosine schedule.
+        """
+        median, high = np.percentile(lengths[lengths >= 2], [50, 95]) if (lengths >= 2).any() else (2.0, 2.0)
+        long = median >= 20
+        rules: dict[str, Any] = {
+            "blocks": 2 if long else 1,
+            "heads": 2 if long and self.dim % 4 == 0 else 1,
+            "max_len": 200 if long else int(np.clip(2 * high, 20, 50)),
+            "positions": "rope" if long else "learned",
+            "dropout": 0.2 if long else 0.3,
+            "lr": 2e-3 if long else 1e-3,
+            "warmup": 200 if long else 0,
+            "schedule": "cosine" if long else "constant",
+            "epochs": 30 if long else 50,
+            "batch_tokens": 3200 if long else 1024,
+        }
+        return self.model_copy(update={name: v for name, v in rules.items() if getattr(self, name) == "auto"})
+
+    def trainer(self) -> TrainerSettings:
+        """The part that the trainer reads; only for a resolved configuration."""
+        names = ("epochs", "lr", "warmup", "schedule", "weight_decay", "clip", "patience", "seed")
+        return TrainerSettings(**{name: getattr(self, name) for name in names})
+
+
+class SASRecNetwork(nn.Module):
+    """The network; a :class:`~honeyguide.nn.backbone.Backbone`.
+
+    Parameters
+    ----------
+    n_items
+        Size m of the catalogue.
+    config
+        A resolved configuration.
+    """
+
+    def __init__(self, n_items: int, config: SASRecConfig) -> None:
+        super().__init__()
+        c: Any = config  # every "auto" is resolved
+        self.items = nn.Embedding(n_items, c.dim)  # tied: read as input, scored against as output
+        nn.init.normal_(self.items.weight, std=c.init_std)
+        self.positions = nn.Parameter(torch.randn(c.max_len, c.dim) * c.init_std) if c.positions == "learned" else None
+        rotary = Rotary(c.dim // c.heads, c.max_len) if c.positions == "rope" else None
+        self.blocks = nn.ModuleList(_BLOCKS[c.block](c.dim, c.heads, c.dropout, rotary) for _ in range(c.blocks))
+        init_weights(self.blocks, c.blocks)
+        self.norm = RMSNorm(c.dim)
+        self.dropout = Dropout(c.dropout)
+
+    def hidden(self, items: Tensor) -> Tensor:
+        """int64 ``[b, t]`` to ``[b, t, d]``."""
+        x = self.items(items)
+        if self.positions is not None:
+            x = x + self.positions[: items.shape[1]]
+        x = self.dropout(x)
+        for block in self.blocks:
+            x = block(x)
+        normed: Tensor = self.norm(x)
+        return normed
+
+    def user_state(self, items: Tensor, lengths: Tensor) -> Tensor:
+        """``[b, d]``: the state after the last real position of each row."""
+        return self.hidden(items)[torch.arange(len(items), device=items.device), lengths - 1]
+
+    def score(self, state: Tensor, items: Tensor | None = None) -> Tensor:
+        """``[b, m]``, or ``[b, k]`` for the item codes ``items`` ``[k]``."""
+        vectors = self.items.weight if items is None else self.items.weight[items]
+        return state @ vectors.T
+
+    def item_vectors(self) -> Tensor:
+        """``[m, d]``."""
+        return self.items.weight
+
+
+def training_loss(network: SASRecNetwork, config: SASRecConfig) -> Callable[[Batch], Tensor]:
+    """The loss of ``config`` at every real position of a batch."""
+
+    def loss(batch: Batch) -> Tensor:
+        real = batch.targets != IGNORED
+        hidden, targets = network.hidden(batch.items)[real], batch.targets[real]  # [n, d], [n]
+        table = network.item_vectors()
+        if config.loss == "softmax":
+            return losses.full_softmax(hidden, table, targets)
+        negatives = torch.randint(len(table), (config.negatives,), device=hidden.device)
+        if config.loss == "sampled":
+            return losses.sampled_softmax(hidden, table, targets, negatives)
+        calibration = config.calibration if config.loss == "gbce" else 0.0
+        return losses.gbce(hidden, table, targets, negatives, calibration)
+
+    return loss
+
+
+class SASRec(Recommender):
+    """Next-item prediction by causal self-attention; the score is the dot product of state and item, a logit.
+
+    A user is served from the latest ``max_len`` events. An empty history is given the logarithm
+    of the items' share of the training events: what a softmax without a history would learn.
+    """
+
+    name = "sasrec"
+    Config = SASRecConfig
+    capabilities = frozenset({"fold_in", "similar", "inner_product"})
+    scale = "logit"
+    config: SASRecConfig
+
+    def _fit(self, data: Dataset, options: FitOptions) -> None:
+        train, valid = data.histories("train"), data.histories("valid")
+        if not (train.lengths >= 2).any():
+            raise DataError(
+                "sasrec learns from what follows what, and no training history has two events.",
+                "Use popularity, or give longer histories.",
+            )
+        self.resolved = self.config.resolve(train.lengths)
+        counts = data.popularity("train")
+        self.log_share: FloatArray = np.log((counts + 1) / (counts.sum() + len(counts))).astype(np.float32)
+        device = choose_device(options.device)
+        with seeded(self.resolved.seed, device):
+            self.network = SASRecNetwork(data.n_items, self.resolved).to(device)
+        batches = PackedWindows(train, self._max_len, int(self.resolved.batch_tokens), self.resolved.seed)
+        self.report.curve = Trainer(
+            self.network,
+            training_loss(self.network, self.resolved),
+            batches,
+            self.resolved.trainer(),
+            options,
+            (lambda: float(holdout_ndcg(self._score, train, valid).mean())) if len(valid.values) else None,
+            identity=f"{self.resolved.model_dump_json()} {_digest(train)} {_digest(valid)} torch {torch.__version__}",
+        ).run()
+
+    @property
+    def _max_len(self) -> int:
+        return int(self.resolved.max_len)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.network.items.weight.device
+
+    # -- use ----------------------------------------------------------------------------------
+
+    def user_vectors(self, histories: Ragged) -> FloatArray:
+        """float32 ``[n, d]``: the state after each history; zeros where it is empty."""
+        known = histories.values >= 0
+        histories = Ragged.from_groups(histories.rows[known], histories.values[known], len(histories))
+        vectors = np.zeros((len(histories), self.resolved.dim), np.float32)
+        some = np.flatnonzero(histories.lengths)
+        vectors[some] = encode(self.network, histories.take(some), self._max_len, self._device)
+        return vectors
+
+    def item_vectors(self) -> FloatArray:
+        """float32 ``[n_items, d]``; a score is the dot product of a user's vector with an item's."""
+        vectors: FloatArray = self.network.item_vectors().detach().cpu().numpy()
+        return vectors
+
+    def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
+        """float32 ``[n, n_items]`` logits."""
+        scores: FloatArray = self.user_vectors(histories) @ self.item_vectors().T
+        scores[~scores.any(axis=1)] = self.log_share  # no known event
+        return scores
+
+    def _score(self, histories: Ragged, users: IntArray) -> FloatArray:
+        return self.score_histories(histories, users)
+
+    def similar(self, items: IntArray, k: int = 10) -> Recommendations:
+        """The ``k`` items whose vectors have the highest cosine with those of ``items``, without itself."""
+        ids = self._fitted()
+        vectors = self.item_vectors()
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        cosine = vectors[items] @ vectors.T  # [n, n_items]
+        cosine[np.arange(len(items)), items] = NEVER
+        return Recommendations(*top_k(cosine, k), ids, "rank")
+
+    # -- cost and storage ---------------------------------------------------------------------
+
+    def estimate(self, data: Dataset) -> Estimate:
+        """Weights and their five companions, activations of a batch, and a block of scores; time per target."""
+        lengths = data.histories("train").lengths
+        c: Any = self.config.resolve(lengths)
+        m, d = data.n_items, c.dim
+        weights = m * d + c.max_len * d + 14 * c.blocks * d * d
+        activations = 40 * c.blocks * c.batch_tokens * max(d, c.max_len * c.heads / 8)
+        targets = float(np.minimum(np.maximum(lengths - 1, 0), c.max_len).sum()) * c.epochs
+        scored = m if c.loss == "softmax" else c.negatives
+        per_target = (6 * d * scored + 90 * c.blocks * d * (d + c.max_len / 6)) / 60e9 + 1e-9 * scored + 5e-6
+        return Estimate(4 * (6 * weights + activations) + 40 * data.interactions.height + 4e8, targets * per_target)
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights of the network."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
+        arrays = {name: t.detach().cpu().numpy() for name, t in self.network.state_dict().items()}
+        return {**arrays, "log_share": self.log_share}, {"resolved": self.resolved.model_dump(mode="json")}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
+        self.resolved = SASRecConfig(**meta["resolved"])
+        weights = {name: torch.from_numpy(np.array(a)) for name, a in arrays.items() if name != "log_share"}
+        self.log_share = np.array(arrays["log_share"])
+        self.network = SASRecNetwork(len(self.log_share), self.resolved).eval()
+        self.network.load_state_dict(weights)
+
+
+def _digest(histories: Ragged) -> str:
+    return hashlib.sha256(histories.offsets.tobytes() + histories.values.tobytes()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Neural building blocks: batches, blocks, losses and the one trainer."""

@@ -1,0 +1,165 @@
+"""Transformer parts for sequences of items. Shapes: b rows, t positions, d width, h heads."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Dropout(nn.Module):
+    """Inverted dropout (Srivastava et al. 2014) that draws one random byte per number.
+
+    On a CPU the masks of ``torch.nn.Dropout`` cost more than the matrix products of a narrow
+    network; bytes cost a fifth. The rate is therefore rounded to a multiple of 1/256.
+
+    Parameters
+    ----------
+    rate
+        Share of numbers set to zero while training.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.threshold = round(256 * rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape as ``x``."""
+        if not self.training or self.threshold == 0:
+            return x
+        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device)
+        words.random_(-(2**63), None)  # every bit is random
+        noise = words.view(torch.uint8)[: x.numel()].view(x.shape)
+        keep = (noise >= self.threshold).to(x.dtype)
+        return x * keep.mul_(256 / (256 - self.threshold))
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * gain (Zhang & Sennrich 2019)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[..., d]`` to ``[..., d]``."""
+        return F.rms_norm(x, self.gain.shape, self.gain, eps=1e-6)
+
+
+class Rotary(nn.Module):
+    """Rotary positions (Su et al. 2021): queries and keys are turned by an angle that grows with position.
+
+    Parameters
+    ----------
+    head_dim
+        Width of a head, even.
+    length
+        Longest sequence.
+    base
+        Wavelengths run from 2 pi to 2 pi * base positions.
+    """
+
+    turn: Tensor
+
+    def __init__(self, head_dim: int, length: int, base: float = 10_000.0) -> None:
+        super().__init__()
+        frequency = base ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)  # [head_dim / 2]
+        angle = torch.outer(torch.arange(length, dtype=torch.float64), frequency)
+        turn = torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
+        self.register_buffer("turn", turn[:, None], persistent=False)  # [length, 1, head_dim / 2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[b, t, h, d / h]``, positions counted from 0, to the same shape."""
+        pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))  # [b, t, h, d / h / 2]
+        return torch.view_as_real(pairs * self.turn[: x.shape[1]]).flatten(-2).to(x.dtype)
+
+
+def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k' / sqrt(d / h)) v over the positions not after each; all ``[b, t, h, d / h]``."""
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
+
+
+class LiGRBlock(nn.Module):
+    """Pre-norm block with a learnt gate on each residual branch (LiGR, Borisyuk et al. 2024).
+
+    x = x + sigmoid(W1 n(x)) * Attention(n(x));  x = x + sigmoid(W2 n(x)) * SwiGLU(n(x)), where n is
+    RMSNorm and SwiGLU(y) = W5 (silu(W3 y) * W4 y) (Shazeer 2020). The projections that read the
+    same input are one matrix product.
+
+    Parameters
+    ----------
+    dim, heads
+        Width and number of heads.
+    dropout
+        On each branch.
+    rotary
+        Positions of queries and keys, or ``None``.
+    expansion
+        Width of the feed-forward layer, in multiples of ``dim``.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float, rotary: Rotary | None, expansion: int = 2) -> None:
+        super().__init__()
+        self.heads, self.rotary = heads, rotary
+        self.norm_attention, self.norm_feed = RMSNorm(dim), RMSNorm(dim)
+        self.attention_in = nn.Linear(dim, 4 * dim, bias=False)  # query, key, value, gate
+        self.attention_out = nn.Linear(dim, dim, bias=False)
+        self.feed_in = nn.Linear(dim, (2 * expansion + 1) * dim, bias=False)  # up, switch, gate
+        self.feed_out = nn.Linear(expansion * dim, dim, bias=False)
+        self.dropout = Dropout(dropout)
+        self.widths = [expansion * dim, expansion * dim, dim]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[b, t, d]`` to ``[b, t, d]``."""
+        q, k, v, gate = self.attention_in(self.norm_attention(x)).chunk(4, -1)
+        q, k, v = (y.unflatten(-1, (self.heads, -1)) for y in (q, k, v))  # [b, t, h, d / h]
+        if self.rotary is not None:
+            q, k = self.rotary(q), self.rotary(k)
+        mixed = self.attention_out(causal_attention(q, k, v).flatten(-2))
+        x = x + self.dropout(torch.sigmoid(gate) * mixed)
+        up, switch, gate = self.feed_in(self.norm_feed(x)).split(self.widths, -1)
+        fed: Tensor = self.dropout(torch.sigmoid(gate) * self.feed_out(F.silu(switch) * up))
+        return x + fed
+
+
+class SASRecBlock(nn.Module):
+    """The block of SASRec (Kang & McAuley 2018): queries normalised, keys and values not; ReLU feed-forward of width d.
+
+    Parameters
+    ----------
+    dim, heads, dropout, rotary
+        As in :class:`LiGRBlock`.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float, rotary: Rotary | None) -> None:
+        super().__init__()
+        self.heads, self.rotary = heads, rotary
+        self.norm_query, self.norm_feed = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.query, self.key_value = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim)
+        self.attention_out = nn.Linear(dim, dim)
+        self.feed_in, self.feed_out = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[b, t, d]`` to ``[b, t, d]``."""
+        normed = self.norm_query(x)
+        q, (k, v) = self.query(normed), self.key_value(x).chunk(2, -1)
+        q, k, v = (y.unflatten(-1, (self.heads, -1)) for y in (q, k, v))  # [b, t, h, d / h]
+        if self.rotary is not None:
+            q, k = self.rotary(q), self.rotary(k)
+        x = self.norm_feed(normed + self.attention_out(causal_attention(q, k, v).flatten(-2)))
+        fed: Tensor = self.dropout(self.feed_out(self.dropout(F.relu(self.feed_in(x)))))
+        return x + fed
+
+
+def init_weights(module: nn.Module, depth: int) -> None:
+    """Normal weights of variance 1 / fan-in; branches that add to the residual stream shrink with ``depth``."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Linear):
+            scale = 1 / math.sqrt(2 * depth) if name.endswith("_out") else 1.0
+            nn.init.normal_(layer.weight, std=scale / math.sqrt(layer.in_features))
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

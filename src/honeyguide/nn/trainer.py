@@ -1,0 +1,316 @@
+"""The one training loop: seeded, resumable, stopped early by a held-out metric."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from honeyguide.core.errors import ConfigError, FitInterrupted, TrainingError
+from honeyguide.core.recommender import FitOptions
+from honeyguide.core.resources import cpu_seconds
+from honeyguide.nn import checkpoint
+from honeyguide.nn.batches import Batch
+
+_CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
+
+
+class EpochBatches(Protocol):
+    """The batches of one epoch, by number."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Batch: ...
+
+
+class Batches(Protocol):
+    """Where batches come from: a pure function of the epoch's number, so that a cursor is its whole state."""
+
+    def epoch(self, number: int) -> EpochBatches:
+        """The batches of one epoch, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How to optimise.
+
+    Parameters
+    ----------
+    epochs
+        Largest number of passes.
+    lr
+        Learning rate of Adam, after warm-up.
+    warmup
+        Steps over which the learning rate rises linearly.
+    schedule
+        ``"constant"``, or ``"cosine"`` down to 0 over all ``epochs``.
+    weight_decay
+        Decoupled (AdamW, Loshchilov & Hutter 2019); 0 is Adam.
+    clip
+        Largest norm of the gradient; ``None`` for no limit.
+    patience
+        Epochs without a better validation value after which to stop.
+    seed
+        Of everything drawn while training.
+    checkpoint_seconds
+        Wall time between checkpoints within an epoch; one is written after every epoch too.
+    """
+
+    epochs: int
+    lr: float
+    warmup: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: float = 0.0
+    clip: float | None = None
+    patience: int = 10
+    seed: int = 0
+    checkpoint_seconds: float = 30.0
+
+    def rate(self, step: int, progress: float) -> float:
+        """Learning rate at ``step`` (from 0), when ``progress`` in [0, 1) of all epochs is done."""
+        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        decay = 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule == "cosine" else 1.0
+        return self.lr * warm * decay
+
+
+@dataclass
+class Progress:
+    """Where training stands: all state besides tensors. JSON-able."""
+
+    epoch: int = 0
+    batch: int = 0  # the next batch of the epoch
+    step: int = 0
+    best: float = -math.inf
+    best_epoch: int = -1
+    cpu: float = 0.0  # seconds, of all runs together
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+class Trainer:
+    """Minimises a loss over epochs of batches.
+
+    An interrupted and resumed run ends with the same weights, bit for bit, as an uninterrupted
+    one (on a CPU, with the same number of threads and the same versions).
+
+    Parameters
+    ----------
+    network
+        Its parameters are trained in place; ends with the best weights found.
+    loss
+        ``loss(batch)``, a scalar.
+    batches
+        Where the batches come from.
+    settings
+        How to optimise.
+    options
+        Progress bar, checkpoint folder, device, precision.
+    validate
+        Higher is better; called after every epoch, with ``network`` in evaluation mode. Without
+        it all epochs are run and the last weights kept.
+    identity
+        Says what is being trained (data and options); a checkpoint of another run is refused.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Callable[[Batch], Tensor],
+        batches: Batches,
+        settings: TrainerSettings,
+        options: FitOptions,
+        validate: Callable[[], float] | None = None,
+        identity: str = "",
+    ) -> None:
+        self.network, self.loss, self.batches = network, loss, batches
+        self.settings, self.options, self.validate = settings, options, validate
+        self.identity = f"{identity} {settings}"
+        self.device = next(network.parameters()).device
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
+        )
+        self.progress = Progress()
+        self.loss_sum = torch.zeros((), device=self.device)  # over the batches of the epoch so far
+        self.best: dict[str, Tensor] = {}
+
+    def run(self) -> list[dict[str, float]]:
+        """Train, restore the best weights, and return the learning curve, one entry per epoch.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is not finite.
+        FitInterrupted
+            On Ctrl-C; the last checkpoint stays.
+        """
+        with seeded(self.settings.seed, self.device), _bar(self.options.progress, self.settings.epochs) as show:
+            try:
+                self._resume()
+                while not self._finished():
+                    self._epoch(show)
+            except KeyboardInterrupt:
+                raise self._interrupted() from None
+        if self.best:
+            self.network.load_state_dict(self.best)
+        self.network.eval()
+        return self.progress.curve
+
+    def _finished(self) -> bool:
+        p, s = self.progress, self.settings
+        waited = p.epoch - 1 - p.best_epoch if p.best_epoch >= 0 else 0
+        return p.epoch >= s.epochs or waited >= s.patience
+
+    def _epoch(self, show: Show) -> None:
+        p = self.progress
+        batches = self.batches.epoch(p.epoch)
+        started, saved = cpu_seconds() - p.cpu, time.monotonic()
+        self.network.train()
+        while p.batch < len(batches):
+            show(p, len(batches))
+            self._step(batches[p.batch].to(self.device), (p.epoch + p.batch / len(batches)) / self.settings.epochs)
+            p.batch += 1
+            if p.batch % _CHECK_EVERY == 0 or p.batch == len(batches):
+                self._check()
+            p.cpu = cpu_seconds() - started
+            if time.monotonic() - saved >= self.settings.checkpoint_seconds and p.batch < len(batches):
+                self._save()
+                saved = time.monotonic()
+        self._close_epoch(len(batches), started)
+
+    def _step(self, batch: Batch, done: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.rate(self.progress.step, done)
+        self.optimizer.zero_grad()
+        bfloat16 = self.options.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            loss = self.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.settings.clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        self.optimizer.step()
+        self.loss_sum += loss.detach()
+        self.progress.step += 1
+
+    def _close_epoch(self, n_batches: int, started: float) -> None:
+        p = self.progress
+        entry = {"epoch": p.epoch + 1, "loss": self.loss_sum.item() / max(1, n_batches)}
+        if self.validate is not None:
+            self.network.eval()
+            with torch.no_grad():
+                value = self.validate()
+            entry["valid_ndcg@10"] = value
+            if value > p.best:
+                p.best, p.best_epoch = value, p.epoch
+                self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+        p.cpu = cpu_seconds() - started
+        p.curve.append({**entry, "cpu_seconds": round(p.cpu, 2)})
+        p.epoch, p.batch = p.epoch + 1, 0
+        self.loss_sum.zero_()
+        self._save()
+
+    def _check(self) -> None:
+        if not math.isfinite(self.loss_sum.item()):
+            where = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
+            raise TrainingError(
+                f"The loss is not a finite number ({where}).",
+                f"Lower the learning rate (now {self.settings.lr:g}), set a limit on the gradient (clip=1.0), "
+                "or use precision float32.",
+            )
+
+    # -- checkpoints --------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        if self.options.checkpoint is None:
+            return
+        self._check()
+        tensors = {
+            "network": self.network.state_dict(),
+            "best": self.best,
+            "optimizer": checkpoint.optimizer_tensors(self.optimizer),
+            "generator": checkpoint.generator_tensors(self.device),
+            "loop": {"loss_sum": self.loss_sum},
+        }
+        checkpoint.write(self.options.checkpoint, self.identity, asdict(self.progress), tensors)
+
+    def _resume(self) -> None:
+        folder = self.options.checkpoint
+        if folder is None or not self.options.resume or not checkpoint.exists(folder):
+            return
+        progress, tensors = checkpoint.read(folder, self.identity, self.device)
+        self.progress = Progress(**progress)
+        self.network.load_state_dict(tensors["network"])
+        self.best = tensors.get("best", {})
+        checkpoint.load_optimizer(self.optimizer, tensors["optimizer"])
+        self.loss_sum = tensors["loop"]["loss_sum"]
+        checkpoint.load_generators(tensors["generator"], self.device)
+
+    def _interrupted(self) -> FitInterrupted:
+        folder = self.options.checkpoint
+        if folder is not None and checkpoint.exists(folder):
+            remedy = f"Go on with the checkpoint in {folder}: --checkpoint {folder} --resume."
+        else:
+            remedy = "Nothing was kept; give --checkpoint FOLDER to be able to resume."
+        return FitInterrupted(f"Training was interrupted in epoch {self.progress.epoch + 1}.", remedy)
+
+
+Show = Callable[[Progress, int], None]
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw from torch's generators with ``seed``, and leave them as they were."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def choose_device(name: str) -> torch.device:
+    """The device for ``"auto"`` (CUDA, then MPS, then CPU) or for an explicit name.
+
+    Raises
+    ------
+    ConfigError
+        If the device is not there.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if (
+        device is None
+        or device.type not in ("cpu", "cuda", "mps")
+        or not {"cpu": True, "cuda": cuda, "mps": mps}[device.type]
+    ):
+        raise ConfigError(f"There is no device {name!r} here.", "Use auto or cpu.")
+    return device
+
+
+@contextmanager
+def _bar(wanted: bool, epochs: int) -> Iterator[Show]:
+    """A function that shows how far training is, on standard error; does nothing unless ``wanted``."""
+    if not wanted:
+        yield lambda progress, n_batches: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("training", total=epochs)
+
+        def show(progress: Progress, n_batches: int) -> None:
+            best = f", best valid NDCG@10 {progress.best:.4f}" if progress.best_epoch >= 0 else ""
+            bar.update(
+                task,
+                completed=progress.epoch + progress.batch / n_batches,
+                description=f"epoch {progress.epoch + 1}/{epochs}{best}",
+            )
+
+        yield show
