@@ -60,7 +60,7 @@ def test_a_deleted_user_leaves_no_trace(store):
 
 
 def test_deletion_also_removes_what_a_crashed_write_left(store):
-    leftover = store.directory / ".new-crashed"
+    leftover = store.directory / ".new"
     leftover.mkdir()
     (leftover / "users.parquet").write_bytes(b"reader-bob")
     store.delete("reader-bob")
@@ -74,9 +74,10 @@ def test_a_failed_write_leaves_the_store_as_it_was(store, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr("honeyguide.core.artifact._sync", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(ArtifactError, match="no space"):
         store.delete("reader-ann")
     assert everything(store.directory) == before
+    assert "reader-ann" in store
 
 
 def test_events_are_appended_for_old_and_new_users(store):

@@ -10,6 +10,8 @@ import polars as pl
 from honeyguide.core.errors import DataError
 from honeyguide.core.ragged import IntArray
 
+_FEW = 256  # up to so many ids are looked up one by one: a request must not pay for a join
+
 
 class Ids:
     """A one-to-one map between external ids and codes ``0 .. n-1``; codes are only ever appended.
@@ -36,7 +38,8 @@ class Ids:
         if values.null_count() or values.n_unique() != len(values):
             raise DataError("ids must be unique and not null.", "Remove repeated or empty ids.")
         self.values = values.alias("id").rechunk()
-        self._codes: pl.DataFrame | None = None
+        self._table: pl.DataFrame | None = None
+        self._index: dict[object, int] | None = None
 
     @classmethod
     def of(cls, *columns: pl.Series) -> Ids:
@@ -63,14 +66,22 @@ class Ids:
 
         Ids of the other type are converted where that is unambiguous (``"42"`` for 42).
         """
-        series = (
-            ids if isinstance(ids, pl.Series) else pl.Series("id", [_plain(i, self.dtype) for i in ids], self.dtype)
-        )
-        if self._codes is None:
-            self._codes = pl.DataFrame({"id": self.values, "code": np.arange(len(self), dtype=np.int32)})
-        frame = series.alias("id").cast(self.dtype, strict=False).to_frame()
-        joined = frame.join(self._codes, on="id", how="left", maintain_order="left")
+        if not isinstance(ids, pl.Series):
+            plain = [_plain(i, self.dtype) for i in ids]
+            if len(plain) <= _FEW:
+                return self._encode_few(plain)
+            ids = pl.Series("id", plain, self.dtype)
+        if self._table is None:
+            self._table = pl.DataFrame({"id": self.values, "code": np.arange(len(self), dtype=np.int32)})
+        frame = ids.alias("id").cast(self.dtype, strict=False).to_frame()
+        joined = frame.join(self._table, on="id", how="left", maintain_order="left")
         return joined["code"].fill_null(-1).to_numpy().astype(np.int32, copy=True)
+
+    def _encode_few(self, ids: Sequence[object]) -> IntArray:
+        if self._index is None:
+            self._index = {value: code for code, value in enumerate(self.values.to_list())}
+        index = self._index
+        return np.fromiter((index.get(i, -1) for i in ids), np.int32, len(ids))
 
     def decode(self, codes: IntArray) -> pl.Series:
         """External ids of ``codes`` (any shape is flattened); null where a code is -1."""
@@ -81,8 +92,18 @@ class Ids:
         return pl.select(pl.when(pl.Series(flat >= 0)).then(self.values.gather(known)).alias("id"))["id"]
 
     def append(self, ids: pl.Series) -> Ids:
-        """A map in which every old id keeps its code and new ids follow in sorted order."""
-        ids = ids.cast(self.dtype).unique()
+        """A map in which every old id keeps its code and new ids follow in sorted order.
+
+        Raises
+        ------
+        DataError
+            If ids are missing, or are words where the others are numbers.
+        """
+        kept = ids.cast(self.dtype, strict=False)
+        if kept.null_count():
+            bad = ids.filter(kept.is_null())[0]
+            raise DataError(f"{bad!r} cannot be an id beside {self.dtype} ids.", "Use ids of the same kind.")
+        ids = kept.unique()
         new = ids.filter(~ids.is_in(self.values.implode())).sort()
         return Ids(pl.concat([self.values, new.alias("id")]))
 

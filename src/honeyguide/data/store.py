@@ -46,7 +46,7 @@ class HistoryStore:
     def create(cls, directory: str | Path, data: Dataset, *parts: str) -> HistoryStore:
         """Write the histories of ``parts`` of ``data``, of all by default; replaces a store that is there."""
         store = cls(Path(directory), data.user_ids, data.item_ids, data.histories(*parts), data.items)
-        store._write()
+        store._publish(store._user_ids, store._histories)
         return store
 
     @classmethod
@@ -102,12 +102,11 @@ class HistoryStore:
         if (items < 0).any():
             unknown = item_ids[int(np.argmax(items < 0))]
             raise DataError(f"the item {unknown!r} is not in the store.", "Create the store anew from the data.")
-        self._user_ids = self._user_ids.append(user_ids)
-        users = self._user_ids.encode(user_ids)
+        known = self._user_ids.append(user_ids)
+        users = known.encode(user_ids)
         order = np.argsort(users, kind="stable")
-        old = self._histories.concat_rows(Ragged.empty(len(self._user_ids) - len(self._histories)))
-        self._histories = old.concat(Ragged.from_groups(users[order], items[order], len(self._user_ids)))
-        self._write()
+        old = self._histories.concat_rows(Ragged.empty(len(known) - len(self)))
+        self._publish(known, old.concat(Ragged.from_groups(users[order], items[order], len(known))))
 
     def delete(self, user_id: object) -> None:
         """Forget a user: when this returns, no file of the store holds the id or the history any more.
@@ -116,12 +115,12 @@ class HistoryStore:
         ------
         DataError
             If the user is not in the store.
+        ArtifactError
+            If the store cannot be written to; nothing is deleted then.
         """
         code = self._code(user_id)
         keep = np.delete(np.arange(len(self)), code)
-        self._user_ids = Ids(self._user_ids.values.gather(keep))
-        self._histories = self._histories.take(keep)
-        self._write()
+        self._publish(Ids(self._user_ids.values.gather(keep)), self._histories.take(keep))
 
     def _code(self, user_id: object) -> int:
         code = int(self._user_ids.encode([user_id])[0])
@@ -129,14 +128,16 @@ class HistoryStore:
             raise DataError(f"the user {user_id!r} is not in the store {self.directory}.", "Check the id.")
         return code
 
-    def _write(self) -> None:
+    def _publish(self, user_ids: Ids, histories: Ragged) -> None:
+        """Write a new version, then take it over and remove every other: also what a crashed write left."""
         content = Artifact(
             kind=_KIND,
-            meta={"users": len(self), "items": len(self.item_ids), "events": len(self._histories.values)},
-            arrays={"offsets": self._histories.offsets, "values": self._histories.values},
-            tables={"users": pl.DataFrame({"user_id": self._user_ids.values}), "items": self.items},
+            meta={"users": len(user_ids), "items": len(self.item_ids), "events": len(histories.values)},
+            arrays={"offsets": histories.offsets, "values": histories.values},
+            tables={"users": pl.DataFrame({"user_id": user_ids.values}), "items": self.items},
         )
         current = artifact.publish(self.directory, content)
+        self._user_ids, self._histories = user_ids, histories
         for path in self.directory.iterdir():
-            if path.is_dir() and path != current and path.name.startswith(("v", ".new-")):
+            if path.is_dir() and path != current and path.name.startswith(("v", ".new", ".old")):
                 shutil.rmtree(path)
