@@ -206,6 +206,12 @@ def test_mixed_units_are_set_aside(tmp_path):
     assert bad == [(2, "timestamp", "1700000001000", "the time is in milliseconds where most are in seconds")]
 
 
+def test_small_numbers_are_times_with_a_note(tmp_path):
+    data, report = read_with_report(put(tmp_path, HEADER + "u,1,5\nu,2,7\n"))
+    assert data.times().tolist() == [5 * 10**6, 7 * 10**6]
+    assert any("small numbers" in note for note in report.notes)
+
+
 def test_a_declared_unit_is_obeyed(tmp_path):
     path = put(tmp_path, HEADER + "u,1,5\nu,2,7\n")
     assert load_data(path, time_unit="d").times().tolist() == [5 * 86400 * 10**6, 7 * 86400 * 10**6]
@@ -354,13 +360,15 @@ def test_repeated_rows_of_the_items_table(tmp_path):
     assert report.quarantine.select("file", "row", "reason").rows() == [("items", 3, "item_id is repeated")]
 
 
-def test_rejected_rows_are_counted_in_a_warning_and_can_be_written(tmp_path, caplog):
+def test_rejected_rows_are_counted_in_a_warning_and_can_be_written(tmp_path, caplog, monkeypatch):
     path = put(tmp_path, HEADER + ROWS + "u9,,1700000000\n")
     with caplog.at_level(logging.WARNING, logger="honeyguide.data"):
         _, report = read_with_report(path)
     assert "1 rows of" in caplog.text
     assert "item_id is missing (first: row 8)" in caplog.text
-    written = pl.read_csv(report.write_quarantine(tmp_path / "e.quarantine.csv"))
+    monkeypatch.chdir(tmp_path)
+    assert report.write_quarantine() == Path("e.quarantine.csv")
+    written = pl.read_csv(tmp_path / "e.quarantine.csv")
     assert written["remedy"].to_list() == ["Fill it in, or remove the row."]
     assert report.to_dict()["rejected"][0]["rows"] == 1
     assert "1 rows set aside" in str(report)

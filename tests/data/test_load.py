@@ -134,6 +134,34 @@ def test_a_database(tmp_path):
         load_data(url)
 
 
+def test_what_is_wrong_with_a_database(tmp_path):
+    with pytest.raises(DataError, match="there is no such database file"):
+        load_data(f"sqlite:///{tmp_path / 'gone.db'}")
+    assert not (tmp_path / "gone.db").exists()
+    with pytest.raises(DataError, match="no SQL dialect"):
+        load_data("s3://bucket/key")
+    with pytest.raises(DataError) as error:
+        load_data("nonsense://user:secret@host:port/shop")
+    assert "secret" not in str(error.value)
+
+
+def test_rows_of_a_database_may_change_type(tmp_path, monkeypatch):
+    import sqlalchemy as sa
+
+    monkeypatch.setattr("honeyguide.data.readers._SQL_CHUNK", 2)
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("create table interactions (user, item, rating)"))
+        rows = [(1, 10, 5), (2, 11, 4.5), (3, 12, None), ("x", 13, 3), ("y", 14, 2)]
+        values = [dict(zip("uir", row, strict=True)) for row in rows]
+        connection.execute(sa.text("insert into interactions values (:u, :i, :r)"), values)
+    engine.dispose()
+    data = load_data(url)
+    assert data.user_ids.values.to_list() == ["1", "2", "3", "x", "y"]
+    assert data.interactions["label"].to_list() == [5.0, 4.5, None, 3.0, 2.0]
+
+
 def test_order_comes_from_what_is_complete():
     frame = pl.DataFrame(
         {"user_id": [1, 1, 1], "item_id": [1, 2, 3], "timestamp": [None, 5, None], "position": [2, 0, 1]}

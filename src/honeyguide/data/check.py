@@ -29,7 +29,7 @@ def check_data(ref: str | Path | pl.DataFrame, **options: Unpack[ReadOptions]) -
     UnknownNameError
         If nothing is known by that name.
     """
-    audit = Audit(str(ref) if isinstance(ref, str | Path) else "frame")
+    audit = Audit(options.get("name") or "data")
     try:
         read_audited(ref, options, audit)
     except DataError as error:

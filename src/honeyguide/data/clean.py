@@ -35,6 +35,7 @@ _PARTS = {
 _LIMITS = np.array([1e11, 1e14, 1e17])
 _NAMES = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 _TO_MICROSECONDS = np.array([1e6, 1e3, 1.0, 1e-3])
+_MIN_SECONDS = 1e8  # 1973
 _MAX_SECONDS = 253402300799  # the end of the year 9999
 
 
@@ -204,6 +205,8 @@ def _scale_times(frame: pl.DataFrame, raw: pl.Series, file: str, unit: str | Non
         factor, odd = float(_TO_MICROSECONDS[kind]), (kinds != kind) & raw.is_not_null().to_numpy()
         if kind:
             audit.note(f"{file}: times were read as {_NAMES[kind]} since 1970")
+        elif len(present) and np.abs(numbers).max() < _MIN_SECONDS:
+            audit.note(f"{file}: times are small numbers; as seconds since 1970 they order events and no more")
         for other in np.unique(kinds[odd]):
             reason = f"the time is in {_NAMES[other]} where most are in {_NAMES[kind]}"
             mask = pl.Series(odd & (kinds == other))

@@ -107,7 +107,7 @@ def read_with_report(ref: str | Path | pl.DataFrame, **options: Unpack[ReadOptio
     ref, **options
         As in :func:`load_data`.
     """
-    audit = Audit(options.get("name") or (ref if isinstance(ref, str) and "://" not in ref else "data"))
+    audit = Audit(options.get("name") or "data")
     data = read_audited(ref, options, audit)
     audit.warn()
     return data, audit.report()

@@ -75,8 +75,7 @@ def locate(ref: str | Path) -> Source:
         If a path does not exist or a folder holds no interactions.
     """
     if isinstance(ref, str) and "://" in ref:
-        name = ref.partition("://")[2].partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
-        return Source(Path(name).stem or "database", DatasetSpec(), {}, url=ref)
+        return Source(_database_name(ref), DatasetSpec(), {}, url=ref)
     path = Path(ref)
     if not path.exists():
         path = _by_name(str(ref))
@@ -86,6 +85,16 @@ def locate(ref: str | Path) -> Source:
             return _folder(path.parent)
         return Source(path.stem, spec, {"interactions": path})
     return _folder(path)
+
+
+def _database_name(url: str) -> str:
+    import sqlalchemy as sa
+
+    try:
+        return Path(sa.make_url(url).database or "database").stem
+    except (sa.exc.ArgumentError, ValueError):
+        remedy = "Write it as dialect://user:password@host/name."
+        raise DataError("the URL is not one of SQLAlchemy.", remedy) from None  # the cause may hold the password
 
 
 def _by_name(name: str) -> Path:

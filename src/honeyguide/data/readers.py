@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from honeyguide.core.errors import DataError, MissingExtraError, UnknownNameError
+from honeyguide.core.errors import DataError, UnknownNameError
 from honeyguide.data.report import ROW, Audit
 from honeyguide.data.spec import TableSpec
 from honeyguide.data.text import read_text
@@ -151,13 +151,14 @@ def read_sql(url: str, table: str, audit: Audit) -> RawTable:
         If the database cannot be reached or read.
     UnknownNameError
         If there is no such table.
-    MissingExtraError
-        If the driver for the database is not installed.
     """
     import sqlalchemy as sa
 
     try:
         engine = sa.create_engine(url)
+        file = engine.url.database
+        if engine.dialect.name == "sqlite" and file and file != ":memory:" and not Path(file).is_file():
+            raise DataError("there is no such database file.", "Check the path.", file=file)  # SQLite would make one
         label = f"{engine.url.render_as_string(hide_password=True)}#{table}"
         schema, _, bare = table.rpartition(".")
         with engine.connect() as connection:
@@ -174,7 +175,9 @@ def read_sql(url: str, table: str, audit: Audit) -> RawTable:
     except sa.exc.NoSuchModuleError as error:
         raise DataError(f"no SQL dialect for this URL: {error}.", "Check the URL and install its driver.") from error
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"The database driver {error.name}", "postgres") from error
+        raise DataError(
+            f"the database driver {error.name} is not installed.", f"Install it: pip install {error.name}."
+        ) from error
     except sa.exc.SQLAlchemyError as error:
         raise DataError(
             f"the database cannot be read: {type(error).__name__}.", "Check the URL.", file=table

@@ -65,9 +65,9 @@ class CheckReport:
         )
         return grouped.sort("rows", descending=True, maintain_order=True)
 
-    def write_quarantine(self, path: str | Path) -> Path:
-        """Write the rejected rows as CSV and return its path."""
-        target = Path(path)
+    def write_quarantine(self, path: str | Path | None = None) -> Path:
+        """Write the rejected rows as CSV, by default to ``NAME.quarantine.csv``, and return its path."""
+        target = Path(f"{Path(self.name).name}.quarantine.csv" if path is None else path)
         self.quarantine.write_csv(target)
         return target
 
