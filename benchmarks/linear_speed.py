@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+
 from result_file import write_result
 
 REPEATS = 3

@@ -14,10 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from result_file import read_result
-
 from honeyguide.core.errors import MissingExtraError
 from honeyguide.models.registry import MODELS
+from result_file import read_result
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n).*?(<!-- /table(?::[\w-]+)? -->)", re.DOTALL)
