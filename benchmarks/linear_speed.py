@@ -1,0 +1,125 @@
+"""CPU-seconds of the linear models beside implicit and RecTools, in the same run.
+
+Synthetic events in the shape of MovieLens-1M (6,040 users, 3,706 items, about one million events).
+Every job is a process of its own with one thread; ours and theirs take turns, three times, and the
+medians are compared. HONEYGUIDE_PEERS names the Python of the environment that holds the other libraries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from result_file import write_result
+
+REPEATS = 3
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+JOBS: dict[str, dict[str, Any]] = {
+    "itemknn": {"neighbours": 100, "shrinkage": 0.0},
+    "ease": {"regularization": 500.0},
+    "ials": {"factors": 64, "alpha": 20.0, "regularization": 5.0, "iterations": 15},
+}
+
+
+def ml1m_shape(n_users: int = 6040, n_items: int = 3706, n_events: int = 997_000) -> dict[str, Any]:
+    """Users of log-normal activity who draw distinct items of log-normal popularity."""
+    rng = np.random.default_rng(0)
+    activity = rng.lognormal(0, 1, n_users)
+    lengths = np.clip(activity / activity.sum() * n_events, 20, 0.6 * n_items).astype(int)
+    popularity = rng.lognormal(0, 1.5, n_items)
+    log_share = np.log(popularity / popularity.sum())
+    items = []
+    for length in lengths:
+        keys = log_share + rng.gumbel(size=n_items)  # Gumbel top-k: a draw without replacement
+        items.append(rng.permutation(np.argpartition(-keys, length)[:length]))
+    return {"users": np.repeat(np.arange(n_users), lengths), "items": np.concatenate(items)}
+
+
+def ours(job: str, events: str, out: str) -> None:
+    """One job with honeyguide: CPU-seconds as JSON on stdout, lists into ``out``."""
+    import polars as pl
+
+    from honeyguide.core.requests import Requests
+    from honeyguide.data.build import build
+    from honeyguide.models.registry import model_class
+
+    columns = np.load(events)
+    data = build("synthetic", pl.DataFrame({"user_id": columns["users"], "item_id": columns["items"]}))
+    start = time.process_time()
+    model = model_class(job)(**JOBS[job]).fit(data)
+    fitted = time.process_time()
+    found = model.recommend(Requests(data.histories()), k=10)
+    done = time.process_time()
+    np.save(out, found.item_ids.decode(found.items).to_numpy().reshape(-1, 10))
+    print(json.dumps({"fit": fitted - start, "recommend": done - fitted}))
+
+
+def child(*command: str) -> dict[str, Any]:
+    """The JSON that a command prints last."""
+    done = subprocess.run([*command], capture_output=True, text=True, check=False, env={**os.environ, **THREADS})
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command[1:3])} failed:\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def overlap(a: Path, b: Path) -> float:
+    """Share of items that two files of lists have in common, row by row."""
+    pairs = zip(np.load(a), np.load(b), strict=True)
+    return float(np.mean([len(set(x) & set(y)) / len(x) for x, y in pairs]))
+
+
+def main() -> None:
+    """Run all jobs and write the medians."""
+    peers = os.environ.get("HONEYGUIDE_PEERS")
+    if peers is None:
+        raise SystemExit("HONEYGUIDE_PEERS does not name the Python of the peers' environment ('make bench' sets it).")
+    here = Path(__file__).parent
+    results = []
+    versions: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        events = Path(folder, "events.npz")
+        np.savez(events, **ml1m_shape())
+        for job, options in JOBS.items():
+            lists = Path(folder, f"{job}-ours.npy"), Path(folder, f"{job}-theirs.npy")
+            runs: dict[str, list[dict[str, Any]]] = {"ours": [], "theirs": []}
+            for _ in range(REPEATS):
+                runs["ours"].append(child(sys.executable, __file__, "--job", job, str(events), str(lists[0])))
+                runs["theirs"].append(child(peers, str(here / "_linear_peers.py"), job, str(events), str(lists[1])))
+            library, number = runs["theirs"][0]["library"].split()
+            versions |= {library: number, f"{library}'s numpy": runs["theirs"][0]["numpy"]}
+            row: dict[str, Any] = {"model": job, "options": options, "against": library}
+            for step in ("fit", "recommend"):
+                seconds = {who: [round(run[step], 3) for run in found] for who, found in runs.items()}
+                ratio = median(seconds["ours"]) / median(seconds["theirs"])
+                row[step] = {**seconds, "ratio": round(ratio, 3)}
+            row["same_items"] = round(overlap(*lists), 4)
+            results.append(row)
+            print(json.dumps(row), flush=True)
+    write_result(
+        "linear_speed",
+        results,
+        dataset="synthetic, 6,040 x 3,706, about 997,000 events",
+        split="none",
+        protocol=f"one thread, one process a job, in turns, {REPEATS} repeats; ratio of medians of CPU-seconds; "
+        "top-10 for all users without their items",
+        seeds=[0],
+        config={"threads": 1},
+        versions=versions,
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--job"]:
+        ours(*sys.argv[2:])
+    else:
+        main()

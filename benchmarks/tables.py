@@ -1,0 +1,216 @@
+"""Fill the tables of README and docs from the result files.
+
+A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->`` (or ``<!-- /table:NAME -->``); what is
+between them is replaced. Add a table with a function that returns Markdown, decorated with ``@table(NAME)``,
+and lines to the table of bars with ``@bars``. With ``--check`` nothing is written and the exit status says
+whether anything would change.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from honeyguide.core.errors import MissingExtraError
+from honeyguide.models.registry import MODELS
+from result_file import read_result
+
+ROOT = Path(__file__).parent.parent
+_BLOCK = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n).*?(<!-- /table(?::[\w-]+)? -->)", re.DOTALL)
+_MISSING = "*Not measured yet: run `make bench`.*"
+
+Render = Callable[[], str]
+TABLES: dict[str, Render] = {}
+BARS: list[Callable[[], list[list[str]]]] = []
+
+LINEAR = ("popularity", "itemknn", "ease", "ials", "gfcf", "floor")
+SEQUENTIAL = ("amazon-beauty", "amazon-toys", "amazon-sports", "ml-1m")
+
+# Figures that others printed for the same model on the same split: Recall and NDCG, and where.
+PUBLISHED = {
+    ("gfcf", "gowalla-lightgcn"): (0.1849, 0.1518, "Shen et al. 2021"),
+    ("itemknn", "gowalla-lightgcn"): (0.1570, 0.1214, "BARS leaderboard"),
+}
+
+_BARS = {
+    ("floor", "amazon-beauty"): "NDCG ≥ .051 in ≤ 20 CPU-s",
+    ("floor", "amazon-toys"): "NDCG ≥ .064 in ≤ 20 CPU-s",
+    ("floor", "amazon-sports"): "NDCG ≥ .031 in ≤ 20 CPU-s",
+    ("gfcf", "gowalla-lightgcn"): ".1849 / .1518 ± .001",
+    ("ials", "yelp-lightgnn"): "Recall ≥ .080",
+}
+_SPEED_BARS = {"ease": {"fit": 0.6}, "ials": {"fit": 1.1, "recommend": 1.0}}
+
+
+def table(name: str) -> Callable[[Render], Render]:
+    """Register a function that renders the table ``name``."""
+
+    def register(render: Render) -> Render:
+        TABLES[name] = render
+        return render
+
+    return register
+
+
+def bars(lines: Callable[[], list[list[str]]]) -> Callable[[], list[list[str]]]:
+    """Register a function that gives lines of the table of bars: what, bar, reached, command."""
+    BARS.append(lines)
+    return lines
+
+
+@table("bars")
+def all_bars() -> str:
+    """What had to be reached and what was, from every result file that is there."""
+    return markdown(["", "bar", "reached", "command"], [line for lines in BARS for line in lines()])
+
+
+@table("models")
+def models() -> str:
+    """Every registered model, what it can do, and its page."""
+    rows = []
+    for entry in MODELS.values():
+        name = f"[`{entry.name}`](docs/models/{entry.name}.md)"
+        try:
+            abilities = ", ".join(sorted(entry.load().capabilities))
+        except MissingExtraError:
+            abilities = f"needs [{entry.extra}]"
+        rows.append([name, entry.summary, abilities])
+    return markdown(["model", "what it is", "capabilities"], rows)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    rule = ["---", *["--:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+
+
+def made_by(result: dict[str, Any]) -> str:
+    """The line under a table that says how to make it again."""
+    return f"\n\n`{result['command']}` (honeyguide {result['versions']['honeyguide']}, {result['protocol']})"
+
+
+def digits(value: float) -> str:
+    """Four decimals without the leading zero, as the field prints accuracies."""
+    return f"{value:.4f}".removeprefix("0")
+
+
+def accuracy_cells(row: dict[str, Any]) -> list[str]:
+    """Recall / NDCG with seen items removed and kept, CPU-seconds of the fit, peak memory."""
+    k, metrics = row["k"], row["metrics"]
+    pairs = [
+        " / ".join(digits(metrics[f"{name}@{k}{suffix}"]) for name in ("recall", "ndcg")) for suffix in ("", ":kept")
+    ]
+    return [*pairs, f"{row['cpu_seconds']['fit']:.1f}", f"{row['peak_rss_mb']:.0f}"]
+
+
+def model_page(model: str) -> str:
+    """What one model reached on every data set it was measured on."""
+    result = read_result("linear_accuracy")
+    if result is None:
+        return _MISSING
+    rows = []
+    for row in result["results"]:
+        if row["model"] != model:
+            continue
+        recall, ndcg, source = PUBLISHED.get((model, row["dataset"]), (None, None, ""))
+        published = f"{digits(recall)} / {digits(ndcg)} ({source})" if recall is not None and ndcg is not None else "–"
+        parts = "+".join(part for part in row["history"] if part == "train" or "gowalla" not in row["dataset"])
+        rows.append([row["dataset"], parts, str(row["k"]), *accuracy_cells(row), published])
+    header = ["data", "history", "k", "Recall@k / NDCG@k", "the same, seen kept", "fit, CPU-s", "peak MB", "published"]
+    return markdown(header, rows) + made_by(result)
+
+
+for _model in LINEAR:
+    table(f"model-{_model}")(lambda model=_model: model_page(model))
+
+
+@table("linear-accuracy")
+def linear_accuracy() -> str:
+    """Models by data sets with an order: Recall@10 / NDCG@10, seen items removed."""
+    result = read_result("linear_accuracy")
+    if result is None:
+        return _MISSING
+    cells = {(row["model"], row["dataset"]): row for row in result["results"]}
+    rows = [
+        [model, *(accuracy_cells(cells[model, name])[0] if (model, name) in cells else "–" for name in SEQUENTIAL)]
+        for model in LINEAR
+    ]
+    return markdown(["model", *SEQUENTIAL], rows) + made_by(result)
+
+
+@table("linear-speed")
+def linear_speed() -> str:
+    """CPU-seconds of ours and theirs, and the ratios."""
+    result = read_result("linear_speed")
+    if result is None:
+        return _MISSING
+    rows = []
+    for row in result["results"]:
+        cells = [row["model"], f"{row['against']} {result['versions'][row['against']]}"]
+        for step in ("fit", "recommend"):
+            ours, theirs = (sorted(row[step][who])[len(row[step][who]) // 2] for who in ("ours", "theirs"))
+            cells.append(f"{ours:.2f} : {theirs:.2f} = {row[step]['ratio']:.2f}")
+        rows.append([*cells, f"{100 * row['same_items']:.1f} %"])
+    header = [
+        "model",
+        "against",
+        "fit, ours : theirs",
+        "top-10 for all users, ours : theirs",
+        "same items in the lists",
+    ]
+    return markdown(header, rows) + made_by(result)
+
+
+@bars
+def linear_bars() -> list[list[str]]:
+    """Accuracy of the floor, GF-CF and iALS, and speed against implicit and RecTools."""
+    lines = []
+    accuracy, speed = read_result("linear_accuracy"), read_result("linear_speed")
+    for row in accuracy["results"] if accuracy else ():
+        bar = _BARS.get((row["model"], row["dataset"]))
+        if bar is None or row["history"] == ["train"]:
+            continue
+        accuracies, _, seconds, _ = accuracy_cells(row)
+        names = f"Recall@{row['k']} / NDCG@{row['k']}"
+        shown = f"{accuracies} in {seconds} CPU-s"
+        lines.append([f"{row['model']}, {row['dataset']}, {names}", bar, shown, f"`{accuracy['command']}`"])
+    for row in speed["results"] if speed else ():
+        for step, bar in _SPEED_BARS.get(row["model"], {}).items():
+            what = f"{row['model']} {step}, CPU-s against {row['against']}"
+            lines.append([what, f"≤ {bar} ×", f"{row[step]['ratio']:.2f} ×", f"`{speed['command']}`"])
+    return lines
+
+
+def fill(text: str) -> str:
+    """``text`` with every table rendered anew."""
+
+    def replace(block: re.Match[str]) -> str:
+        if block["name"] not in TABLES:
+            raise SystemExit(f"There is no table {block['name']!r}. Known: {', '.join(sorted(TABLES))}.")
+        return f"{block[1]}{TABLES[block['name']]()}\n{block[3]}"
+
+    return _BLOCK.sub(replace, text)
+
+
+def main() -> None:
+    """Fill all pages, or check them."""
+    check, stale = "--check" in sys.argv[1:], []
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        if not page.exists():
+            continue
+        before = page.read_text(encoding="utf-8")
+        after = fill(before)
+        if after != before:
+            stale.append(str(page.relative_to(ROOT)))
+            if not check:
+                page.write_text(after, encoding="utf-8")
+    print("\n".join(stale) if stale else "All tables are up to date.")
+    if check and stale:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""GF-CF against its equation on dense arrays, on the bundled books and on Gowalla."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.ragged import Ragged
+from honeyguide.data.load import load_data
+from honeyguide.metrics.holdout import holdout_ndcg, rank_catalogue
+from honeyguide.models.graph.gfcf import GFCF, right_singular_vectors
+from honeyguide.models.popularity import Popularity
+
+
+@pytest.fixture(scope="module")
+def books() -> Dataset:
+    return load_data("goodbooks-mini")
+
+
+@pytest.fixture(scope="module")
+def model(books: Dataset) -> GFCF:
+    return GFCF(factors=64).fit(books)
+
+
+def test_scores_equal_the_equation(model: GFCF, books: Dataset) -> None:
+    r = books.matrix("train").toarray().astype(np.float64)
+    users, items = (np.maximum(r.sum(axis=axis), 1e-12) for axis in (1, 0))
+    normalised = r / np.sqrt(np.maximum(users, 1))[:, None] / np.sqrt(items)
+    v = np.linalg.eigh(normalised.T @ normalised)[1][:, -64:]
+    low_pass = np.sqrt(items)[None, :] * (v @ v.T) / np.sqrt(items)[:, None]
+    expected = r[:100] @ (normalised.T @ normalised + 0.3 * low_pass)
+    found = model.score_histories(books.histories("train").take(slice(0, 100)))
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999
+    assert_allclose(found, expected, rtol=0.05, atol=0.02)  # the last singular vectors are approximate
+
+
+def test_singular_vectors_span_the_leading_space() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((300, 40)) * 0.9 ** np.arange(40) @ np.linalg.qr(rng.standard_normal((200, 40)))[0].T
+    exact = np.linalg.svd(a, full_matrices=False)[2][:10].T
+    found = right_singular_vectors(sp.csr_matrix(a.astype(np.float32)), 10, seed=0)
+    assert_allclose(found @ found.T, exact @ exact.T, atol=1e-3)
+    assert_allclose(found.T @ found, np.eye(10), atol=1e-5)
+
+
+def test_a_catalogue_smaller_than_the_factors(books: Dataset) -> None:
+    found = right_singular_vectors(sp.csr_matrix(np.eye(3, 5, dtype=np.float32)), 256, seed=0)
+    assert found.shape == (5, 3)
+
+
+def test_beats_popularity_threefold(model: GFCF, books: Dataset) -> None:
+    histories, truth = books.histories("train", "valid"), books.histories("test")
+    ours, popular = (holdout_ndcg(m.score_histories, histories, truth).mean() for m in (model, Popularity().fit(books)))
+    assert ours >= max(0.034, 3 * popular)
+
+
+def test_contributions_sum_to_the_score(model: GFCF, books: Dataset) -> None:
+    history = np.append(books.histories("train")[7][:30], [-1, books.histories("train")[7][0]]).astype(np.int32)
+    scores = model.score_histories(Ragged.from_lists([history]))[0]
+    for item in (0, 17, int(scores.argmax())):
+        assert_allclose(model.contributions(history, item).sum(), scores[item], rtol=1e-4, atol=1e-5)
+
+
+def test_saved_and_loaded_it_scores_the_same(model: GFCF, books: Dataset, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    histories = books.histories("train").take(slice(0, 50))
+    assert_array_equal(GFCF.load(tmp_path).score_histories(histories), model.score_histories(histories))
+
+
+@pytest.mark.full
+def test_published_figures_on_gowalla() -> None:
+    if "HONEYGUIDE_DATA" not in os.environ:
+        pytest.skip("HONEYGUIDE_DATA does not name a folder with the measuring data")
+    data = load_data("gowalla-lightgcn")
+    model = GFCF().fit(data)
+    histories, truth = data.histories("train"), data.histories("test")
+    lists = rank_catalogue(model.score_histories, histories, truth, 20)
+    hits = np.array([np.isin(own, found).sum() for own, found in zip(truth, lists, strict=True)])
+    assert abs((hits / np.maximum(truth.lengths, 1)).mean() - 0.1849) <= 0.001
+    assert abs(holdout_ndcg(model.score_histories, histories, truth, 20).mean() - 0.1518) <= 0.001
