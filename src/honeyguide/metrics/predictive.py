@@ -264,22 +264,18 @@ def specificity(truth: Array, predicted: Array, threshold: float = 0.5) -> float
 def concordance(truth: Array, predicted: Array) -> float:
     """Share of differing pairs that are predicted in the right order (concordance index)."""
     y, p = _pair(truth, predicted)
-    ordered = _pairs_of(len(y)) - _tied(y[:, None])
+    truths, ranks = (np.unique(side, return_inverse=True)[1] for side in (y, p))
+    ordered = len(y) * (len(y) - 1) // 2 - _tied(truths)
     if ordered == 0:
         return _NAN
-    ranks = np.unique(p, return_inverse=True)[1]
-    rising = _rising(ranks[np.lexsort((-ranks, y))])  # equal truths stand in falling order: none of them rises
-    equal = _tied(p[:, None]) - _tied(np.stack([y, p], axis=1))
+    rising = _rising(ranks[np.lexsort((-ranks, truths))])  # equal truths stand in falling order: none of them rises
+    equal = _tied(ranks) - _tied(truths * len(y) + ranks)
     return float((rising + equal / 2) / ordered)
 
 
-def _pairs_of(n: int) -> int:
-    return n * (n - 1) // 2
-
-
-def _tied(rows: Vector) -> int:
-    """Number of pairs of equal rows."""
-    sizes = np.unique(rows, axis=0, return_counts=True)[1]
+def _tied(codes: Index) -> int:
+    """Number of pairs of equal codes."""
+    sizes = np.unique(codes, return_counts=True)[1]
     return int((sizes * (sizes - 1) // 2).sum())
 
 
