@@ -74,7 +74,7 @@ def test_a_failed_write_leaves_the_store_as_it_was(store, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr("honeyguide.core.artifact._sync", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(ArtifactError, match="no space"):
         store.delete("reader-ann")
     assert everything(store.directory) == before
 
