@@ -26,7 +26,9 @@ def recommend(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File: .parquet, .csv or .jsonl.")] = None,
     k: options.K = 10,
     why: Annotated[bool, typer.Option("--why", help="Give the reason for each item, checked on the model.")] = False,
-    verb: Annotated[str | None, typer.Option("--verb", help="What people do with items: 'because you VERB ...'.")] = None,
+    verb: Annotated[
+        str | None, typer.Option("--verb", help="What people do with items: 'because you VERB ...'.")
+    ] = None,
     seen: Annotated[bool, typer.Option("--seen", help="Also recommend what is in the history.")] = False,
     version: Annotated[str | None, typer.Option("--version", help="An earlier version of the model.")] = None,
     json: options.Json = False,
@@ -105,7 +107,9 @@ def _flat(answers: list[dict[str, Any]]) -> Any:
     """One row per recommended item."""
     import polars as pl
 
-    rows = [{"user_id": a["user"], **{k: v for k, v in e.items() if k != "evidence"}} for a in answers for e in a["items"]]
+    rows = [
+        {"user_id": a["user"], **{k: v for k, v in e.items() if k != "evidence"}} for a in answers for e in a["items"]
+    ]
     return pl.DataFrame(rows)
 
 

@@ -201,9 +201,7 @@ def _frozen(data: Dataset, folder: Path) -> Iterator[Path]:
         shutil.rmtree(snapshot, ignore_errors=True)
 
 
-def _spec(
-    system: System, seed: int, k: int, folder: Path, snapshot: Path, content: str, options: Options
-) -> Spec:
+def _spec(system: System, seed: int, k: int, folder: Path, snapshot: Path, content: str, options: Options) -> Spec:
     """The cell's description; its place is named by a hash of data, configuration and version."""
     key = json.dumps(
         [honeyguide.__version__, content, system.model, system.settings, seed, k, options.device, options.precision],

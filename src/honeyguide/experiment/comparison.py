@@ -138,7 +138,9 @@ def _row(label: str, cells: list[CellResult], average: dict[str, Values], p: dic
         "cpu_seconds": _means([r["cpu_seconds"] for r in records]),
         "peak_rss_mb": max((r["peak_rss_mb"] for r in records), default=None),
         "valid": _means([r["valid"] for r in records]),
-        "slices": {name: _means([r["slices"][name] for r in records]) for name in (records[0]["slices"] if records else ())},
+        "slices": {
+            name: _means([r["slices"][name] for r in records]) for name in (records[0]["slices"] if records else ())
+        },
         "error": "; ".join(errors) or None,
     }
 

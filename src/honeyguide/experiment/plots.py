@@ -91,7 +91,9 @@ def learning(curves: dict[str, list[dict[str, float]]]) -> str | None:
         steps = [(entry.get("epoch", place), entry[metric]) for place, entry in enumerate(curve, 1) if metric in entry]
         x, y = zip(*steps, strict=True)
         colour = (_MAIN, _SECOND, _FLOOR)[number % 3]
-        axes.plot(x, y, color=colour, linewidth=1.8, marker="o", markersize=3, linestyle=("-", "--", ":")[number // 3 % 3])
+        axes.plot(
+            x, y, color=colour, linewidth=1.8, marker="o", markersize=3, linestyle=("-", "--", ":")[number // 3 % 3]
+        )
         best = int(np.argmax(y))
         axes.annotate(f"{name}: {y[best]:.4f}", (x[best], y[best]), (0, 6), textcoords="offset points",
                       ha="right" if best > len(x) / 2 else "left", color=_INK, fontsize=8)  # fmt: skip

@@ -88,7 +88,9 @@ def _pictures(comparison: Comparison, rows: Sequence[dict[str, Any]]) -> list[di
         ("Accuracy against cost", plots.cost(rows, k), "Up and to the left is better.", f"{told}. {costs}"),
         ("Beyond accuracy", plots.beyond(rows, k), "How much of the catalogue is shown, and how popular it is.", wide),
     ]
-    curves = {c.label: c.record["report"]["curve"] for c in comparison.cells if not c.failed and c.seed == _first(comparison)}
+    curves = {
+        c.label: c.record["report"]["curve"] for c in comparison.cells if not c.failed and c.seed == _first(comparison)
+    }
     curves = {label: curve for label, curve in curves.items() if curve}
     picture = plots.learning(curves)
     if picture is not None:
@@ -108,7 +110,13 @@ def _slices(rows: Sequence[dict[str, Any]], k: int) -> list[dict[str, Any]]:
         sizes = [row["slices"].get(name, {}).get("n_users", 0) for row in rows]
         if max(sizes, default=0):
             values = [row["slices"][name].get(f"ndcg@{k}") for row in rows]
-            table.append({"name": what, "n": int(max(sizes)), "values": dict(zip((r["model"] for r in rows), values, strict=True))})
+            table.append(
+                {
+                    "name": what,
+                    "n": int(max(sizes)),
+                    "values": dict(zip((r["model"] for r in rows), values, strict=True)),
+                }
+            )
     return table
 
 

@@ -77,7 +77,7 @@ def from_toml(path: str | Path) -> tuple[str, Settings]:
     unknown = set(content) - {"model", "options"}
     if "model" not in content or unknown:
         what = f"has an unknown entry {sorted(unknown)[0]!r}" if unknown else "does not name a model"
-        raise ConfigError(f"{path} {what}.", "It needs: model = \"NAME\" and, if wanted, a table [options].")
+        raise ConfigError(f"{path} {what}.", 'It needs: model = "NAME" and, if wanted, a table [options].')
     return str(content["model"]), _from_toml(content.get("options", {}))
 
 

@@ -58,7 +58,9 @@ class Entry:
 MODELS: dict[str, Entry] = {
     entry.name: entry
     for entry in (
-        Entry("popularity", "honeyguide.models.popularity", "Popularity", "most popular items first", deterministic=True),
+        Entry(
+            "popularity", "honeyguide.models.popularity", "Popularity", "most popular items first", deterministic=True
+        ),
         Entry(
             "floor",
             "honeyguide.models.linear.floor",
