@@ -76,10 +76,9 @@ def describe(
     json: options.Json = False,
 ) -> None:
     """Sizes, histories, popularity and leakage of a data set."""
+    from honeyguide.data.describe import describe as figures
     from honeyguide.data.leakage import leakage_report
     from honeyguide.data.load import load_data
-    from honeyguide.experiment.describe import describe as figures
-    from honeyguide.experiment.describe import lines
 
     read = options.read_options(
         items, positive, split, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col
@@ -87,12 +86,9 @@ def describe(
     dataset = load_data(data, **read)
     found, leakage = figures(dataset), leakage_report(dataset)
     if json:
-        console.emit(found | {"leakage": leakage.to_dict()})
+        console.emit(found.to_dict() | {"leakage": leakage.to_dict()})
         return
-    for line in lines(found):
-        console.results().print(line)
-    if found["item_columns"]:
-        console.results().print(f"Known of items: {', '.join(found['item_columns'])}.")
+    console.results().print(str(found))
     console.results().print(str(leakage))
 
 
@@ -132,16 +128,16 @@ def split(
     positive: options.Positive = None,
 ) -> None:
     """Split a data set into train, valid and test, and write it with the split."""
+    from honeyguide.data.describe import describe as figures
     from honeyguide.data.export import export as write
     from honeyguide.data.load import load_data
-    from honeyguide.experiment.describe import describe as figures
 
     read = options.read_options(
         items, positive, by, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col
     )
     dataset = load_data(data, **read)
     write(dataset, out, "parquet")
-    parts = ", ".join(f"{part} {n:,}" for part, n in figures(dataset)["parts"].items())
+    parts = ", ".join(f"{part} {n:,}" for part, n in figures(dataset).parts.items())
     console.results().print(f"Wrote {out}: {parts}.")
 
 

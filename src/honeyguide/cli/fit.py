@@ -90,11 +90,10 @@ def build(model: str | None, config: Path | None, setting: list[str] | None, see
 
 def announce(model: Recommender, data: Dataset, found: CheckReport, say: Any) -> None:
     """Print what was read and set aside, what the data holds and what the fit is expected to need."""
-    from honeyguide.experiment.describe import describe, lines
+    from honeyguide.data.describe import describe
 
     say.print(str(found))
-    for line in lines(describe(data)):
-        say.print(line)
+    say.print(str(describe(data)))
     say.print(f"Fitting {model.name}: needs {model.estimate(data.select('train', 'valid'))}.")
 
 

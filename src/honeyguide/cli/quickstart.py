@@ -20,6 +20,11 @@ def quickstart(
 ) -> None:
     """Read the bundled books, compare four models, write a report, save the best and recommend with reasons."""
     from honeyguide.cli.compare import progress, show
+    from honeyguide.experiment.quickstart import Display
     from honeyguide.experiment.quickstart import quickstart as run
 
-    run(out, data=data, user=user, seeds=seeds, say=console.results().print, progress=progress, show=show)
+    def say(text: str) -> None:
+        console.results().print(text, markup=False)
+
+    display = Display(say, progress, lambda comparison: show(comparison, console.results()))
+    run(out, display, data=data, user=user, seeds=seeds)

@@ -102,6 +102,7 @@ def run(spec: Spec) -> dict[str, Any]:
         "cpu_seconds": {"fit": model.report.cpu_seconds, "recommend": watch.cpu},
         "peak_rss_mb": peak,
         "report": asdict(model.report),
+        "model_out": spec.model_out,
     }
 
 

@@ -235,18 +235,22 @@ def _run(spec: Spec) -> dict[str, Any]:
     result_file.unlink(missing_ok=True)
     description = Path(f"{spec.out}.spec.json")
     write_json(description, asdict(spec))
-    source = str(Path(honeyguide.__file__).parent.parent)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))}
     command = [sys.executable, "-m", "honeyguide.experiment.cell", str(description)]
     log_file = Path(f"{spec.out}.log")
     with log_file.open("w", encoding="utf-8") as sink:
-        code = subprocess.run(command, env=environment, stdout=sink, stderr=sink, check=False).returncode  # noqa: S603
+        code = subprocess.run(command, env=child_environment(), stdout=sink, stderr=sink, check=False).returncode  # noqa: S603
     result = read_json(result_file)
     if result is None:
         how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         result = {"error": f"The process {how}.", "remedy": f"See {log_file}; signal 9 often means no memory."}
     shutil.rmtree(f"{spec.out}.checkpoint", ignore_errors=True)
     return result
+
+
+def child_environment() -> dict[str, str]:
+    """The environment, with this honeyguide on the path of Python."""
+    source = str(Path(honeyguide.__file__).parent.parent)
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))}
 
 
 def _values(spec: Spec) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:

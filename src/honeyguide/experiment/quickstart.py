@@ -2,99 +2,137 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-import honeyguide
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import DataError, HoneyguideError
+from honeyguide.core.errors import HoneyguideError
 from honeyguide.core.resources import cpu_seconds
+from honeyguide.data.describe import describe
 from honeyguide.data.leakage import leakage_report
 from honeyguide.data.load import read_with_report
 from honeyguide.experiment.bundle import save_bundle
-from honeyguide.experiment.compare import Options, Progress, compare, with_test
+from honeyguide.experiment.compare import Options, Progress, child_environment, compare, with_test
 from honeyguide.experiment.comparison import Comparison
-from honeyguide.experiment.describe import describe, lines
 from honeyguide.experiment.records import write_json, write_text
 from honeyguide.experiment.report import render
 from honeyguide.models.registry import load_model
 
-Say = Callable[..., None]
+Show = Callable[[Comparison], None]
 
 MODELS = ("popularity", "floor", "ials", "sasrec")
 REPORT, RESULTS, MODEL = "report.html", "report.json", "model"
 
 
+@dataclass(frozen=True)
+class Display:
+    """How the main job talks: a printer of lines, a progress display, a printer of the table, a silencer."""
+
+    say: Callable[[str], None]
+    progress: Callable[[], AbstractContextManager[Progress]]
+    show: Show
+
+
 def quickstart(
     out: Path,
+    display: Display,
     *,
     data: str = "goodbooks-mini",
-    models: tuple[str, ...] = MODELS,
+    models: Sequence[str] = MODELS,
     user: str | None = None,
     seeds: int = 1,
-    say: Say,
-    progress: Callable[[], AbstractContextManager[Progress]],
-    show: Callable[[Comparison, object], None] | None = None,
 ) -> Path:
-    """Run it all and return the folder of the winner.
+    """Read, check, compare, report, save the best, and recommend from it in a new process.
 
     Parameters
     ----------
     out
         Folder for the report, the results and the model.
+    display
+        Where the story is told.
     data, models, seeds
         What is compared, on what, and how often.
     user
-        Whom to recommend to; somebody with a history of middle length by default.
-    say
-        Prints a line.
-    progress
-        Makes the progress display of the comparison.
+        Whom to recommend to; by default somebody with a history of middle length.
+
+    Returns
+    -------
+    Path
+        The folder of the winner.
 
     Raises
     ------
     HoneyguideError
         If every model failed, or the saved model cannot be used in a new process.
     """
-    say("[bold]1. Data[/bold]")
-    dataset, found = read_with_report(data)
-    dataset = with_test(dataset)
-    for line in (*lines(describe(dataset)), *str(leakage_report(dataset)).splitlines()):
-        say(line)
+    say = display.say
+    say("1. Data")
+    read, found = read_with_report(data)
+    dataset = with_test(read)
+    say(f"{describe(dataset)}\n{leakage_report(dataset)}")
 
-    say("\n[bold]2. Comparison[/bold]: every model in a process of its own, fitted on train, chosen on valid")
-    options = Options(runs=out / "runs", keep_models=True)
-    with progress() as tell:
-        comparison = compare(dataset, models, seeds=seeds, options=options, progress=tell)
-    _table(comparison, say)
+    say("\n2. Comparison: every model in a process of its own, fitted on train, chosen on valid")
+    with display.progress() as tell:
+        comparison = compare(
+            dataset, models, seeds=seeds, options=Options(runs=out / "runs", keep_models=True), progress=tell
+        )
+    display.show(comparison)
 
-    say("\n[bold]3. Report[/bold]")
+    say("3. Report")
     write_text(out / REPORT, render(comparison, dataset, reading=str(found).splitlines()))
     write_json(out / RESULTS, comparison.document)
-    say(f"{out / REPORT}: open it in a browser; {out / RESULTS} has the same figures")
+    say(f"Open {out / REPORT} in a browser; {out / RESULTS} has the figures.")
 
-    say("\n[bold]4. The winner[/bold], by NDCG on valid (test was not looked at for this)")
-    label = comparison.winner()
-    folder = out / MODEL
+    label, folder = comparison.winner(), out / MODEL
+    say(f"\n4. The winner by NDCG on valid (test was not looked at for this): {label}")
     save_winner(comparison, label, dataset, folder)
-    say(f"{label}, saved to {folder}")
+    say(f"Saved to {folder}, with the histories beside it.")
 
-    reader = user or _reader(dataset)
-    say(f"\n[bold]5. Recommendations[/bold] for reader {reader}, from the saved model in a new process")
-    recommend_elsewhere(folder, reader)
-    _next_steps(folder, say)
-    say(f"\nAll this took {cpu_seconds():.0f} CPU-seconds.")
+    reader = user or typical_reader(dataset)
+    say(f"\n5. Recommendations for reader {reader}, from the saved model in a new process")
+    say(recommend_elsewhere(folder, reader))
+    say(_next_steps(folder))
+    say(f"All this took {cpu_seconds():.0f} CPU-seconds.")
     return folder
 
 
 def save_winner(comparison: Comparison, label: str, data: Dataset, folder: Path) -> None:
-    """Save the fitted model of the first seed of ``label`` as a bundle."""
+    """Save the model that was fitted for ``label`` as a bundle, that of its first seed."""
     cell = next(cell for cell in comparison.cells if cell.label == label and not cell.failed)
-    model = load_model(cell.record["model_out"])
-    save_bundle(folder, model, data)
+    save_bundle(folder, load_model(cell.record["model_out"]), data)
+
+
+def typical_reader(data: Dataset) -> str:
+    """Id of the user whose history is of median length, the first of them."""
+    lengths = data.histories().lengths
+    middle = np.sort(lengths)[len(lengths) // 2]
+    return str(data.user_ids.values[int(np.flatnonzero(lengths == middle)[0])])
+
+
+def recommend_elsewhere(folder: Path, user: str, k: int = 10) -> str:
+    """What ``honeyguide recommend FOLDER --user USER --why`` prints in a process that knows only the folder.
+
+    Raises
+    ------
+    HoneyguideError
+        If it fails.
+    """
+    command = [sys.executable, "-m", "honeyguide", "recommend", str(folder), "--user", user, "-k", str(k), "--why"]
+    done = subprocess.run(command, env=child_environment(), capture_output=True, encoding="utf-8", check=False)  # noqa: S603
+    if done.returncode:
+        raise HoneyguideError(f"The saved model cannot be used: {done.stderr.strip()}", "Report this.")
+    return done.stdout
+
+
+def _next_steps(folder: Path) -> str:
+    return f"""Next:
+  honeyguide recommend {folder} --history 1,2,3 --why     for anybody, from a list of book ids
+  honeyguide recommend {folder} --all --out recs.parquet  for everybody
+  honeyguide fit events.csv --items items.csv --model sasrec --out model/   on your own log
+  honeyguide data check events.csv                        what is wrong with it, row by row"""

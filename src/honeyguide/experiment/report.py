@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from honeyguide.core.dataset import Dataset
+from honeyguide.data.describe import describe
+from honeyguide.data.leakage import leakage_report
 from honeyguide.experiment import plots
 from honeyguide.experiment.comparison import Comparison
-from honeyguide.experiment.describe import describe, lines
 from honeyguide.experiment.records import versions
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -53,8 +54,8 @@ def render(comparison: Comparison, data: Dataset, *, reading: Sequence[str] = ()
         tested=[f"ndcg@{comparison.k}", f"recall@{comparison.k}", f"mrr@{comparison.k}", f"ndcg@{comparison.k}:kept"],
         pictures=_pictures(comparison, rows),
         slices=_slices(rows, comparison.k),
-        data_lines=[*reading, *lines(describe(data))],
-        leakage=_leakage(data),
+        data_lines=[*reading, *str(describe(data)).splitlines()],
+        leakage=str(leakage_report(data)).splitlines(),
         winner=comparison.winner() if any(row["valid"] for row in rows) else None,
         conclusion=_conclusion(comparison),
         versions=versions(_PACKAGES),
@@ -118,12 +119,6 @@ def _slices(rows: Sequence[dict[str, Any]], k: int) -> list[dict[str, Any]]:
                 }
             )
     return table
-
-
-def _leakage(data: Dataset) -> list[str]:
-    from honeyguide.data.leakage import leakage_report
-
-    return str(leakage_report(data)).splitlines()
 
 
 def _conclusion(comparison: Comparison) -> str:
