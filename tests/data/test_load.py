@@ -130,6 +130,7 @@ def test_a_database(tmp_path):
     data = load_data(url, tables={"interactions": "events"})
     assert (data.name, data.interactions.height, data.n_users, data.n_items) == ("shop", 1000, 7, 11)
     assert data.text(["title"])[3] == "three"
+    assert load_data(f"{url}?table=events").equals(data)
     with pytest.raises(UnknownNameError, match="There is no table named 'interactions'"):
         load_data(url)
 

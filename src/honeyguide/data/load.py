@@ -192,7 +192,7 @@ class _Reader:
             return from_frame(self.frame, "interactions") if table == "interactions" else None
         named = (self.options.get("tables") or {}).get(table)
         if self.source.url is not None:
-            return self._sql(table, named)
+            return self._sql(table, named or self.source.table_spec(table).file)
         if named is not None and "interactions" in self.source.files:
             path = self.source.files["interactions"].parent / named
             return read_file(path, self.source.table_spec(table), self.audit)

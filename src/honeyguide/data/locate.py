@@ -65,7 +65,7 @@ def locate(ref: str | Path) -> Source:
     ----------
     ref
         A folder, a file of interactions, a bundled name, a name under ``$HONEYGUIDE_DATA``, or a
-        SQLAlchemy URL; a folder or file wins over a name.
+        SQLAlchemy URL (``?table=NAME`` names the table of interactions); a folder or file wins over a name.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def locate(ref: str | Path) -> Source:
         If a path does not exist or a folder holds no interactions.
     """
     if isinstance(ref, str) and "://" in ref:
-        return Source(_database_name(ref), DatasetSpec(), {}, url=ref)
+        return _database(ref)
     path = Path(ref)
     if not path.exists():
         path = _by_name(str(ref))
@@ -87,11 +87,16 @@ def locate(ref: str | Path) -> Source:
     return _folder(path)
 
 
-def _database_name(url: str) -> str:
+def _database(ref: str) -> Source:
+    """A database; ``?table=NAME`` in its URL names the table of interactions."""
     import sqlalchemy as sa
 
     try:
-        return Path(sa.make_url(url).database or "database").stem
+        url = sa.make_url(ref)
+        table = url.query.get("table")
+        spec = DatasetSpec(interactions=TableSpec(file=str(table) if table else None))
+        plain = url.difference_update_query(["table"]).render_as_string(hide_password=False)
+        return Source(Path(url.database or "database").stem, spec, {}, url=plain)
     except (sa.exc.ArgumentError, ValueError):
         remedy = "Write it as dialect://user:password@host/name."
         raise DataError("the URL is not one of SQLAlchemy.", remedy) from None  # the cause may hold the password

@@ -38,10 +38,18 @@ class Dialect(NamedTuple):
     has_header: bool
     quotes: bool = True
 
-    def fields(self, record: str) -> list[str]:
-        """The fields of one record."""
+    def fields(self, record: str, *, strict: bool = False) -> list[str] | None:
+        """The fields of one record; ``None`` if its quotes make no sense, or (``strict``) one is not closed."""
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
-        return next(csv.reader([record], delimiter=self.separator, quoting=quoting))
+        try:
+            return next(csv.reader([record], delimiter=self.separator, quoting=quoting, strict=strict))
+        except csv.Error:
+            return None
+
+    def fits(self, record: str) -> bool:
+        """Whether a record has as many fields as there are columns."""
+        fields = self.fields(record)
+        return fields is not None and len(fields) == len(self.names)
 
 
 def read_text(
@@ -84,8 +92,9 @@ def _dialect(path: Path, separator: str, header: tuple[str, ...] | None, quotes:
         raise DataError("the file is empty.", "Point to a file with data.", file=str(path))
     encoding = next((name for bom, name in _BOMS if head.startswith(bom)), _guess_utf16(head))
     if encoding != "utf-8":
-        audit.note(f"{path.name}: read as {encoding.removesuffix('-sig').upper()} with a byte order mark")
-    first = next(_records(path, encoding, quotes))[1]
+        audit.note(f"{path.name}: read as {encoding.upper()}")
+    with path.open(encoding=encoding, errors="surrogateescape") as file:
+        first = file.readline().rstrip("\n")
     if header is not None:
         return Dialect(encoding, separator, list(header), False, quotes)
     if separator not in first:
@@ -144,42 +153,65 @@ def _count_if_clean(path: Path, dialect: Dialect) -> int | None:
     if dialect.encoding not in ("utf-8", "utf-8-sig"):
         return None
     decoder = codecs.getincrementaldecoder("utf-8")()
-    separator, n_fields = ord(dialect.separator), len(dialect.names)
-    inside, fields, records, last, previous = 0, 0, 0, -1, _NEWLINE
-    at = 0
+    census = _Census(ord(dialect.separator), len(dialect.names), dialect.quotes)
     with path.open("rb") as file:
         while block := file.read(_CHUNK):
             try:
                 decoder.decode(block)
             except UnicodeDecodeError:
                 return None
-            data = np.frombuffer(block, np.uint8)
-            outside = _outside(data, inside, separator, previous) if dialect.quotes else np.ones(len(data), bool)
-            if outside is None or (data == 0).any() or _lone_return(data):
+            if not census.add(np.frombuffer(block, np.uint8)):
                 return None
-            inside = (inside + int((data == _QUOTE).sum())) & int(dialect.quotes)
-            ends = np.flatnonzero((data == _NEWLINE) & outside)
-            separators = np.flatnonzero((data == separator) & outside)
-            counts = np.searchsorted(separators, ends)
-            per_record = np.diff(counts, prepend=-fields)
-            lengths = np.diff(ends + at, prepend=last)
-            if (per_record != n_fields - 1).any() or (n_fields > 1 and (lengths <= 2).any() and _blank(data, ends)):
-                return None
-            if n_fields == 1 and (lengths <= 2).any():
-                return None
-            records += len(ends)
-            if len(ends):
-                fields, last = len(separators) - int(counts[-1]), int(ends[-1]) + at
-            else:
-                fields += len(separators)
-            at, previous = at + len(data), int(data[-1])
-    if inside:
-        return None
-    if previous != _NEWLINE:
-        if fields != n_fields - 1:
+    records = census.finish()
+    return None if records is None else records - int(dialect.has_header)
+
+
+class _Census:
+    """Counts records and fields over the pieces of a file, until something unusual turns up."""
+
+    def __init__(self, separator: int, n_fields: int, quotes: bool) -> None:
+        self.separator, self.n_fields, self.quotes = separator, n_fields, quotes
+        self.records = 0
+        self.fields = 0  # separators of the record that goes on in the next piece
+        self.inside = 0  # whether the next piece begins inside quotes
+        self.previous = _NEWLINE  # last byte of the piece before
+        self.size, self.last_end = 0, -1  # bytes so far; place of the last end of a record
+
+    def add(self, data: Bytes) -> bool:
+        """Take in the next piece; ``False`` if it is not plain."""
+        outside = (
+            _outside(data, self.inside, self.separator, self.previous) if self.quotes else np.ones(len(data), bool)
+        )
+        if outside is None or (data == 0).any() or self._lone_return(data):
+            return False
+        ends = np.flatnonzero((data == _NEWLINE) & outside)
+        separators = np.flatnonzero((data == self.separator) & outside)
+        before = np.searchsorted(separators, ends)
+        fields = np.diff(before, prepend=-self.fields) + 1
+        lengths = np.diff(ends + self.size, prepend=self.last_end)
+        if (fields != self.n_fields).any() or (self.n_fields == 1 and (lengths <= 2).any()):
+            return False
+        self.records += len(ends)
+        if len(ends):
+            self.fields, self.last_end = len(separators) - int(before[-1]), int(ends[-1]) + self.size
+        else:
+            self.fields += len(separators)
+        self.inside = (self.inside + int((data == _QUOTE).sum())) & int(self.quotes)
+        self.size, self.previous = self.size + len(data), int(data[-1])
+        return True
+
+    def finish(self) -> int | None:
+        """Number of records, or ``None`` if the end of the file is not plain."""
+        if self.inside or self.previous == _RETURN:
             return None
-        records += 1
-    return records - int(dialect.has_header)
+        if self.previous == _NEWLINE:
+            return self.records
+        return self.records + 1 if self.fields + 1 == self.n_fields else None
+
+    def _lone_return(self, data: Bytes) -> bool:
+        returns = np.flatnonzero(data[:-1] == _RETURN)
+        carried = self.previous == _RETURN and data[0] != _NEWLINE
+        return bool(carried or (data[returns + 1] != _NEWLINE).any())
 
 
 def _outside(data: Bytes, inside: int, separator: int, previous: int) -> npt.NDArray[np.bool_] | None:
@@ -197,36 +229,30 @@ def _outside(data: Bytes, inside: int, separator: int, previous: int) -> npt.NDA
     return even
 
 
-def _lone_return(data: Bytes) -> bool:
-    returns = np.flatnonzero(data[:-1] == _RETURN)
-    return bool((data[returns + 1] != _NEWLINE).any())
+def _records(path: Path, dialect: Dialect) -> Iterator[tuple[int, str, bool]]:
+    """Records as ``(number from 1, text, whether a quote is left open)``.
 
-
-def _blank(data: Bytes, ends: npt.NDArray[np.intp]) -> bool:
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    return bool(((ends == starts) | ((ends == starts + 1) & (data[starts] == _RETURN))).any())
-
-
-def _records(path: Path, encoding: str, quotes: bool) -> Iterator[tuple[int, str, bool]]:
-    """Records as ``(number from 1, text, whether a quote was left open)``; one may span several lines."""
+    A record goes on over lines while a quote is open. If what comes out has not the right number
+    of fields, the quote was a stray one: its line is a record, and the next lines are looked at again.
+    """
     number, is_open = 0, False
     held: list[str] = []
-    pending: list[str] = []  # lines to look at again after a stray quote
-    with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
+    pending: list[str] = []
+    with path.open(encoding=dialect.encoding, errors="surrogateescape", newline="") as file:
         while True:
             line = pending.pop() if pending else file.readline()
             if not line and not held:
                 return
             if line:
                 held.append(line)
-                is_open ^= quotes and line.count('"') % 2 == 1
+                is_open ^= dialect.quotes and line.count('"') % 2 == 1
                 if is_open and len(held) < _MAX_LINES:
                     continue
             number += 1
-            text = held[0] if is_open else "".join(held)
-            if is_open:
+            stray = is_open or (len(held) > 1 and not dialect.fits("".join(held)))
+            if stray:
                 pending.extend(reversed(held[1:]))
-            yield number, text.rstrip("\r\n"), is_open
+            yield number, (held[0] if stray else "".join(held)).rstrip("\r\n"), stray
             held, is_open = [], False
 
 
@@ -237,18 +263,18 @@ def _read_records(path: Path, dialect: Dialect, audit: Audit) -> pl.DataFrame:
     good: list[list[str | int | None]] = []
     bad: dict[tuple[str, str], list[tuple[int, str]]] = {}
     blank = 0
-    for number, text, broken in _records(path, dialect.encoding, dialect.quotes):
+    for number, text, stray in _records(path, dialect):
         row = number - int(dialect.has_header)
         if row == 0:
             continue
         if not text.strip("\x00"):
             blank += 1
             continue
-        fields = dialect.fields(text)
-        fault = _fault(text, fields, len(dialect.names), broken)
-        if fault is None:
+        fields = dialect.fields(text, strict=stray)
+        fault = _fault(text, fields, len(dialect.names))
+        if fault is None and fields is not None:
             good.append([*(field or None for field in fields), row])
-        else:
+        elif fault is not None:
             bad.setdefault(fault, []).append((row, text.encode("utf-8", "replace").decode()))
         if len(good) == _BATCH:
             parts.append(pl.DataFrame(good, schema=schema, orient="row"))
@@ -261,8 +287,8 @@ def _read_records(path: Path, dialect: Dialect, audit: Audit) -> pl.DataFrame:
     return pl.concat([*parts, pl.DataFrame(good, schema=schema, orient="row")])
 
 
-def _fault(text: str, fields: list[str], expected: int, broken: bool) -> tuple[str, str] | None:
-    if broken:
+def _fault(text: str, fields: list[str] | None, expected: int) -> tuple[str, str] | None:
+    if fields is None:
         return "a quote is opened and never closed", 'Close the quote, or write a quote inside a field as "".'
     if "\x00" in text:
         return "the line holds a NUL byte", "Remove it; the file may have been cut off or be binary."
