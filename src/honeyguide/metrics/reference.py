@@ -39,7 +39,7 @@ The choices (`Conventions`):
 |---|---|---|
 | `empty_truth` | `skip`, `zero` | a user without relevant items is left out (NaN) or counts zero |
 | `short_list` | `k`, `list` | precision divides by k, or by the length of a shorter list |
-| `duplicates` | `error`, `drop`, `keep` | a repeated item is refused, dropped, or counts again (sums may then pass their range) |
+| `duplicates` | `error`, `drop`, `keep` | a repeated item is refused, dropped, or counts again |
 | `max_grade` | a number | the highest grade, for `err` |
 
 NaN is never averaged silently: every report says how many users were skipped.
