@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from honeyguide.core.errors import ConfigError
-from honeyguide.core.ragged import IntArray, Ragged
+from honeyguide.core.ragged import IntArray
 from honeyguide.metrics.arrays import Index, Vector, group_sum, ratio
 from honeyguide.metrics.catalogue import Catalogue
 from honeyguide.metrics.exposure import entropy
@@ -70,7 +69,8 @@ def novelty(lists: Lists, k: int) -> Vector:
 )
 def novelty_history(lists: Lists, k: int) -> Vector:
     """How much more novel the list is than what the user chose before."""
-    history = _histories(lists)
+    history = lists.histories
+    assert history is not None
     bits = np.append(lists.catalogue.surprise, 0.0)[history.values]
     known = group_sum(history.rows, history.values >= 0, len(lists))
     total = group_sum(history.rows, bits, len(lists))
@@ -219,8 +219,8 @@ def latency_p95(seconds: npt.NDArray[np.floating]) -> float:
 
 def history_similarity(lists: Lists, user: Index, item: IntArray) -> Vector:
     """float64 ``[h]``: mean similarity of each ``item`` to the history of its ``user``; 0 for an empty history."""
-    similarity, history = lists.catalogue.similarity, _histories(lists)
-    assert similarity is not None
+    similarity, history = lists.catalogue.similarity, lists.histories
+    assert similarity is not None and history is not None
     means = np.zeros(len(user))
     ends = np.cumsum(history.lengths[user])
     start = 0
@@ -235,11 +235,3 @@ def history_similarity(lists: Lists, user: Index, item: IntArray) -> Vector:
         means[start:stop] = ratio(group_sum(rows, values, stop - start), size, 0.0)
         start = stop
     return means
-
-
-def _histories(lists: Lists) -> Ragged:
-    if lists.histories is None:
-        raise ConfigError(
-            "this metric needs the users' histories.", "Give them: Catalogue(..., histories=...) or add(histories=...)."
-        )
-    return lists.histories

@@ -149,6 +149,8 @@ class CooccurrenceSimilarity:
 
     def __call__(self, a: IntArray, b: IntArray) -> Vector:
         """float64 ``[n]``, the similarity of each pair."""
+        if len(a) == 0:  # scipy answers an empty question with a matrix
+            return np.empty(0)
         return np.asarray(self.matrix[a, b], np.float64).ravel()
 
 

@@ -169,7 +169,7 @@ class StreamingEvaluator:
         DataError, ConfigError
             If the input does not fit together, or a cut-off is beyond the width of the lists.
         """
-        width = self._fit(lists)
+        width = self._fit(lists, histories)
         block = Lists(lists, truth, self._catalogue, self._conventions, grades, histories)
         empty = block.n_relevant == 0
         blank = np.nan if self._conventions.empty_truth == "skip" else 0.0
@@ -194,12 +194,17 @@ class StreamingEvaluator:
             self._n_users,
         )  # fmt: skip
 
-    def _fit(self, lists: npt.NDArray[np.integer]) -> int:
+    def _fit(self, lists: npt.NDArray[np.integer], histories: Ragged | None) -> int:
         width = lists.shape[1] if lists.ndim == 2 else 0
         if self._width not in (None, width):
             raise ConfigError(f"lists of width {width} after lists of width {self._width}.", "Pad them with -1.")
         self._width = width
         for asked in self._asked:
+            if histories is None and "histories" in asked.metric.needs:
+                raise ConfigError(
+                    f"{asked.id} needs the users' histories.",
+                    "Give them: Catalogue(..., histories=...), or add(..., histories=...).",
+                )
             if asked.k is not None and lists.ndim == 2 and asked.k > width:
                 raise ConfigError(
                     f"{asked.id} needs lists of {asked.k} places; these have {width}.",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from honeyguide.core.errors import ConfigError
 from honeyguide.metrics.arrays import Index, Vector, group_sum, ratio
 from honeyguide.metrics.catalogue import Catalogue
 from honeyguide.metrics.lists import Lists
@@ -77,7 +76,7 @@ def _discounted(lists: Lists, k: int, worth: Vector) -> Vector:
     "epc",
     family="E",
     kind="per_user",
-    needs=("truth", "popularity", "histories"),
+    needs=("truth", "popularity"),
     formula="Σ h_r d_r (1 − c_i / m) / Σ_{r ≤ |L|} d_r",
     conventions="m training users; relevance-aware; 0 for an empty list",
 )
@@ -215,7 +214,6 @@ def popreo(totals: Totals, catalogue: Catalogue) -> float:
 )
 def poprsp(totals: Totals, catalogue: Catalogue) -> float:
     """Popularity-based ranking-based statistical parity."""
-    if totals.known is None:
-        raise ConfigError("poprsp needs the users' histories.", "Give them: Catalogue(..., histories=...).")
+    assert totals.known is not None
     available = totals.n_users - totals.known
     return _variation(_by_group(totals.shown, catalogue), _by_group(available, catalogue))

@@ -160,7 +160,8 @@ def published_check(folder: str | Path, answers: str | Path | None = None) -> li
     cells = []
     for row in table.iter_rows(named=True):
         name = _list_of(row["model"], lists["model"].unique().to_list())
-        found, reason = None, NOT_SHIPPED
+        found: Evaluation | None = None
+        reason: str | None = NOT_SHIPPED
         if name is not None:
             shown = lists.filter(pl.col("model") == name)
             if name.startswith(CHATGPT) and complete:

@@ -12,12 +12,26 @@ from honeyguide.metrics import (
     offpolicy,
     predictive,
     ranking,
+    sampled,
     similarity,
     stats,
 )
 from honeyguide.metrics.metric import DECLARED, FAMILIES, Metric
 
-FILES = (similarity, candidates, predictive, ranking, agreement, exposure, groups, business, abtest, offpolicy, stats)
+FILES = (
+    similarity,
+    candidates,
+    predictive,
+    ranking,
+    sampled,
+    agreement,
+    exposure,
+    groups,
+    business,
+    abtest,
+    offpolicy,
+    stats,
+)
 
 METRICS: dict[str, Metric] = dict(sorted(DECLARED.items(), key=lambda entry: (entry[1].family, entry[0])))
 
