@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 # Public names and where they live; imported on first use so that `import honeyguide` is instant.
 _PUBLIC = {
     "Dataset": "honeyguide.core.dataset",
+    "Ragged": "honeyguide.core.ragged",
     "Requests": "honeyguide.core.requests",
     "Recommendations": "honeyguide.core.requests",
     "Recommender": "honeyguide.core.recommender",
