@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from honeyguide.core.dataset import Dataset
@@ -62,7 +61,7 @@ def requests_for(data: Dataset, user_ids: Sequence[object], *parts: str) -> Requ
         If a user is not in the data.
     """
     codes = data.user_ids.encode(user_ids)
-    unknown = [str(user_ids[place]) for place in np.flatnonzero(codes < 0)]
+    unknown = [str(user_id) for user_id, code in zip(user_ids, codes, strict=True) if code < 0]
     if unknown:
         raise DataError(f"there is no user {', '.join(unknown)} in {data.name}.", "Use ids as in the data.")
     return Requests(data.histories(*parts).take(codes), users=codes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +11,8 @@ from honeyguide.cli import console, options
 
 if TYPE_CHECKING:
     from honeyguide.data.report import CheckReport
+
+Format = Literal["parquet", "csv", "jsonl", "recbole"]
 
 app = typer.Typer(help="Check, describe, split and convert data.", no_args_is_help=True)
 
@@ -96,7 +98,7 @@ def describe(
 def export(
     data: options.DataRef,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
-    format: Annotated[str, typer.Option("--format", help="parquet, csv or jsonl.")] = "parquet",
+    format: Annotated[Format, typer.Option("--format", help="What the tables are written as.")] = "parquet",
     items: options.Items = None,
     user_col: options.UserCol = None,
     item_col: options.ItemCol = None,

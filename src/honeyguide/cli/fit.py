@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ from honeyguide.cli import console, options
 
 if TYPE_CHECKING:
     from honeyguide.core.dataset import Dataset
-    from honeyguide.core.recommender import FitOptions, Recommender
+    from honeyguide.core.recommender import Recommender
     from honeyguide.data.report import CheckReport
 
 DEFAULT_MODEL = "floor"
@@ -25,6 +26,9 @@ def fit(
     config: Annotated[Path | None, typer.Option("--config", help="TOML file of 'honeyguide config init'.")] = None,
     setting: options.Set = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the model.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="Folder for checkpoints; default: OUT/checkpoint.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted fit.")] = False,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
@@ -63,14 +67,16 @@ def fit(
     announce(recommender, dataset, found, say)
     how = FitOptions(
         progress=not console.is_quiet(),
-        checkpoint=out / "checkpoint",
+        checkpoint=checkpoint or out / "checkpoint",
         resume=resume,
         memory_limit=options.parse_bytes(memory_limit),
         device=device,
         precision=precision,
     )
-    run(recommender, dataset, how)
+    recommender.fit(dataset, how)
     save_bundle(out, recommender, dataset)
+    if checkpoint is None:
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)
     summarise(recommender, out, say, json)
 
 
@@ -95,16 +101,6 @@ def announce(model: Recommender, data: Dataset, found: CheckReport, say: Any) ->
     say.print(str(found))
     say.print(str(describe(data)))
     say.print(f"Fitting {model.name}: needs {model.estimate(data.select('train', 'valid'))}.")
-
-
-def run(model: Recommender, data: Dataset, how: FitOptions) -> None:
-    """Fit; an interrupted fit says how to go on."""
-    try:
-        model.fit(data, how)
-    except KeyboardInterrupt:
-        if how.checkpoint is not None and how.checkpoint.exists():
-            console.notes().print(f"A checkpoint is in {how.checkpoint}; go on with the same command and --resume.")
-        raise
 
 
 def summarise(model: Recommender, out: Path, say: Any, as_json: bool) -> None:

@@ -18,12 +18,12 @@ def reproduce(
     json: options.Json = False,
 ) -> None:
     """Run every claim of a paper as resumable cells and say which hold."""
-    from honeyguide.experiment.papers import RESULTS
+    from honeyguide.experiment.papers import RESULTS, shown
     from honeyguide.experiment.reproduce import reproduce as run
 
     say = console.report(json)
     paper = run(seed, profile, results or RESULTS, fresh=fresh, progress=lambda text: console.notes().print(text))
-    cells = [[e["claim"], e["dataset"], e["metric"], e["value"], e["floor"], e["verdict"]] for e in paper["evidence"]]
+    cells = [[e["claim"], e["dataset"], e["metric"], shown(e["value"]), shown(e["floor"]), e["verdict"]] for e in paper["evidence"]]
     head = ["claim", "data", "metric", "value", "to reach", "verdict"]
     say.print(console.table(f"{paper['seed']} {paper['name']}", head, cells))
     if json:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from honeyguide.core.dataset import Dataset
@@ -87,7 +86,7 @@ class Bundle:
     def encode(self, item_ids: Sequence[object]) -> IntArray:
         """Codes of external item ids; an unknown one is an error."""
         codes = self.item_ids.encode(item_ids)
-        unknown = [str(item_ids[place]) for place in np.flatnonzero(codes < 0)]
+        unknown = [str(item_id) for item_id, code in zip(item_ids, codes, strict=True) if code < 0]
         if unknown:
             example = ", ".join(str(i) for i in self.item_ids.values.head(3).to_list())
             raise DataError(

@@ -85,9 +85,8 @@ def run(spec: Spec) -> dict[str, Any]:
         model.recommend(Requests(data.histories("train", "valid")), spec.k)
     peak = peak_rss_mb()  # of the fit and the recommendations, before anything is measured on them
     test = measure(model, data, spec.k)
-    np.savez_compressed(
-        f"{spec.out}.npz", **{name: values.astype(np.float64) for name, values in test.per_user.items()}
-    )
+    per_user: Any = {name: values.astype(np.float64) for name, values in test.per_user.items()}
+    np.savez_compressed(f"{spec.out}.npz", **per_user)
     if spec.model_out is not None:
         model.save(spec.model_out)
     return {

@@ -7,8 +7,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -22,6 +20,7 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, DataError
 from honeyguide.core.recommender import Recommender
 from honeyguide.experiment.cell import Spec
+from honeyguide.experiment.child import run_module
 from honeyguide.experiment.comparison import CellResult, Comparison, assemble
 from honeyguide.experiment.records import read_json, write_json, write_text
 from honeyguide.experiment.settings import Settings, build_model
@@ -230,27 +229,12 @@ def _finished(spec: Spec) -> dict[str, Any] | None:
 
 
 def _run(spec: Spec) -> dict[str, Any]:
-    """Run a cell in a child process; whatever becomes of the child, there is a result."""
-    result_file = Path(f"{spec.out}.json")
-    result_file.unlink(missing_ok=True)
+    """Run a cell in a child process."""
     description = Path(f"{spec.out}.spec.json")
     write_json(description, asdict(spec))
-    command = [sys.executable, "-m", "honeyguide.experiment.cell", str(description)]
-    log_file = Path(f"{spec.out}.log")
-    with log_file.open("w", encoding="utf-8") as sink:
-        code = subprocess.run(command, env=child_environment(), stdout=sink, stderr=sink, check=False).returncode  # noqa: S603
-    result = read_json(result_file)
-    if result is None:
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        result = {"error": f"The process {how}.", "remedy": f"See {log_file}; signal 9 often means no memory."}
+    result = run_module("honeyguide.experiment.cell", [str(description)], Path(f"{spec.out}.json"))
     shutil.rmtree(f"{spec.out}.checkpoint", ignore_errors=True)
     return result
-
-
-def child_environment() -> dict[str, str]:
-    """The environment, with this honeyguide on the path of Python."""
-    source = str(Path(honeyguide.__file__).parent.parent)
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))}
 
 
 def _values(spec: Spec) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:

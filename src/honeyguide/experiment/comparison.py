@@ -89,7 +89,7 @@ class Comparison:
         known = {label: score for label, score in scores.items() if score is not None and np.isfinite(score)}
         if not known:
             raise HoneyguideError("No model can be chosen: none has a score on valid.", "See the errors in the table.")
-        return max(known, key=lambda label: known[label])
+        return str(max(known, key=lambda label: known[label]))
 
 
 def assemble(data: Dataset, cells: Sequence[CellResult], seeds: Sequence[int], k: int) -> Comparison:

@@ -83,6 +83,8 @@ def beyond(rows: Rows, k: int) -> str:
 
 def learning(curves: dict[str, list[dict[str, float]]]) -> str | None:
     """The score on valid, epoch by epoch, of every model that learns in epochs; ``None`` without any."""
+    from matplotlib.ticker import MaxNLocator
+
     metric = _curve_metric(curves)
     if metric is None:
         return None
@@ -98,7 +100,7 @@ def learning(curves: dict[str, list[dict[str, float]]]) -> str | None:
         axes.annotate(f"{name}: {y[best]:.4f}", (x[best], y[best]), (0, 6), textcoords="offset points",
                       ha="right" if best > len(x) / 2 else "left", color=_INK, fontsize=8)  # fmt: skip
     axes.margins(y=0.15)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"{metric.removeprefix('valid_').upper()} on valid")
     return _svg(figure, "learning")
@@ -110,7 +112,7 @@ def _curve_metric(curves: dict[str, list[dict[str, float]]]) -> str | None:
     return next((key for key in keys if "ndcg" in key or "valid" in key), None)
 
 
-def _style() -> dict[str, Any]:
+def _style() -> Any:
     inks = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")
     return {
         "svg.fonttype": "none",

@@ -59,6 +59,6 @@ def fingerprint(data: Dataset) -> str:
 def _content(column: pl.Series) -> bytes:
     if column.dtype.is_numeric() or column.dtype.is_temporal() or column.dtype == pl.Boolean:
         nulls = column.is_null().to_numpy().tobytes()
-        physical = column.to_physical()
-        return nulls + np.ascontiguousarray(physical.fill_null(physical.dtype.to_python()(0)).to_numpy()).tobytes()
+        filled = column.to_physical().fill_null(strategy="zero") if column.null_count() else column.to_physical()
+        return nulls + np.ascontiguousarray(filled.to_numpy()).tobytes()
     return "\n".join("" if value is None else str(value) for value in column.to_list()).encode()

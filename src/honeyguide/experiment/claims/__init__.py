@@ -1,0 +1,1 @@
+"""The papers that can be reproduced: one module each, with its claims."""
