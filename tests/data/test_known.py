@@ -34,7 +34,7 @@ COUNTS: dict[str, tuple[int, int, int, tuple[str, ...], bool]] = {
     "goodbooks-mini": (201_709, 2_672, 2_000, ("train", "valid", "test"), True),
     "goodbooks-sample": (298_176, 2_672, 10_000, ("train", "valid", "test"), True),
     "gowalla-lightgcn": (1_027_370, 29_858, 40_981, ("train", "test"), False),
-    "llm4dsr-movie": (106_085, 5_181, 5_101, ("train", "valid", "test"), True),
+    "llm4dsr-movie": (98_046, 5_181, 5_101, ("train", "valid", "test"), True),
     "llm4dsr-toy": (82_967, 8_407, 11_757, ("train", "valid", "test"), True),
     "microlens-50k": (359_708, 50_000, 19_220, ("train", "valid", "test"), True),
     "mimic3-demo": (10_398, 100, 590, ("train",), True),
@@ -80,4 +80,4 @@ def test_windows_give_back_the_sequences_with_and_without_noise():
     assert clean.interactions["mask"].sum() == 0
     assert noisy.interactions["mask"].mean() == pytest.approx(0.1, abs=0.005)
     assert noisy.interactions.height == pytest.approx(clean.interactions.height, rel=0.03)
-    assert clean.histories("valid").lengths.sum() == 5_000
+    assert clean.histories("test").lengths.sum() == 5_000

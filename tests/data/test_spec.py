@@ -98,16 +98,17 @@ def test_windows_are_put_together_again(tmp_path):
     frame = pl.DataFrame(
         {
             "user_id": ["u", "u", "u", "v"],
-            "before": [[1, 2], [2, 3], [9, 4, 4], [7]],
+            "before": [[1, 2], [3, 5], [9, 4, 4], [7]],
             "item_id": [3, 4, 4, 8],
             "split": ["valid", "test", "test", "train"],
         }
     )
-    data = load_data(folder(tmp_path, toml, interactions=frame))
+    data, report = read_with_report(folder(tmp_path, toml, interactions=frame))
     by_user = data.interactions.group_by("user", maintain_order=True).agg("item", "split")
     items = [data.item_ids.decode(codes.to_numpy()).to_list() for codes in by_user["item"]]
-    assert items == [[1, 2, 3, 4, 9, 4, 4, 4], [7, 8]]
-    assert by_user["split"].to_list()[0] == ["train", "train", "valid", "test", "train", "train", "train", "test"]
+    assert items == [[1, 2, 3, 5, 4, 4], [7, 8]]
+    assert by_user["split"].to_list() == [["train", "train", "valid", "valid", "test", "test"], ["train", "train"]]
+    assert any("3 items of histories come after a test target" in note for note in report.notes)
 
 
 def test_text_files_without_header_and_with_types(tmp_path):
@@ -133,6 +134,15 @@ def test_the_file_in_the_folder_wins_over_the_shipped_one(tmp_path):
     data = load_data(folder(coat, "name = 'mine'\n[interactions]\nfile = 'mine.parquet'", mine=frame))
     assert data.name == "mine"
     assert "positive" not in data.interactions.columns
+
+
+def test_the_example_of_the_documentation_is_valid(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "data.md"
+    example = page.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "dataset.toml").write_text(example, encoding="utf-8")
+    spec = read_spec(tmp_path / "dataset.toml")
+    assert spec.items.columns == {"item_id": "article"}
+    assert spec.tables.keys() == {"reviews"}
 
 
 def test_names_of_types_go_both_ways():

@@ -224,16 +224,22 @@ def _scale_times(frame: pl.DataFrame, raw: pl.Series, file: str, unit: str | Non
 
 def clean_split(frame: pl.DataFrame, file: str, names: Mapping[str, str], audit: Audit) -> pl.DataFrame:
     """``split`` as ``train``, ``valid`` or ``test``; other values are set aside."""
-    text = frame["split"].cast(pl.String)
-    plain = text.str.strip_chars().str.to_lowercase()
-    parts = plain.replace_strict(_PARTS, default=None, return_dtype=pl.String)
-    if names:
-        mapped = text.replace_strict(dict(names), default=None, return_dtype=pl.String)
-        parts = mapped.zip_with(mapped.is_not_null(), parts)
+    parts = read_parts(frame["split"], names)
     bad = parts.is_null()
     remedy = "Use train, valid or test, or map the value under split_values in dataset.toml."
     kept = audit.sift(frame, bad, file, "split", "the part of the split is unknown", remedy)
     return kept.with_columns(parts.filter(~bad).alias("split"))
+
+
+def read_parts(values: pl.Series, names: Mapping[str, str]) -> pl.Series:
+    """``train``, ``valid`` or ``test`` for what a file calls them; null where that is unknown."""
+    text = values.cast(pl.String)
+    plain = text.str.strip_chars().str.to_lowercase()
+    parts = plain.replace_strict(_PARTS, default=None, return_dtype=pl.String)
+    if not names:
+        return parts
+    mapped = text.replace_strict(dict(names), default=None, return_dtype=pl.String)
+    return mapped.zip_with(mapped.is_not_null(), parts)
 
 
 def guess_types(frame: pl.DataFrame, skip: set[str]) -> pl.DataFrame:

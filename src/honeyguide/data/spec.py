@@ -47,8 +47,9 @@ class Shape(_Strict):
     kind
         ``lists``: every element of ``items`` is an event of the row's user.
         ``windows``: rows are overlapping pieces of a user's sequence (``items`` in order, or
-        ``history`` followed by ``item_id``); the sequence is put together again, the last item of
-        a window belongs to the row's ``split`` and items that no window ends with to ``train``.
+        ``history`` followed by ``item_id``); the sequence is put together again. The last item of
+        a window belongs to the row's ``split``; items that no window ends with belong to the part
+        that their user has reached, and are left out after the first test event.
     items
         Name of the list column.
     history

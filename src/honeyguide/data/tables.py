@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from honeyguide.core.errors import DataError
-from honeyguide.data.clean import guess_types
+from honeyguide.data.clean import guess_types, read_parts
 from honeyguide.data.columns import ALIASES, RESERVED, match_columns
 from honeyguide.data.expressions import condition
 from honeyguide.data.readers import RawTable
@@ -65,7 +65,7 @@ def prepare(
         frame = kept
     frame = _derive(frame, spec, renamed, raw.file)
     if spec.shape is not None:
-        frame = _unfold(frame, spec.shape, raw.file)
+        frame = _unfold(frame, spec.shape, spec, raw.file, audit)
     return frame, renamed
 
 
@@ -135,7 +135,7 @@ def _derive(frame: pl.DataFrame, spec: TableSpec, renamed: Mapping[str, str], fi
     return frame.with_columns(added)
 
 
-def _unfold(frame: pl.DataFrame, shape: Shape, file: str) -> pl.DataFrame:
+def _unfold(frame: pl.DataFrame, shape: Shape, spec: TableSpec, file: str, audit: Audit) -> pl.DataFrame:
     lists = shape.history if shape.kind == "windows" and shape.history else shape.items
     if lists is None or lists not in frame.columns or not isinstance(frame[lists].dtype, pl.List):
         raise DataError(
@@ -144,7 +144,12 @@ def _unfold(frame: pl.DataFrame, shape: Shape, file: str) -> pl.DataFrame:
             file=file,
         )
     if shape.kind == "windows":
-        return _stitch(frame, shape)
+        events = _stitch(frame, shape, spec.split_values)
+        whole = events.drop_nulls("split")
+        if whole.height < events.height:
+            left = f"{events.height - whole.height:,} items of histories come after a test target of their user"
+            audit.note(f"{file}: {left}; they are neither history nor target and were left out")
+        return whole
     full = frame.filter(pl.col(lists).list.len() > 0)
     if "position" not in full.columns and "timestamp" not in full.columns:
         full = full.with_columns(pl.int_ranges(pl.col(lists).list.len()).alias("position"))
@@ -152,10 +157,12 @@ def _unfold(frame: pl.DataFrame, shape: Shape, file: str) -> pl.DataFrame:
     return full.explode(lists, *shape.along).rename({lists: "item_id"})
 
 
-def _stitch(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
-    """Put the converted together of which the rows are overlapping windows.
+def _stitch(frame: pl.DataFrame, shape: Shape, split_values: Mapping[str, str]) -> pl.DataFrame:
+    """Put the sequences together of which the rows are overlapping windows.
 
-    A window adds the items after its longest overlap with what its user did so far.
+    A window adds the items after its longest overlap with what its user did so far. The last item
+    has the part of the window; one that no window ends with has the part that its user has
+    reached, and none (null) once that is test: it is no target, and no history may hold it.
     """
     if shape.history is not None:
         target = pl.col("item_id").reshape((-1, 1)).arr.to_list()
@@ -164,28 +171,35 @@ def _stitch(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
         frame = frame.rename({str(shape.items): "__items"})
     if "timestamp" in frame.columns:
         frame = frame.sort("timestamp", maintain_order=True)
-    splits = frame["split"].to_list() if "split" in frame.columns else ["train"] * frame.height
-    along = [frame[name].to_list() for name in shape.along]
-    converted: dict[object, list[object]] = {}
+    if "split" not in frame.columns:
+        frame = frame.with_columns(pl.lit("train").alias("split"))
+    reached = read_parts(frame["split"], split_values).replace({"test": None}).to_list()
+    windows = frame.select("user_id", "__items", "split", ROW, *shape.along).iter_rows()
+    sequences: dict[object, list[object]] = {}
+    between: dict[object, str | None] = {}
     events: list[tuple[object, ...]] = []
-    windows = zip(frame["user_id"].to_list(), frame["__items"].to_list(), splits, frame[ROW].to_list(), strict=True)
-    for index, (user, window, split, row) in enumerate(windows):
-        so_far = converted.setdefault(user, [])
+    for part_reached, (user, window, split, row, *along) in zip(reached, windows, strict=True):
+        so_far = sequences.setdefault(user, [])
         new = next(n for n in range(1, len(window) + 1) if n == len(window) or _ends_with(so_far, window[:-n]))
         for at in range(len(window) - new, len(window)):
-            part = split if at == len(window) - 1 else "train"
-            events.append((user, window[at], len(so_far), part, row, *(values[index][at] for values in along)))
+            part = split if at == len(window) - 1 else between.get(user, "train")
+            events.append((user, window[at], len(so_far), part, row, *(values[at] for values in along)))
             so_far.append(window[at])
-    inner = [frame[name].dtype.inner for name in shape.along]  # type: ignore[attr-defined]
-    schema = {
+        between[user] = part_reached
+    types = {
         "user_id": frame["user_id"].dtype,
-        "item_id": frame["__items"].dtype.inner,  # type: ignore[attr-defined]
+        "item_id": _inner(frame["__items"]),
         "position": pl.Int64(),
         "split": pl.String(),
         ROW: frame[ROW].dtype,
-        **dict(zip(shape.along, inner, strict=True)),
     }
-    return pl.DataFrame(events, schema=schema, orient="row")
+    return pl.DataFrame(events, {**types, **{name: _inner(frame[name]) for name in shape.along}}, orient="row")
+
+
+def _inner(lists: pl.Series) -> pl.DataType:
+    dtype = lists.dtype
+    assert isinstance(dtype, pl.List)
+    return pl.List(dtype.inner).inner  # type: ignore[return-value]
 
 
 def _ends_with(sequence: list[object], tail: list[object]) -> bool:
