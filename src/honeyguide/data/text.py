@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ _BATCH = 100_000
 _MAX_LINES = 1_000  # of one quoted field, before its quote is taken for a stray one
 _NEWLINE, _RETURN, _QUOTE = b'\n\r"'
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # bytes that could not be decoded, as "surrogateescape" keeps them
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -40,9 +42,10 @@ class Dialect(NamedTuple):
 
     def fields(self, record: str, *, strict: bool = False) -> list[str] | None:
         """The fields of one record; ``None`` if its quotes make no sense, or (``strict``) one is not closed."""
-        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
+        if not self.quotes or '"' not in record:
+            return record.split(self.separator)
         try:
-            return next(csv.reader([record], delimiter=self.separator, quoting=quoting, strict=strict))
+            return next(csv.reader([record], delimiter=self.separator, strict=strict))
         except csv.Error:
             return None
 
@@ -292,7 +295,7 @@ def _fault(text: str, fields: list[str] | None, expected: int) -> tuple[str, str
         return "a quote is opened and never closed", 'Close the quote, or write a quote inside a field as "".'
     if "\x00" in text:
         return "the line holds a NUL byte", "Remove it; the file may have been cut off or be binary."
-    if any("\udc80" <= character <= "\udcff" for character in text):
+    if not text.isascii() and _NOT_UTF8.search(text):
         return "the line is not UTF-8", "Convert the file, for example: iconv -f latin1 -t utf-8."
     if len(fields) != expected:
         what = "too few" if len(fields) < expected else "too many"
