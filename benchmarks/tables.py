@@ -184,6 +184,30 @@ def linear_bars() -> list[list[str]]:
     return lines
 
 
+@bars
+def metric_bars() -> list[list[str]]:
+    """The published table recomputed, and the speed of evaluation."""
+    lines = []
+    published, speed = read_result("metrics_published"), read_result("metrics_speed")
+    if published:
+        summary = published["results"]["summary"]
+        shown = f"{summary['within_tolerance']} of {summary['compared']} cells"
+        shown += f", largest gap {summary['largest_difference']:.0e}"
+        missing = summary["cells"] - summary["compared"]
+        if missing:
+            shown += f"; the lists of {missing} cells were not released"
+        lines.append(["11 systems × 20 published metrics", "all within 1e-3", shown, f"`{published['command']}`"])
+    if speed:
+        found, command = speed["results"], f"`{speed['command']}`"
+        shown = f"{found['users_6040_metrics_4_at_10']:.3f}"
+        if "rectools" in found:
+            shown += f" (RecTools {found['rectools']['per_user']:.3f})"
+        lines.append(["4 metrics, 6,040 users, per-user values, CPU-s", "≤ .25", shown, command])
+        shown = f"{found['users_100000_metrics_10_at_100']:.2f}"
+        lines.append(["100,000 users × k = 100 × 10 metrics, CPU-s", "≤ 5", shown, command])
+    return lines
+
+
 def fill(text: str) -> str:
     """``text`` with every table rendered anew."""
 
