@@ -37,7 +37,7 @@ test: $(VENV)/.dev ## The tests (under 12 minutes on 2 cores)
 test-full: $(VENV)/.dev ## The slow checks on real data; those whose data is not under HONEYGUIDE_DATA are skipped
 	$(BIN)/python -m pytest -n $(JOBS) -m full
 
-BENCHMARKS ?= $(sort $(filter-out benchmarks/tables.py benchmarks/_%.py,$(wildcard benchmarks/*.py)))
+BENCHMARKS ?= $(sort $(filter-out benchmarks/_%.py benchmarks/result_file.py benchmarks/tables.py,$(wildcard benchmarks/*.py)))
 bench: $(VENV)/.dev $(PEERS)/.peers ## Measure against other libraries and regenerate the tables of README and docs
 	for script in $(BENCHMARKS); do \
 		echo "== $$script"; \
@@ -46,12 +46,13 @@ bench: $(VENV)/.dev $(PEERS)/.peers ## Measure against other libraries and regen
 	$(BIN)/python benchmarks/tables.py
 
 docs: $(VENV)/.dev ## The documentation site, into site/ (no network needed)
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-lint: $(VENV)/.dev ## Formatting, lint and the order of the rooms
+lint: $(VENV)/.dev ## Formatting, lint, the order of the rooms, and tables that are what was measured
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/python benchmarks/tables.py --check
 
 types: $(VENV)/.dev ## Strict type checking
 	$(BIN)/mypy

@@ -1,4 +1,4 @@
-"""What mkdocs cannot do by itself: notebooks as pages, CONTRIBUTING.md as a page, links into the repository."""
+"""What mkdocs cannot do by itself: folders in the navigation, notebooks, CONTRIBUTING.md, formulas without scripts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 REPOSITORY = Path(__file__).parents[2]
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
+_OUTSIDE = re.compile(r"(\.\./)+(src|tests|benchmarks|\.ci|Makefile|NOTICE|LICENSE)")
+_CODE_OR_MATH = re.compile(
+    r"(?P<code>^```.*?^```|`[^`\n]*`)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.M | re.S
+)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Write out ``folder/*`` in the navigation."""
+    for entry in config.nav or []:
+        for title, pages in entry.items():
+            if isinstance(pages, list):
+                entry[title] = [page for pattern in pages for page in _matching(Path(config.docs_dir), pattern)]
+    return config
+
+
+def _matching(docs: Path, pattern: Any) -> list[Any]:
+    if not (isinstance(pattern, str) and pattern.endswith("/*")):
+        return [pattern]
+    pages = (page.relative_to(docs).as_posix() for page in docs.glob(f"{pattern}.md"))
+    return sorted(page for page in pages if not page.endswith("README.md"))
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -26,8 +47,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Point links to those pages; a link to a file outside the documentation becomes its name."""
-    return _LINK.sub(_within, markdown)
+    """Point links to those pages and turn formulas into MathML, which browsers draw by themselves."""
+    return _CODE_OR_MATH.sub(_formula, _LINK.sub(_within, markdown))
 
 
 def _from_root(link: re.Match[str]) -> str:
@@ -36,12 +57,19 @@ def _from_root(link: re.Match[str]) -> str:
 
 
 def _within(link: re.Match[str]) -> str:
+    """A link to a file outside the documentation becomes its text."""
     text, target = link.groups()
-    if target.endswith("../CONTRIBUTING.md"):
-        target = target.replace("../CONTRIBUTING.md", "contributing.md")
-    elif target.startswith("../") and re.match(r"(\.\./)+(src|tests|benchmarks|\.ci|Makefile|NOTICE|LICENSE)", target):
+    if _OUTSIDE.match(target):
         return text
-    return f"[{text}]({target.replace('.ipynb', '.md')})"
+    return f"[{text}]({target.replace('../CONTRIBUTING.md', 'contributing.md').replace('.ipynb', '.md')})"
+
+
+def _formula(found: re.Match[str]) -> str:
+    if found["code"] is not None:
+        return found["code"]
+    if found["block"] is not None:
+        return f"<div>{convert(found['block'], display='block')}</div>"
+    return str(convert(found["inline"]))
 
 
 def notebook_page(path: Path) -> str:
@@ -61,8 +89,5 @@ def _output(output: Any) -> str:
         return f"```text\n{output.text.rstrip()}\n```"
     data = output.get("data", {})
     if "image/png" in data:
-        image = data["image/png"].replace("\n", "")
-        return f"![]({'data:image/png;base64,' + image})"
-    if "text/html" in data:
-        return re.sub(r"\n\s*\n", "\n", data["text/html"])  # a blank line would end the HTML block
+        return f"![](data:image/png;base64,{data['image/png'].replace(chr(10), '')})"
     return f"```text\n{data['text/plain'].rstrip()}\n```" if "text/plain" in data else ""
