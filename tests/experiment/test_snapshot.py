@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import ArtifactError
+from honeyguide.experiment.snapshot import fingerprint, freeze, thaw
+
+
+def test_thawed_is_what_was_frozen(books: Dataset, tmp_path: Path) -> None:
+    data = replace(books, extras={"reviews": pl.DataFrame({"text": ["good", None]})})
+    freeze(data, tmp_path)
+    read = thaw(tmp_path)
+    assert (read.name, read.ordered, read.parts) == (data.name, data.ordered, data.parts)
+    assert read.user_ids == data.user_ids
+    assert read.item_ids == data.item_ids
+    for table in ("interactions", "items", "users"):
+        assert_frame_equal(getattr(read, table), getattr(data, table))
+    assert_frame_equal(read.extras["reviews"], data.extras["reviews"])
+    assert fingerprint(read) == fingerprint(data)
+
+
+def test_damage_is_noticed(books: Dataset, tmp_path: Path) -> None:
+    folder = freeze(books, tmp_path)
+    file = folder / "interactions.parquet"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ArtifactError):
+        thaw(tmp_path)
+
+
+def test_any_change_of_the_events_changes_the_fingerprint(books: Dataset) -> None:
+    frame = books.interactions
+    changed = [
+        frame.head(-1),
+        frame.with_columns(split=pl.lit("train")),
+        frame.with_columns(position=pl.col("position") + 1),
+        frame.with_columns(item=pl.col("item").reverse()),
+        frame.with_columns(label=pl.lit(1.0)),
+        frame.with_columns(label=pl.lit(None, pl.Float64)),
+    ]
+    prints = {fingerprint(books), *(fingerprint(replace(books, interactions=c)) for c in changed)}
+    assert len(prints) == 1 + len(changed)
