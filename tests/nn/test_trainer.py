@@ -27,7 +27,7 @@ def start(*arguments: object) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=300) == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
@@ -35,7 +35,7 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path) -> 
     whole = start(tmp_path / "whole", tmp_path / "whole.npz")
     victim = start(tmp_path / "victim", tmp_path / "victim.npz")
     current = tmp_path / "victim" / "CURRENT"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (current.is_file() and int(current.read_text().split()[0][1:]) >= 20):  # within the second epoch
         assert victim.poll() is None and time.monotonic() < deadline
         time.sleep(0.002)
@@ -72,6 +72,18 @@ def test_early_stopping_restores_the_best_weights() -> None:
     trainer = build(FitOptions(), validate, patience=2)
     assert [row["valid_ndcg@10"] for row in trainer.run()] == [0.1, 0.3, 0.2, 0.1]
     assert torch.equal(trainer.network.turn.weight, weights[1])
+
+
+def test_the_running_average_is_validated_and_kept() -> None:
+    plain = build(FitOptions(), lambda: 0.5, epochs=1)
+    plain.run()
+    averaged = build(FitOptions(), lambda: 0.5, epochs=1, average=0.9)
+    averaged.run()
+    assert torch.equal(plain.network.turn.weight, averaged.average[1])  # the weights trained are the same
+    assert not torch.equal(plain.network.turn.weight, averaged.network.turn.weight)
+    exact = build(FitOptions(), lambda: 0.5, epochs=1, average=1e-9)  # hardly any memory
+    exact.run()
+    torch.testing.assert_close(plain.network.turn.weight, exact.network.turn.weight)
 
 
 def test_random_numbers_of_the_caller_are_left_alone() -> None:

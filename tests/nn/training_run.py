@@ -55,7 +55,7 @@ def build(options: FitOptions, validate: Callable[[], float] | None = None, **ch
 def main(folder: str, out: str, *flags: str) -> None:
     torch.set_num_threads(1)
     options = FitOptions(checkpoint=Path(folder), resume="--resume" in flags)
-    trainer = build(options, epochs=4, checkpoint_seconds=0.0)  # a checkpoint after every step
+    trainer = build(options, epochs=4, average=0.9, checkpoint_seconds=0.0)  # a checkpoint after every step
     curve = trainer.run()
     np.savez(out, **{name: tensor.numpy() for name, tensor in trainer.network.state_dict().items()})
     losses = [[row["loss"], row["valid_ndcg@10"]] for row in curve]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -155,11 +153,14 @@ class SASRecBlock(nn.Module):
         return x + fed
 
 
-def init_weights(module: nn.Module, depth: int) -> None:
-    """Normal weights of variance 1 / fan-in; branches that add to the residual stream shrink with ``depth``."""
-    for name, layer in module.named_modules():
+def init_weights(module: nn.Module, std: float) -> None:
+    """Normal weights, zero biases.
+
+    With ``std`` well below 1 / sqrt(d) the branches start weak against the residual stream, so
+    that a state starts near the vector of its own item, which is learnt from sooner.
+    """
+    for layer in module.modules():
         if isinstance(layer, nn.Linear):
-            scale = 1 / math.sqrt(2 * depth) if name.endswith("_out") else 1.0
-            nn.init.normal_(layer.weight, std=scale / math.sqrt(layer.in_features))
+            nn.init.normal_(layer.weight, std=std)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -54,6 +54,9 @@ class TrainerSettings:
         Decoupled (AdamW, Loshchilov & Hutter 2019); 0 is Adam.
     clip
         Largest norm of the gradient; ``None`` for no limit.
+    average
+        Decay of the running average of the weights, which is what is validated and kept
+        (Polyak & Juditsky 1992); 0 keeps the last weights themselves.
     patience
         Epochs without a better validation value after which to stop.
     seed
@@ -68,6 +71,7 @@ class TrainerSettings:
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: float = 0.0
     clip: float | None = None
+    average: float = 0.0
     patience: int = 10
     seed: int = 0
     checkpoint_seconds: float = 30.0
@@ -136,6 +140,7 @@ class Trainer:
         )
         self.progress = Progress()
         self.loss_sum = torch.zeros((), device=self.device)  # over the batches of the epoch so far
+        self.average = [p.detach().clone() for p in network.parameters()] if settings.average else []
         self.best: dict[str, Tensor] = {}
 
     def run(self) -> list[dict[str, float]]:
@@ -155,6 +160,7 @@ class Trainer:
                     self._epoch(show)
             except KeyboardInterrupt:
                 raise self._interrupted() from None
+        self._swap_average()
         if self.best:
             self.network.load_state_dict(self.best)
         self.network.eval()
@@ -193,20 +199,39 @@ class Trainer:
         if self.settings.clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self.optimizer.step()
+        self._update_average()
         self.loss_sum += loss.detach()
         self.progress.step += 1
+
+    def _update_average(self) -> None:
+        if self.average:
+            decay = min(
+                self.settings.average, (self.progress.step + 1) / (self.progress.step + 10)
+            )  # soon forget the start
+            weights = [p.detach() for p in self.network.parameters()]
+            torch._foreach_lerp_(self.average, weights, 1 - decay)
+
+    def _swap_average(self) -> None:
+        """Exchange the weights and their running average."""
+        weights = self.network.parameters() if self.average else ()
+        for weight, mean in zip(weights, self.average, strict=True):
+            kept = weight.detach().clone()
+            weight.data.copy_(mean)
+            mean.copy_(kept)
 
     def _close_epoch(self, n_batches: int, started: float) -> None:
         p = self.progress
         entry = {"epoch": p.epoch + 1, "loss": self.loss_sum.item() / max(1, n_batches)}
         if self.validate is not None:
             self.network.eval()
+            self._swap_average()
             with torch.no_grad():
                 value = self.validate()
             entry["valid_ndcg@10"] = value
             if value > p.best:
                 p.best, p.best_epoch = value, p.epoch
                 self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+            self._swap_average()
         p.cpu = cpu_seconds() - started
         p.curve.append({**entry, "cpu_seconds": round(p.cpu, 2)})
         p.epoch, p.batch = p.epoch + 1, 0
@@ -231,6 +256,7 @@ class Trainer:
         tensors = {
             "network": self.network.state_dict(),
             "best": self.best,
+            "average": {str(i): mean for i, mean in enumerate(self.average)},
             "optimizer": checkpoint.optimizer_tensors(self.optimizer),
             "generator": checkpoint.generator_tensors(self.device),
             "loop": {"loss_sum": self.loss_sum},
@@ -245,6 +271,7 @@ class Trainer:
         self.progress = Progress(**progress)
         self.network.load_state_dict(tensors["network"])
         self.best = tensors.get("best", {})
+        self.average = [tensors["average"][str(i)] for i in range(len(self.average))]
         checkpoint.load_optimizer(self.optimizer, tensors["optimizer"])
         self.loss_sum = tensors["loop"]["loss_sum"]
         checkpoint.load_generators(tensors["generator"], self.device)

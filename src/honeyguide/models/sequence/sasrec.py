@@ -54,14 +54,14 @@ class SASRecConfig(ModelConfig):
     dropout
         On the input and on every residual branch.
     init_std
-        Standard deviation of item vectors at the start.
+        Standard deviation of all weights at the start.
     loss
         ``"softmax"`` over all items, or ``"sampled"`` softmax, ``"gbce"``, ``"bce"`` over ``negatives``.
     negatives
         Items drawn uniformly per batch and shared by its positions.
     calibration
         t of gBCE.
-    lr, warmup, schedule, weight_decay, clip, epochs, patience
+    lr, warmup, schedule, weight_decay, clip, average, epochs, patience
         See :class:`~honeyguide.nn.trainer.TrainerSettings`.
     batch_tokens
         Positions in a batch.
@@ -79,11 +79,12 @@ class SASRecConfig(ModelConfig):
     negatives: int = Field(256, ge=1)
     calibration: float = Field(0.75, ge=0, le=1)
     lr: float | Auto = "auto"
-    warmup: int | Auto = "auto"
-    schedule: Literal["constant", "cosine", "auto"] = "auto"
+    warmup: int = Field(200, ge=0)
+    schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: float = Field(0.0, ge=0)
     clip: float | None = None
-    epochs: int | Auto = "auto"
+    average: float = Field(0.999, ge=0, lt=1)
+    epochs: int = Field(60, ge=1)
     patience: int = Field(5, ge=1)
     batch_tokens: int | Auto = "auto"
 
@@ -96,29 +97,28 @@ class SASRecConfig(ModelConfig):
     def resolve(self, lengths: npt.NDArray[np.int64]) -> SASRecConfig:
         """The same options with every ``"auto"`` set by rule from the lengths of the training histories.
 
-        Short histories (a median under 20 events: purchases, reviews) are best served by one
-        small block, strong dropout and a constant rate that early stopping ends; long ones
-        (ratings, plays) by two blocks, relative positions and a cosine schedule.
+        Short histories (a median under 20 events: purchases, reviews) get one small block, learnt
+        positions and strong dropout; long ones (ratings, plays) two blocks and relative positions.
+        Batches are sized for at least 200 steps an epoch.
         """
-        median, high = np.percentile(lengths[lengths >= 2], [50, 95]) if (lengths >= 2).any() else (2.0, 2.0)
-        long = median >= 20
+        useful = lengths[lengths >= 2]
+        long = len(useful) > 0 and np.median(useful) >= 20
+        max_len = 200 if long else 50
+        targets = int(np.minimum(useful - 1, max_len).sum())
         rules: dict[str, Any] = {
             "blocks": 2 if long else 1,
             "heads": 2 if long and self.dim % 4 == 0 else 1,
-            "max_len": 200 if long else int(np.clip(2 * high, 20, 50)),
+            "max_len": max_len,
             "positions": "rope" if long else "learned",
             "dropout": 0.2 if long else 0.3,
             "lr": 2e-3 if long else 1e-3,
-            "warmup": 200 if long else 0,
-            "schedule": "cosine" if long else "constant",
-            "epochs": 30 if long else 50,
-            "batch_tokens": 3200 if long else 1024,
+            "batch_tokens": int(np.clip(targets // 200, 1024, 3200)),
         }
         return self.model_copy(update={name: v for name, v in rules.items() if getattr(self, name) == "auto"})
 
     def trainer(self) -> TrainerSettings:
         """The part that the trainer reads; only for a resolved configuration."""
-        names = ("epochs", "lr", "warmup", "schedule", "weight_decay", "clip", "patience", "seed")
+        names = ("epochs", "lr", "warmup", "schedule", "weight_decay", "clip", "average", "patience", "seed")
         return TrainerSettings(**{name: getattr(self, name) for name in names})
 
 
@@ -141,7 +141,7 @@ class SASRecNetwork(nn.Module):
         self.positions = nn.Parameter(torch.randn(c.max_len, c.dim) * c.init_std) if c.positions == "learned" else None
         rotary = Rotary(c.dim // c.heads, c.max_len) if c.positions == "rope" else None
         self.blocks = nn.ModuleList(_BLOCKS[c.block](c.dim, c.heads, c.dropout, rotary) for _ in range(c.blocks))
-        init_weights(self.blocks, c.blocks)
+        init_weights(self.blocks, c.init_std)
         self.norm = RMSNorm(c.dim)
         self.dropout = Dropout(c.dropout)
 
