@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -159,3 +160,24 @@ def test_the_report_says_how_many_users_and_which_conventions(world):
     assert "conventions: empty truth: skip; short list: divide by k" in text
     assert "Holm-corrected over 1 comparison" in text
     assert "(over all lists)" in text
+
+
+def test_streaming_keeps_one_float_per_user_and_metric():
+    rng, n, metrics = np.random.default_rng(0), 4000, ["ndcg@50", "novelty@50", "gini@50"]
+    lists = np.argsort(rng.random((n, 60)), axis=1)[:, :50].astype(np.int32)
+    truth = Ragged.from_lists(list(rng.integers(0, 60, (n, 2))))
+
+    def peak(blocks):
+        tracemalloc.start()
+        stream = StreamingEvaluator(metrics, Catalogue(60, np.ones(60, np.float32)))
+        for _ in range(blocks):
+            stream.add(lists, truth)
+        result = stream.result()
+        high = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert result.n_users == blocks * n
+        return high
+
+    peak(1)
+    kept = 2 * 8 * n  # two metrics have values per user
+    assert peak(12) - peak(2) < 10 * kept * 1.1 + 100_000

@@ -106,10 +106,8 @@ class Evaluation:
             )
         per_user = {id: np.concatenate([values, other.per_user[id]]) for id, values in self.per_user.items()}
         totals = {k: total + other.totals[k] for k, total in self.totals.items()}
-        return _conclude(
-            self.asked, per_user, totals, self.n_skipped + other.n_skipped, self.conventions, self.catalogue,
-            self.n_users + other.n_users,
-        )  # fmt: skip
+        skipped, users = self.n_skipped + other.n_skipped, self.n_users + other.n_users
+        return _conclude(self.asked, per_user, totals, users, skipped, self.conventions, self.catalogue)
 
 
 class StreamingEvaluator:
@@ -189,10 +187,8 @@ class StreamingEvaluator:
     def result(self) -> Evaluation:
         """The evaluation of everything added so far."""
         per_user = {id: np.concatenate(blocks) if blocks else np.empty(0) for id, blocks in self._blocks.items()}
-        return _conclude(
-            self._asked, per_user, dict(self._totals), self._n_skipped, str(self._conventions), self._catalogue,
-            self._n_users,
-        )  # fmt: skip
+        conventions, totals = str(self._conventions), dict(self._totals)
+        return _conclude(self._asked, per_user, totals, self._n_users, self._n_skipped, conventions, self._catalogue)
 
     def _fit(self, lists: npt.NDArray[np.integer], histories: Ragged | None) -> int:
         width = lists.shape[1] if lists.ndim == 2 else 0
@@ -295,10 +291,10 @@ def _conclude(
     asked: tuple[Asked, ...],
     per_user: dict[str, Vector],
     totals: dict[int, Totals],
+    n_users: int,
     n_skipped: int,
     conventions: str,
     catalogue: Catalogue,
-    n_users: int,
 ) -> Evaluation:
     overall = {}
     whole = max(totals, default=0)  # the width, where an aggregate was asked for without a cut-off

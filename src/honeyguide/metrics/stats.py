@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide.core.errors import ConfigError, DataError
-from honeyguide.metrics.arrays import Vector, ratio
+from honeyguide.metrics.arrays import Index, Vector, ratio
 from honeyguide.metrics.metric import metric
 
 Method = Literal["t", "wilcoxon", "sign", "permutation"]
@@ -99,17 +99,19 @@ def resampled_means(values: npt.NDArray[np.floating], n: int, seed: int) -> Vect
     users, metrics = values.shape
     if users == 0:
         return np.full((n, metrics), np.nan)
-    rng = np.random.default_rng(seed)
     values = values.astype(np.float64)
-    means = np.empty((n, metrics))
-    step = max(1, _CELLS // users)
+    return np.concatenate([counts.astype(np.float64) @ values / users for counts in resample_counts(users, n, seed)])
+
+
+def resample_counts(users: int, n: int, seed: int) -> Iterator[Index]:
+    """How often each user is drawn: int64 ``[some, users]`` at a time, ``n`` resamples in all."""
+    rng = np.random.default_rng(seed)
+    step = max(1, _CELLS // max(users, 1))
     for start in range(0, n, step):
         size = min(step, n - start)
-        drawn = rng.integers(0, users, (size, users), dtype=np.int32)
+        drawn = rng.integers(0, users, (size, users), dtype=np.int32) if users else np.empty((size, 0), np.int32)
         drawn += (np.arange(size, dtype=np.int32) * users)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * users).reshape(size, users)
-        means[start : start + size] = counts.astype(np.float64) @ values / users
-    return means
+        yield np.bincount(drawn.ravel(), minlength=size * users).reshape(size, users)
 
 
 @dataclass(frozen=True)
