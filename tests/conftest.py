@@ -21,7 +21,9 @@ def books() -> Dataset:
     favourite = np.argsort(-whole.popularity(), kind="stable")[:400].tolist()
     events = whole.interactions.filter(pl.col("user") < 300, pl.col("item").is_in(favourite))
     from_end = pl.int_range(pl.len(), 0, -1).over("user")
-    split = pl.when(from_end == 1).then(pl.lit("test")).when(from_end == 2).then(pl.lit("valid")).otherwise(pl.lit("train"))
+    split = (
+        pl.when(from_end == 1).then(pl.lit("test")).when(from_end == 2).then(pl.lit("valid")).otherwise(pl.lit("train"))
+    )
     frame = events.select(
         user_id=pl.Series(whole.user_ids.decode(events["user"].to_numpy())),
         item_id=pl.Series(whole.item_ids.decode(events["item"].to_numpy())),

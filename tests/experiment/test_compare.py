@@ -29,7 +29,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def comparison(books: Dataset, runs: Path) -> Comparison:
     models = ["ease", "ials"]
-    return compare(books, models, seeds=2, settings={"ials": {"factors": 16}}, options=Options(runs=runs), json=runs / "c.json")
+    return compare(
+        books, models, seeds=2, settings={"ials": {"factors": 16}}, options=Options(runs=runs), json=runs / "c.json"
+    )
 
 
 def row(comparison: Comparison, model: str) -> dict[str, object]:
@@ -125,7 +127,9 @@ def test_no_history_stays_behind(comparison: Comparison, runs: Path) -> None:
 def test_a_cell_that_fails_is_a_row_with_its_error(books: Dataset, tmp_path: Path) -> None:
     """Popularity needs almost no memory; the others are refused."""
     limit = int(EASE().estimate(books).memory_bytes / 2)
-    found = compare(books, ["popularity", "ease"], options=Options(runs=tmp_path, memory_limit=limit), html=tmp_path / "r.html")
+    found = compare(
+        books, ["popularity", "ease"], options=Options(runs=tmp_path, memory_limit=limit), html=tmp_path / "r.html"
+    )
     failed = row(found, "ease")
     assert failed["verdict"] == "failed"
     assert "memory" in str(failed["error"])
@@ -141,7 +145,9 @@ def test_the_choice_never_sees_test(comparison: Comparison, books: Dataset, tmp_
     items = frame["item"].to_numpy().copy()
     items[is_test] = np.random.default_rng(5).permutation(items[is_test])
     shuffled = replace(books, interactions=frame.with_columns(item=pl.Series(items)))
-    found = compare(shuffled, ["ease", "ials"], seeds=1, settings={"ials": {"factors": 16}}, options=Options(runs=tmp_path))
+    found = compare(
+        shuffled, ["ease", "ials"], seeds=1, settings={"ials": {"factors": 16}}, options=Options(runs=tmp_path)
+    )
     assert found.winner() == comparison.winner()
     for entry in found.rows:
         before = row(comparison, entry["model"])

@@ -12,7 +12,14 @@ from honeyguide.experiment.records import plain, read_json, versions, write_json
 
 
 def test_numpy_and_nan_become_json() -> None:
-    value = {"a": np.float32(0.5), "b": math.nan, "c": np.arange(2), 3: (np.int64(1), None), "d": {2, 1}, "e": Path("x")}
+    value = {
+        "a": np.float32(0.5),
+        "b": math.nan,
+        "c": np.arange(2),
+        3: (np.int64(1), None),
+        "d": {2, 1},
+        "e": Path("x"),
+    }
     assert plain(value) == {"a": 0.5, "b": None, "c": [0, 1], "3": [1, None], "d": [1, 2], "e": "x"}
     json.dumps(plain(value), allow_nan=False)
 

@@ -23,7 +23,10 @@ def reproduce(
 
     say = console.report(json)
     paper = run(seed, profile, results or RESULTS, fresh=fresh, progress=lambda text: console.notes().print(text))
-    cells = [[e["claim"], e["dataset"], e["metric"], shown(e["value"]), shown(e["floor"]), e["verdict"]] for e in paper["evidence"]]
+    cells = [
+        [e["claim"], e["dataset"], e["metric"], shown(e["value"]), shown(e["floor"]), e["verdict"]]
+        for e in paper["evidence"]
+    ]
     head = ["claim", "data", "metric", "value", "to reach", "verdict"]
     say.print(console.table(f"{paper['seed']} {paper['name']}", head, cells))
     if json:

@@ -52,28 +52,31 @@ def reproduce(
     UnknownNameError
         If there is no such paper or profile.
     HoneyguideError
-        If a cell failed; what was finished stays.
+        If a cell failed, after all were tried; those that were finished stay.
     """
     asked = paper(seed)
     if profile not in PROFILES:
         raise UnknownNameError("profile", profile, PROFILES)
     folder = results / f"{seed:02d}-{profile}"
-    evidence, seconds = [], 0.0
-    for claim in asked.claims:
-        cells = {}
-        for cell in claim.cells:
-            if progress is not None:
-                progress(f"{claim.id}: {cell.id}")
-            cells[cell.id] = _cell(seed, cell, profile, folder / f"{cell.id}.json", fresh)
-        seconds += sum(record["cpu_seconds"] for record in cells.values())
-        evidence.append(_evidence(seed, claim, {name: record["result"] for name, record in cells.items()}, profile))
+    records = {}
+    for cell in (cell for claim in asked.claims for cell in claim.cells):
+        if progress is not None:
+            progress(f"Cell {cell.id}")
+        records[cell.id] = _cell(seed, cell, profile, folder / f"{cell.id}.json", fresh)
+    failed = {name: record for name, record in records.items() if "error" in record}
+    if failed:
+        first = next(iter(failed))
+        others = f" ({len(failed) - 1} more cells failed)" if len(failed) > 1 else ""
+        raise HoneyguideError(f"Cell {first}: {failed[first]['error']}{others}", failed[first].get("remedy"))
+    results_of = {name: record["result"] for name, record in records.items()}
+    evidence = [_evidence(seed, c, {cell.id: results_of[cell.id] for cell in c.cells}, profile) for c in asked.claims]
     found = {
         "seed": seed,
         "name": asked.name,
         "kind": asked.kind,
         "profile": profile,
         "versions": versions(_PACKAGES),
-        "cpu_seconds": seconds,
+        "cpu_seconds": sum(record["cpu_seconds"] for record in records.values()),
         "evidence": evidence,
     }
     write_json(results / f"{seed:02d}.json", found)
@@ -86,8 +89,6 @@ def _cell(seed: int, cell: Cell, profile: str, path: Path, fresh: bool) -> dict[
     if record is None or "error" in record or record.get("versions") != versions(_PACKAGES):
         arguments = [str(seed), cell.id, profile, str(path.resolve())]
         record = run_module("honeyguide.experiment.reproduce", arguments, path)
-    if "error" in record:
-        raise HoneyguideError(f"{cell.id}: {record['error']}", record.get("remedy"))
     return record
 
 
