@@ -135,18 +135,27 @@ def clean_numbers(frame: pl.DataFrame, column: str, file: str, dtype: pl.DataTyp
         numbers = numbers.fill_nan(None)
         if raw.dtype.is_float():
             raw = raw.fill_nan(None)
+    numbers = numbers.cast(dtype)
     bad = (numbers.is_null() & raw.is_not_null()) | numbers.is_infinite().fill_null(False)
     kept = audit.sift(frame, bad, file, column, f"{column} is not a number", "Correct the value or leave it empty.")
-    return kept.with_columns(numbers.filter(~bad).cast(dtype).alias(column))
+    return kept.with_columns(numbers.filter(~bad).alias(column))
+
+
+def clean_positions(frame: pl.DataFrame, file: str, audit: Audit) -> pl.DataFrame:
+    """``position`` as Int64 where all are whole numbers, as Float64 otherwise; missing ones stay null."""
+    if frame["position"].dtype.is_integer():
+        return frame.with_columns(pl.col("position").cast(pl.Int64, strict=False))
+    frame = clean_numbers(frame, "position", file, pl.Float64(), audit)
+    exact = ((pl.col("position") == pl.col("position").round()) & (pl.col("position").abs() < 2.0**53)).all()
+    return frame.with_columns(pl.col("position").cast(pl.Int64)) if frame.select(exact).item() else frame
 
 
 def clean_weights(frame: pl.DataFrame, file: str, audit: Audit) -> pl.DataFrame:
     """Weights as Float32; missing, NaN, infinite and negative ones are set aside."""
-    frame = clean_numbers(frame, "weight", file, pl.Float64(), audit)
+    frame = clean_numbers(frame, "weight", file, pl.Float32(), audit)
     bad = frame["weight"].is_null() | (frame["weight"] < 0).fill_null(False)
     remedy = "Give every event a weight of 0 or more."
-    frame = audit.sift(frame, bad, file, "weight", "weight is missing or negative", remedy)
-    return frame.with_columns(pl.col("weight").cast(pl.Float32))
+    return audit.sift(frame, bad, file, "weight", "weight is missing or negative", remedy)
 
 
 def clean_times(frame: pl.DataFrame, file: str, unit: str | None, audit: Audit) -> pl.DataFrame:
@@ -222,9 +231,14 @@ def _scale_times(frame: pl.DataFrame, raw: pl.Series, file: str, unit: str | Non
     return frame.filter(keep).with_columns(exact.cast(pl.Int64).cast(_UTC).alias("timestamp"))
 
 
+def clean_events(frame: pl.DataFrame, file: str) -> pl.DataFrame:
+    """``event`` as text."""
+    return frame.with_columns(_plain_text(frame, "event", file))
+
+
 def clean_split(frame: pl.DataFrame, file: str, names: Mapping[str, str], audit: Audit) -> pl.DataFrame:
     """``split`` as ``train``, ``valid`` or ``test``; other values are set aside."""
-    parts = read_parts(frame["split"], names)
+    parts = read_parts(_plain_text(frame, "split", file), names)
     bad = parts.is_null()
     remedy = "Use train, valid or test, or map the value under split_values in dataset.toml."
     kept = audit.sift(frame, bad, file, "split", "the part of the split is unknown", remedy)
@@ -256,6 +270,13 @@ def guess_types(frame: pl.DataFrame, skip: set[str]) -> pl.DataFrame:
         elif values.str.contains(_REAL).all():
             columns.append(pl.col(name).cast(pl.Float64))
     return frame.with_columns(columns)
+
+
+def _plain_text(frame: pl.DataFrame, column: str, file: str) -> pl.Series:
+    values = frame[column]
+    if values.dtype.is_nested() or values.dtype == pl.Binary:
+        raise DataError(f"{column} must be text, not {values.dtype}.", "Map another column.", file=file, column=column)
+    return values.cast(pl.String)
 
 
 def _missing_as_null(text: pl.Series) -> pl.Series:

@@ -11,7 +11,16 @@ import polars as pl
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError, UnknownNameError
 from honeyguide.data.build import build
-from honeyguide.data.clean import clean_ids, clean_numbers, clean_split, clean_times, clean_weights, guess_types
+from honeyguide.data.clean import (
+    clean_events,
+    clean_ids,
+    clean_numbers,
+    clean_positions,
+    clean_split,
+    clean_times,
+    clean_weights,
+    guess_types,
+)
 from honeyguide.data.columns import ALIASES, require
 from honeyguide.data.expressions import condition
 from honeyguide.data.locate import MAIN_TABLES, Source, known_data, locate
@@ -221,7 +230,7 @@ class _Reader:
         if "timestamp" in frame.columns:
             frame = clean_times(frame, file, self.options.get("time_unit") or spec.time_unit, audit)
         if "position" in frame.columns:
-            frame = clean_numbers(frame, "position", file, _position_type(frame), audit)
+            frame = clean_positions(frame, file, audit)
         if "label" in frame.columns:
             frame = clean_numbers(frame, "label", file, pl.Float64(), audit)
         if "weight" in frame.columns:
@@ -231,7 +240,7 @@ class _Reader:
         elif "split" in frame.columns:
             frame = frame.drop("split")
         if "event" in frame.columns:
-            frame = frame.with_columns(pl.col("event").cast(pl.String))
+            frame = clean_events(frame, file)
         return frame
 
     def _declared(self, frame: pl.DataFrame, file: str, renamed: Mapping[str, str]) -> pl.DataFrame:
@@ -272,10 +281,6 @@ def _boolean(column: pl.Series, file: str) -> pl.Series:
     if column.dtype.is_nested() or column.dtype.is_temporal() or column.null_count():
         raise DataError("positive must be true or false in every row.", "Correct it.", file=file, column="positive")
     return column.cast(pl.Boolean)
-
-
-def _position_type(frame: pl.DataFrame) -> pl.DataType:
-    return pl.Int64() if not frame["position"].dtype.is_float() else pl.Float64()
 
 
 def _settle_order(frame: pl.DataFrame, file: str, audit: Audit) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ _MAX_LINES = 1_000  # of one quoted field, before its quote is taken for a stray
 _NEWLINE, _RETURN, _QUOTE = b'\n\r"'
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # bytes that could not be decoded, as "surrogateescape" keeps them
+_NOT_UTF16 = re.compile("\ufffd")  # as "replace" writes them: UTF-16 has no bytes to keep
+_CONVERT = "Convert the file, for example: iconv -f latin1 -t utf-8."
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -39,6 +41,16 @@ class Dialect(NamedTuple):
     names: list[str]
     has_header: bool
     quotes: bool = True
+
+    def lines(self, path: Path) -> TextIO:
+        """The file as text, with its line ends; open until closed."""
+        errors = "surrogateescape" if self.encoding.startswith("utf-8") else "replace"
+        return path.open(encoding=self.encoding, errors=errors, newline="")
+
+    def garbled(self, record: str) -> bool:
+        """Whether a record holds bytes that the encoding does not know."""
+        mark = _NOT_UTF8 if self.encoding.startswith("utf-8") else _NOT_UTF16
+        return not record.isascii() and mark.search(record) is not None
 
     def fields(self, record: str, *, strict: bool = False) -> list[str] | None:
         """The fields of one record; ``None`` if its quotes make no sense, or (``strict``) one is not closed."""
@@ -96,17 +108,20 @@ def _dialect(path: Path, separator: str, header: tuple[str, ...] | None, quotes:
     encoding = next((name for bom, name in _BOMS if head.startswith(bom)), _guess_utf16(head))
     if encoding != "utf-8":
         audit.note(f"{path.name}: read as {encoding.upper()}")
-    with path.open(encoding=encoding, errors="surrogateescape") as file:
-        first = file.readline().rstrip("\n")
+    dialect = Dialect(encoding, separator, list(header or ()), header is None, quotes)
+    with dialect.lines(path) as file:
+        first = file.readline().rstrip("\r\n")
+    if dialect.garbled(first):
+        raise DataError(f"the first line is not {encoding.upper()}.", _CONVERT, file=str(path))
     if header is not None:
-        return Dialect(encoding, separator, list(header), False, quotes)
+        return dialect
     if separator not in first:
         other = next((s for s in ("\t", ";", "|", ",") if s in first), separator)
         if other != separator:
             audit.note(f"{path.name}: fields are separated by {other!r}")
             separator = other
     names = [name.strip().strip("\x00") for name in next(csv.reader([first], delimiter=separator), [])]
-    return Dialect(encoding, separator, _checked_header(names, path), True, quotes)
+    return dialect._replace(separator=separator, names=_checked_header(names, path))
 
 
 def _checked_header(names: list[str], path: Path) -> list[str]:
@@ -241,7 +256,7 @@ def _records(path: Path, dialect: Dialect) -> Iterator[tuple[int, str, bool]]:
     number, is_open = 0, False
     held: list[str] = []
     pending: list[str] = []
-    with path.open(encoding=dialect.encoding, errors="surrogateescape", newline="") as file:
+    with dialect.lines(path) as file:
         while True:
             line = pending.pop() if pending else file.readline()
             if not line and not held:
@@ -274,7 +289,7 @@ def _read_records(path: Path, dialect: Dialect, audit: Audit) -> pl.DataFrame:
             blank += 1
             continue
         fields = dialect.fields(text, strict=stray)
-        fault = _fault(text, fields, len(dialect.names))
+        fault = _fault(text, fields, dialect)
         if fault is None and fields is not None:
             good.append([*(field or None for field in fields), row])
         elif fault is not None:
@@ -290,13 +305,14 @@ def _read_records(path: Path, dialect: Dialect, audit: Audit) -> pl.DataFrame:
     return pl.concat([*parts, pl.DataFrame(good, schema=schema, orient="row")])
 
 
-def _fault(text: str, fields: list[str] | None, expected: int) -> tuple[str, str] | None:
+def _fault(text: str, fields: list[str] | None, dialect: Dialect) -> tuple[str, str] | None:
     if fields is None:
         return "a quote is opened and never closed", 'Close the quote, or write a quote inside a field as "".'
     if "\x00" in text:
         return "the line holds a NUL byte", "Remove it; the file may have been cut off or be binary."
-    if not text.isascii() and _NOT_UTF8.search(text):
-        return "the line is not UTF-8", "Convert the file, for example: iconv -f latin1 -t utf-8."
+    if dialect.garbled(text):
+        return f"the line is not {dialect.encoding.upper()}", _CONVERT
+    expected = len(dialect.names)
     if len(fields) != expected:
         what = "too few" if len(fields) < expected else "too many"
         return f"{what} fields: {len(fields)} instead of {expected}", "Quote fields that hold the separator."
