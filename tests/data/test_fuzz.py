@@ -14,26 +14,10 @@ from honeyguide.core.errors import HoneyguideError
 from honeyguide.data.check import check_data
 
 NAMES = ["timestamp", "position", "rating", "event", "weight", "split", "positive", "user", "x:token", "user_id"]
-CELLS = [
-    "1",
-    "2",
-    "007",
-    "42.0",
-    "-1",
-    "1e300",
-    "1e400",
-    "NaN",
-    "inf",
-    "a",
-    "é",
-    "null",
-    "true",
-    "train",
-    "test",
-    "[1]",
-]
-CELLS += ['"', '"q"', "1700000000", "1700000000000"]
-CELLS += ["", " ", "\x00", "9" * 20, "9" * 400, "2024-05-31", "2024-05-31T10:00:00Z", "0001-01-01"]
+NUMBERS = ["1", "2", "007", "42.0", "-1", "1e300", "1e400", "NaN", "inf", "9" * 20, "9" * 400]
+WORDS = ["", " ", "a", "é", "null", "true", "train", "test", "[1]", '"', '"q"', "\x00"]
+TIMES = ["1700000000", "1700000000000", "2024-05-31", "2024-05-31T10:00:00Z", "0001-01-01"]
+CELLS = NUMBERS + WORDS + TIMES
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.sampled_from(CELLS))
 VALUES = st.one_of(SCALARS, st.lists(st.integers()), st.just({"a": 1}))
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large]

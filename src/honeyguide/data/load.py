@@ -39,7 +39,7 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "
 class ReadOptions(TypedDict, total=False):
     """What a caller may say about data; it wins over the ``dataset.toml``.
 
-    Parameters
+    Attributes
     ----------
     items, users
         A file or frame of item or user features.

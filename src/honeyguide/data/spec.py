@@ -42,7 +42,7 @@ class _Strict(BaseModel):
 class Shape(_Strict):
     """How the events of a table are laid out, where it is not one event a row.
 
-    Parameters
+    Attributes
     ----------
     kind
         ``lists``: every element of ``items`` is an event of the row's user.
@@ -67,7 +67,7 @@ class Shape(_Strict):
 class TableSpec(_Strict):
     """One table of a data set.
 
-    Parameters
+    Attributes
     ----------
     file
         File name relative to the folder, or the name of a database table; by default the name of
@@ -123,7 +123,7 @@ class TableSpec(_Strict):
 class DatasetSpec(_Strict):
     """The content of a ``dataset.toml``.
 
-    Parameters
+    Attributes
     ----------
     name
         For reports; by default the name of the folder.
