@@ -18,13 +18,13 @@ def implicit_job(name: str, users: Any, items: Any) -> tuple[float, float, Any]:
     from implicit.nearest_neighbours import CosineRecommender
 
     matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, items)))
+    start = time.process_time()
     if name == "ials":
         model = AlternatingLeastSquares(
             factors=64, alpha=20.0, regularization=5.0, iterations=15, num_threads=1, random_state=0
         )
     else:
         model = CosineRecommender(K=100, num_threads=1)
-    start = time.process_time()
     model.fit(matrix, show_progress=False)
     fitted = time.process_time()
     lists, _ = model.recommend(np.arange(matrix.shape[0]), matrix, N=10, filter_already_liked_items=True)

@@ -1,18 +1,14 @@
 """Accuracy and cost of the models without gradient descent, on the public splits.
 
 Needs HONEYGUIDE_DATA. Every row is a process of its own: its CPU-seconds run from the loaded data to
-the chosen model, search included. Name data sets on the command line to measure only those again.
+the chosen model, search included. Name data sets or models on the command line to measure only those again.
 """
 
 from __future__ import annotations
 
-import os
-
-for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(threads, "1")
-
 import itertools
 import multiprocessing
+import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -109,16 +105,21 @@ def measure(row: Row) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure all rows, or those of the data sets named on the command line."""
-    wanted = set(sys.argv[1:]) or {row.dataset for row in ROWS}
+    """Measure all rows, or those of the data sets and models named on the command line."""
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # for the processes of the rows
+    asked = set(sys.argv[1:])
+    wanted = [row for row in ROWS if not asked or asked & {row.dataset, row.model}]
     known = (read_result("linear_accuracy") or {"results": []})["results"]
-    results = [row for row in known if row["dataset"] not in wanted]
+    places = {(row.dataset, row.model, row.history): place for place, row in enumerate(ROWS)}
+    again = {(row.dataset, row.model) for row in wanted}
+    results = [row for row in known if (row["dataset"], row["model"]) not in again]
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
-        for found in pool.map(measure, [row for row in ROWS if row.dataset in wanted]):
+        for found in pool.map(measure, wanted):
             results.append(found)
             shown = {name: round(value, 4) for name, value in found["metrics"].items()}
             print(found["dataset"], found["model"], found["history"], shown, found["cpu_seconds"], flush=True)
+    results.sort(key=lambda row: places[row["dataset"], row["model"], tuple(row["history"])])
     write_result(
         "linear_accuracy",
         results,

@@ -2,7 +2,7 @@
 
 Synthetic events in the shape of MovieLens-1M (6,040 users, 3,706 items, about one million events).
 Every job is a process of its own with one thread; ours and theirs take turns, three times, and the
-medians are compared. HONEYGUIDE_PEERS names the Python of the environment that holds the other libraries.
+medians are compared. Name jobs on the command line to measure only those again. HONEYGUIDE_PEERS names the Python of the environment that holds the other libraries.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from result_file import write_result
+from result_file import read_result, write_result
 
 REPEATS = 3
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -84,12 +84,13 @@ def main() -> None:
     if peers is None:
         raise SystemExit("HONEYGUIDE_PEERS does not name the Python of the peers' environment ('make bench' sets it).")
     here = Path(__file__).parent
-    results = []
-    versions: dict[str, str] = {}
+    known = read_result("linear_speed") or {"results": [], "versions": {}}
+    results = {row["model"]: row for row in known["results"]}
+    versions: dict[str, str] = known["versions"]
     with tempfile.TemporaryDirectory() as folder:
         events = Path(folder, "events.npz")
         np.savez(events, **ml1m_shape())
-        for job, options in JOBS.items():
+        for job in sys.argv[1:] or JOBS:
             lists = Path(folder, f"{job}-ours.npy"), Path(folder, f"{job}-theirs.npy")
             runs: dict[str, list[dict[str, Any]]] = {"ours": [], "theirs": []}
             for _ in range(REPEATS):
@@ -97,24 +98,24 @@ def main() -> None:
                 runs["theirs"].append(child(peers, str(here / "_linear_peers.py"), job, str(events), str(lists[1])))
             library, number = runs["theirs"][0]["library"].split()
             versions |= {library: number, f"{library}'s numpy": runs["theirs"][0]["numpy"]}
-            row: dict[str, Any] = {"model": job, "options": options, "against": library}
+            row: dict[str, Any] = {"model": job, "options": JOBS[job], "against": library}
             for step in ("fit", "recommend"):
                 seconds = {who: [round(run[step], 3) for run in found] for who, found in runs.items()}
                 ratio = median(seconds["ours"]) / median(seconds["theirs"])
                 row[step] = {**seconds, "ratio": round(ratio, 3)}
             row["same_items"] = round(overlap(*lists), 4)
-            results.append(row)
+            results[job] = row
             print(json.dumps(row), flush=True)
     write_result(
         "linear_speed",
-        results,
+        [results[job] for job in JOBS if job in results],
         dataset="synthetic, 6,040 x 3,706, about 997,000 events",
         split="none",
         protocol=f"one thread, one process a job, in turns, {REPEATS} repeats; ratio of medians of CPU-seconds; "
         "top-10 for all users without their items",
         seeds=[0],
         config={"threads": 1},
-        versions=versions,
+        versions={name: versions[name] for name in sorted(versions) if "implicit" in name or "rectools" in name},
     )
 
 

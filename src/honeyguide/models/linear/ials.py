@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 from pydantic import Field
+from scipy.linalg.blas import sgemm
+from scipy.linalg.lapack import sposv
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
@@ -86,7 +88,7 @@ class IALS(Recommender):
                 step(confidences, x, y, c.regularization)
             step(transposed, y, x, c.regularization)
         self._serve(y)
-        self._folded = FoldedIn.of(by_user, self.fold_in(Ragged(by_user.indptr.astype(np.int64), by_user.indices)))
+        self._folded = FoldedIn.of(by_user, self._fold_in_sets(by_user))
 
     def _serve(self, item_factors: FloatArray) -> None:
         self.item_factors = item_factors  # Y, [n_items, factors]
@@ -103,8 +105,10 @@ class IALS(Recommender):
         The vectors of the histories seen in :meth:`fit` are remembered by the fitted object, not saved
         with it; they are the last user step of the fit, made by this function.
         """
-        sets = distinct(histories, len(self.item_vectors))
-        vectors = np.zeros((len(histories), self.item_vectors.shape[1]), np.float32)
+        return self._fold_in_sets(distinct(histories, len(self.item_vectors)))
+
+    def _fold_in_sets(self, sets: sp.csr_matrix) -> FloatArray:
+        vectors = np.zeros((sets.shape[0], self.item_vectors.shape[1]), np.float32)
         missing = np.diff(sets.indptr) > 0  # an empty history is the zero vector
         if self._folded is not None:
             missing &= ~self._folded.fill(sets, vectors)
@@ -120,9 +124,6 @@ class IALS(Recommender):
         A history shorter than the vectors takes a system of its own length:
         ``(I + a W'W)^-1 = I - a W' (I + a W W')^-1 W``.
         """
-        from scipy.linalg.blas import sgemm
-        from scipy.linalg.lapack import sposv
-
         length, factors = w.shape
         short, a = length < factors, self.config.alpha - 1.0
         eye = self._eye[: min(length, factors), : min(length, factors)]
