@@ -1,6 +1,7 @@
 """The published table of 11 systems × 20 metrics at 10 on MovieLens-small, recomputed cell by cell.
 
-Reads ``ml-small-2018`` (and ``llm-answers-ml-small``, without which ChatGPT's two rows are incomplete) under HONEYGUIDE_DATA.
+Reads ``ml-small-2018`` and ``llm-answers-ml-small`` (without which ChatGPT's two rows are incomplete) under
+HONEYGUIDE_DATA.
 """
 
 from __future__ import annotations
