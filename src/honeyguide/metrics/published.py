@@ -4,10 +4,11 @@ Its data set ships the split, the first 20 places of the released recommendation
 table of 20 metrics at cut-off 10, as Elliot computed it. This module computes the table anew from the
 lists. What the published numbers take for granted, found by matching them:
 
-- The evaluator's training part is every user's 230 highest-rated train items (ties by lower item id):
-  the paper cut long profiles to fit the prompt. Popularity, the long tail and "seen" follow from it.
+- The evaluator's training part is every user's 230 highest-rated train items (200 for ChatGPT's second
+  experiment; ties by lower item id): the paper cut long profiles to fit the prompt. Popularity, the long
+  tail and "seen" follow from it.
 - Items are coded in id order, so that ties at the border of the head fall to the lower id.
-- Items outside the split are dropped, then seen items, then the list is cut at 10; repeated items stay.
+- Items outside that training part are dropped, then seen items, then the list is cut at 10; repeated items stay.
 - Elliot's nDCG gain is ``2^(rating + 1) − 1``: the grade handed to ``ndcg_exp`` is ``rating + 1``.
 """
 
@@ -30,6 +31,7 @@ from honeyguide.metrics.evaluate import Evaluation, evaluate_lists
 from honeyguide.metrics.lists import Conventions
 
 PROFILE = 230
+RERANK_PROFILE = 200
 CUTOFF = 10
 TOLERANCE = 1e-3
 COLUMNS = {
@@ -56,12 +58,13 @@ COLUMNS = {
 }
 """Published column → metric id. UserCoverage is published as a number of users."""
 
-CHATGPT = "ChatGPT"
-CHATGPT_ROW = "output_exp_1_rec_movie"
-NOT_SHIPPED = "the recommendation lists of this system were not released with the table"
+ANSWERED = {"output_exp_1_rec_movie": ("E1", PROFILE), "output_exp_2_rec_movie": ("E2", RERANK_PROFILE)}
+"""Row of the table that comes from ChatGPT's answers → experiment and length of the profiles."""
+
+NOT_SHIPPED = "the lists of this system are only in the raw answers (the data set llm-answers-ml-small)"
 CUT_LISTS = (
     "only 20 of the 50 places of this system's lists are in the data set: where more than 10 of them are seen or "
-    "outside the split, the list comes out shorter than the published one (give the raw answers to complete it)"
+    "outside the split, the list comes out shorter than the published one (the raw answers complete it)"
 )
 
 
@@ -74,7 +77,7 @@ class Released:
     users
         The users with test items, in code order.
     items
-        The items of the split, in id order.
+        The items of the training part, in id order.
     truth, grades
         Test items of every user and ``rating + 1``.
     catalogue
@@ -88,17 +91,17 @@ class Released:
     catalogue: Catalogue
 
     @classmethod
-    def read(cls, folder: str | Path) -> Released:
-        """Read ``interactions`` of the data set."""
+    def read(cls, folder: str | Path, profile: int = PROFILE) -> Released:
+        """Read ``interactions`` of the data set, with training profiles of at most ``profile`` items."""
         rows = _read(folder, "interactions").with_columns(pl.col("split").cast(pl.String))
         test = rows.filter(pl.col("split") == "test")
         train = (
             rows.filter(pl.col("split") == "train")
             .sort("user_id", -pl.col("rating"), "item_id")
             .group_by("user_id", maintain_order=True)
-            .head(PROFILE)
+            .head(profile)
         )
-        users, items = Ids.of(test["user_id"]), Ids.of(rows["item_id"])
+        users, items = Ids.of(test["user_id"]), Ids.of(train["item_id"])
         truth, grades = _ragged(test, users, items)
         histories, _ = _ragged(train, users, items)
         catalogue = Catalogue(
@@ -143,7 +146,7 @@ def published_check(folder: str | Path, answers: str | Path | None = None) -> li
     -------
     list
         One entry per system and column in the order of the published table: ``system``, ``column``,
-        ``metric``, ``published``, ``ours`` (``None`` where the lists were not released),
+        ``metric``, ``published``, ``ours`` (``None`` without lists),
         ``difference``, ``holds`` (within ``1e-3``) and ``reason`` (why a cell cannot be expected
         to hold; ``None`` where it can).
 
@@ -152,28 +155,27 @@ def published_check(folder: str | Path, answers: str | Path | None = None) -> li
     DataError
         If a file is missing.
     """
-    table, released = _read(folder, "published_metrics_at10"), Released.read(folder)
+    table = _read(folder, "published_metrics_at10")
     lists = _read(folder, "published_recommendations_top20").with_columns(pl.col("model").cast(pl.String))
     lists = lists.sort("model", "user_id", "rank", maintain_order=True)
     raw = Path(answers) if answers is not None else Path(folder).parent / "llm-answers-ml-small"
-    complete = raw.exists()
+    answered = answered_lists(raw, folder) if raw.exists() else None
+    released = {profile: Released.read(folder, profile) for profile in (PROFILE, RERANK_PROFILE)}
     cells = []
     for row in table.iter_rows(named=True):
-        name = _list_of(row["model"], lists["model"].unique().to_list())
-        found: Evaluation | None = None
-        reason: str | None = NOT_SHIPPED
-        if name is not None:
-            shown = lists.filter(pl.col("model") == name)
-            if name.startswith(CHATGPT) and complete:
-                shown = answered_lists(raw, folder)
-            found = released.evaluate(shown)
-            reason = CUT_LISTS if name.startswith(CHATGPT) and not complete else None
+        experiment, profile = _answered(row["model"])
+        shown, reason = lists.filter(pl.col("model") == _list_of(row["model"], lists["model"])), None
+        if experiment and answered is not None:
+            shown = answered.filter(pl.col("experiment") == experiment)
+        elif experiment:
+            reason = NOT_SHIPPED if shown.is_empty() else CUT_LISTS
+        found = None if shown.is_empty() else released[profile].evaluate(shown)
         cells += [_cell(row, column, found, reason) for column in COLUMNS]
     return cells
 
 
 def answered_lists(answers: str | Path, folder: str | Path) -> pl.DataFrame:
-    """The 50-place lists of ChatGPT's first experiment, from its raw answers.
+    """The 50-place lists of ChatGPT's experiments E1 (recommend) and E2 (re-rank), from its raw answers.
 
     A numbered line is an item: the one with exactly that title (the last of equal titles), else the
     closest title by :mod:`difflib` at a ratio of at least .6, as the paper grounds them.
@@ -188,9 +190,11 @@ def answered_lists(answers: str | Path, folder: str | Path) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        ``user_id, item_id``, best first.
+        ``experiment, user_id, item_id``, best first.
     """
-    said = _read(answers, "answers").filter((pl.col("model") == "gpt-3.5-turbo") & (pl.col("experiment") == "E1"))
+    said = _read(answers, "answers").filter(
+        (pl.col("model") == "gpt-3.5-turbo") & pl.col("experiment").is_in(["E1", "E2"])
+    )
     items = _read(folder, "items")
     codes = dict(zip(items["title"].to_list(), items["item_id"].to_list(), strict=True))
     titles = list(codes)
@@ -199,12 +203,12 @@ def answered_lists(answers: str | Path, folder: str | Path) -> pl.DataFrame:
         if closest is not None:
             codes[line] = codes[closest]
     rows = [
-        (user, codes[line])
-        for user, answer in said.select("user_id", "answer").iter_rows()
+        (experiment, user, codes[line])
+        for experiment, user, answer in said.select("experiment", "user_id", "answer").iter_rows()
         for line in _lines(answer)
         if line in codes
     ]
-    return pl.DataFrame(rows, schema={"user_id": pl.Int64, "item_id": pl.Int64}, orient="row")
+    return pl.DataFrame(rows, schema={"experiment": pl.String, "user_id": pl.Int64, "item_id": pl.Int64}, orient="row")
 
 
 def _lines(answer: str) -> list[str]:
@@ -221,11 +225,17 @@ def _closest(name: str, titles: list[str]) -> str | None:
     return best[1] or None
 
 
-def _list_of(system: str, names: list[str]) -> str | None:
-    """The name under which the released lists hold a row of the table."""
-    if system.startswith(CHATGPT_ROW):
-        return next((name for name in names if name.startswith(CHATGPT)), None)
-    return next((name for name in names if system == name or system.startswith(f"{name}_")), None)
+def _answered(system: str) -> tuple[str | None, int]:
+    """The experiment that a row of the table comes from, if it is ChatGPT's, and the length of the profiles."""
+    return next((found for row, found in ANSWERED.items() if system.startswith(row)), (None, PROFILE))
+
+
+def _list_of(system: str, names: pl.Series) -> str:
+    """The name under which the released lists hold a row of the table; empty where they do not."""
+    known = names.unique().to_list()
+    if _answered(system)[0] == "E1":
+        return next((name for name in known if name.startswith("ChatGPT")), "")
+    return next((name for name in known if system == name or system.startswith(f"{name}_")), "")
 
 
 def _cell(row: dict[str, Any], column: str, found: Evaluation | None, reason: str | None) -> dict[str, Any]:
