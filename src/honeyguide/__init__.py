@@ -36,7 +36,6 @@ _PUBLIC = {
     "Ragged": "honeyguide.core.ragged",
     "Requests": "honeyguide.core.requests",
     "Recommendations": "honeyguide.core.requests",
-    "Ragged": "honeyguide.core.ragged",
     "Recommender": "honeyguide.core.recommender",
     "FitOptions": "honeyguide.core.recommender",
     "HoneyguideError": "honeyguide.core.errors",
