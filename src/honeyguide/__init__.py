@@ -3,13 +3,30 @@
 >>> import honeyguide as hg
 >>> data = hg.load_data("goodbooks-mini")
 >>> model = hg.model("floor").fit(data)
->>> model.recommend(hg.requests_for(data, [42]), k=10).frame(users=[42]).collect()
+>>> requests = hg.requests_for(data, [13, 30])
+>>> found = model.recommend(requests, k=5)
+>>> hg.reasons(model, requests, found, data.items)  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from honeyguide.api import load as load
+    from honeyguide.api import model as model
+    from honeyguide.api import reasons as reasons
+    from honeyguide.api import requests_for as requests_for
+    from honeyguide.core.dataset import Dataset as Dataset
+    from honeyguide.core.errors import HoneyguideError as HoneyguideError
+    from honeyguide.core.ragged import Ragged as Ragged
+    from honeyguide.core.recommender import FitOptions as FitOptions
+    from honeyguide.core.recommender import Recommender as Recommender
+    from honeyguide.core.requests import Recommendations as Recommendations
+    from honeyguide.core.requests import Requests as Requests
+    from honeyguide.data.load import load_data as load_data
+    from honeyguide.experiment.compare import compare as compare
 
 __version__ = "0.1.0"
 

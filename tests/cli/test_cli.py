@@ -413,3 +413,13 @@ main()
     assert done.returncode == 70
     assert done.stderr.splitlines()[0] == "Error: ZeroDivisionError: oh"
     assert "--debug" in done.stderr
+
+
+def test_the_page_names_every_command_and_exit_code() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    groups = [group.typer_instance for group in app.registered_groups]
+    commands += [c.name or c.callback.__name__ for g in groups if g for c in g.registered_commands if c.callback]
+    assert [name for name in commands if name not in page] == []
+    codes = {cls.exit_code for cls in (HoneyguideError, *HoneyguideError.__subclasses__())}
+    assert [code for code in codes if f"| {code} |" not in page] == []

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from honeyguide.core.errors import MissingExtraError
 from honeyguide.experiment.bundle import open_bundle
 from honeyguide.experiment.compare import Progress
-from honeyguide.experiment.quickstart import Display, quickstart
+from honeyguide.experiment.quickstart import Display, _available, quickstart
 
 
 @contextmanager
@@ -36,3 +39,14 @@ def test_the_main_job_on_a_few_readers(books_folder: Path, tmp_path: Path) -> No
     assert "findings" in text
     assert "CPU-seconds" in text
     assert [line[0] for line in text.splitlines() if line[1:3] == ". "] == list("12345")
+
+
+def test_a_model_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def model_class(name: str) -> None:
+        if name == "sasrec":
+            raise MissingExtraError("The model 'sasrec'", "torch")
+
+    monkeypatch.setattr("honeyguide.experiment.quickstart.model_class", model_class)
+    told: list[str] = []
+    assert _available(("popularity", "sasrec"), told.append) == ["popularity"]
+    assert "pip install 'honeyguide[torch]'" in told[0]

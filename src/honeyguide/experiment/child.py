@@ -37,6 +37,8 @@ def run_module(module: str, arguments: Sequence[str], result: Path) -> dict[str,
         code = subprocess.run(command, env=environment(), stdout=sink, stderr=sink, check=False).returncode  # noqa: S603
     found = read_json(result)
     if found is not None:
+        if not log.stat().st_size:
+            log.unlink()
         return found
     how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
     return {"error": f"The process {how}.", "remedy": f"See {log}; signal 9 often means that memory ran out."}

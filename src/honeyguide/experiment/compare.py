@@ -30,7 +30,7 @@ from honeyguide.models.registry import MODELS
 log = logging.getLogger(__name__)
 
 ALWAYS = ("popularity", "floor")  # the least to beat, and the linear floor: in every table
-RUNS = Path(".honeyguide") / "runs"
+RUNS = Path("runs")
 Progress = Callable[[str, int, int], None]  # what runs, its number, how many
 
 

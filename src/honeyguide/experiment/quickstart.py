@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import HoneyguideError
+from honeyguide.core.errors import HoneyguideError, MissingExtraError
 from honeyguide.core.resources import cpu_seconds
 from honeyguide.data.describe import describe
 from honeyguide.data.leakage import leakage_report
@@ -24,7 +24,7 @@ from honeyguide.experiment.comparison import Comparison
 from honeyguide.experiment.records import write_json, write_text
 from honeyguide.experiment.report import render
 from honeyguide.experiment.settings import Settings
-from honeyguide.models.registry import load_model
+from honeyguide.models.registry import load_model, model_class
 
 Show = Callable[[Comparison], None]
 
@@ -82,6 +82,7 @@ def quickstart(
     dataset = with_test(read)
     say(f"{describe(dataset)}\n{leakage_report(dataset)}")
 
+    models = _available(models, say)
     say("\n2. Comparison: every model in a process of its own, fitted on train, chosen on valid")
     with display.progress() as tell:
         comparison = compare(
@@ -110,6 +111,18 @@ def quickstart(
     say(_next_steps(folder))
     say(f"All this took {cpu_seconds():.0f} CPU-seconds.")
     return folder
+
+
+def _available(models: Sequence[str], say: Callable[[str], None]) -> list[str]:
+    """The models whose optional dependencies are installed; the others are named with what they need."""
+    found = []
+    for name in models:
+        try:
+            model_class(name)
+            found.append(name)
+        except MissingExtraError as error:
+            say(f"Left out: {error}")
+    return found
 
 
 def save_winner(comparison: Comparison, label: str, data: Dataset, folder: Path) -> None:
