@@ -63,6 +63,8 @@ class SASRecConfig(ModelConfig):
         t of gBCE.
     lr, warmup, schedule, weight_decay, clip, average, epochs, patience
         See :class:`~honeyguide.nn.trainer.TrainerSettings`.
+    valid_users
+        Largest number of users on whom an epoch is judged.
     batch_tokens
         Positions in a batch.
     """
@@ -85,7 +87,8 @@ class SASRecConfig(ModelConfig):
     clip: float | None = None
     average: float = Field(0.999, ge=0, lt=1)
     epochs: int = Field(60, ge=1)
-    patience: int = Field(5, ge=1)
+    patience: int = Field(4, ge=1)
+    valid_users: int = Field(10_000, ge=1)
     batch_tokens: int | Auto = "auto"
 
     @model_validator(mode="after")
@@ -221,9 +224,19 @@ class SASRec(Recommender):
             batches,
             self.resolved.trainer(),
             options,
-            (lambda: float(holdout_ndcg(self._score, train, valid).mean())) if len(valid.values) else None,
+            self._validation(train, valid),
             identity=f"{self.resolved.model_dump_json()} {_digest(train)} {_digest(valid)} torch {torch.__version__}",
         ).run()
+
+    def _validation(self, train: Ragged, valid: Ragged) -> Callable[[], float] | None:
+        """Mean NDCG@10 on valid, of at most ``valid_users`` users drawn once."""
+        users = np.flatnonzero(valid.lengths)
+        if len(users) == 0:
+            return None
+        if len(users) > self.resolved.valid_users:
+            users = np.random.default_rng(self.resolved.seed).choice(users, self.resolved.valid_users, replace=False)
+        histories, truth = train.take(users), valid.take(users)
+        return lambda: float(holdout_ndcg(self._score, histories, truth).mean())
 
     @property
     def _max_len(self) -> int:
@@ -237,8 +250,7 @@ class SASRec(Recommender):
 
     def user_vectors(self, histories: Ragged) -> FloatArray:
         """float32 ``[n, d]``: the state after each history; zeros where it is empty."""
-        known = histories.values >= 0
-        histories = Ragged.from_groups(histories.rows[known], histories.values[known], len(histories))
+        histories = _known(histories)
         vectors = np.zeros((len(histories), self.resolved.dim), np.float32)
         some = np.flatnonzero(histories.lengths)
         vectors[some] = encode(self.network, histories.take(some), self._max_len, self._device)
@@ -251,8 +263,9 @@ class SASRec(Recommender):
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]`` logits."""
+        histories = _known(histories)
         scores: FloatArray = self.user_vectors(histories) @ self.item_vectors().T
-        scores[~scores.any(axis=1)] = self.log_share  # no known event
+        scores[histories.lengths == 0] = self.log_share
         return scores
 
     def _score(self, histories: Ragged, users: IntArray) -> FloatArray:
@@ -296,6 +309,14 @@ class SASRec(Recommender):
         self.log_share = np.array(arrays["log_share"])
         self.network = SASRecNetwork(len(self.log_share), self.resolved).eval()
         self.network.load_state_dict(weights)
+
+
+def _known(histories: Ragged) -> Ragged:
+    """The histories without unknown items."""
+    known = histories.values >= 0
+    if known.all():
+        return histories
+    return Ragged.from_groups(histories.rows[known], histories.values[known], len(histories))
 
 
 def _digest(histories: Ragged) -> str:
