@@ -1,4 +1,4 @@
-"""Run by sasrec_speed.py in the peers' environment: training steps of RecTools' SASRec, their cost as JSON on stdout."""
+"""Run by sasrec_speed.py in the peers' environment: steps of RecTools' SASRec, their cost as JSON on stdout."""
 
 from __future__ import annotations
 

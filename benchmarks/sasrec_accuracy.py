@@ -1,7 +1,7 @@
 """Accuracy and cost of SASRec: one cell per data set, options and seed; cells that are there are not run again.
 
-    python benchmarks/sasrec_accuracy.py --dataset amazon-beauty --seeds 0 1 2
-    python benchmarks/sasrec_accuracy.py --dataset amazon-beauty --seeds 0 --set block=sasrec --set average=0
+    python benchmarks/sasrec_accuracy.py --datasets amazon-beauty --seeds 0 1 2
+    python benchmarks/sasrec_accuracy.py --datasets amazon-beauty --seeds 0 --set block=sasrec --set average=0
 
 The data is looked for by name under ``$HONEYGUIDE_DATA``. Fitted on train; epochs chosen on valid;
 the test part is read once, after the fit, with train and valid as history.
@@ -75,18 +75,24 @@ def summary(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     """Run the cells that are missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--datasets", nargs="+", default=["amazon-beauty", "ml-1m"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of SASRec")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     options = {}
     for name, value in (text.split("=", 1) for text in arguments.set):
         options[name] = value if value.isalpha() else json.loads(value)
-    data = load_data(arguments.dataset)
-    for seed in arguments.seeds:
-        if not any(c["options"] == options and c["seed"] == seed for c in _cells(arguments.dataset)):
-            _write(arguments.dataset, [*_cells(arguments.dataset), run(data, options, seed)])
+    for dataset in arguments.datasets:
+        missing = [seed for seed in arguments.seeds if not _done(dataset, options, seed)]
+        data = load_data(dataset) if missing else None
+        for seed in missing:
+            cell = run(data, options, seed)
+            _write(dataset, [*_cells(dataset), cell])  # read again: another process may have added cells
+
+
+def _done(dataset: str, options: dict[str, Any], seed: int) -> bool:
+    return any(cell["options"] == options and cell["seed"] == seed for cell in _cells(dataset))
 
 
 def _cells(dataset: str) -> list[dict[str, Any]]:

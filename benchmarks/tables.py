@@ -184,6 +184,81 @@ def linear_bars() -> list[list[str]]:
     return lines
 
 
+def sasrec_rows(dataset: str) -> list[dict[str, Any]]:
+    """Means over seeds on one data set: the default options first, then every ablation."""
+    result = read_result(f"sasrec_{dataset}")
+    rows = (
+        sorted(result["results"]["summary"], key=lambda row: (bool(row["options"]), -row["ndcg@10"])) if result else []
+    )
+    return [{**row, "dataset": dataset, "command": result["command"]} for row in rows] if result else []
+
+
+def sasrec_cells(row: dict[str, Any]) -> list[str]:
+    """Seeds, valid NDCG, test accuracy with seen items removed and kept, CPU-seconds of the fit."""
+    pairs = [" / ".join(digits(row[f"{name}@10{suffix}"]) for name in ("recall", "ndcg")) for suffix in ("", ":kept")]
+    return [str(len(row["seeds"])), digits(row["valid_ndcg@10"]), *pairs, f"{row['cpu_seconds']:.0f}"]
+
+
+_SASREC_HEADER = ["seeds", "valid NDCG@10", "test Recall@10 / NDCG@10", "the same, seen kept", "fit, CPU-s"]
+
+
+@table("model-sasrec")
+def sasrec_accuracy() -> str:
+    """SASRec with its default options on every data set it was measured on."""
+    rows = [row for name in SEQUENTIAL for row in sasrec_rows(name) if not row["options"]]
+    if not rows:
+        return _MISSING
+    cells = [[row["dataset"], *sasrec_cells(row)] for row in rows]
+    return markdown(["data", *_SASREC_HEADER], cells) + "\n\n`python benchmarks/sasrec_accuracy.py`"
+
+
+@table("sasrec-ablations")
+def sasrec_ablations() -> str:
+    """Other options than the default ones, the worse included."""
+    rows = [row for name in SEQUENTIAL for row in sasrec_rows(name)]
+    if not rows:
+        return _MISSING
+    cells = []
+    for row in rows:
+        options = ", ".join(f"`{name}={value}`" for name, value in row["options"].items()) or "defaults"
+        cells.append([row["dataset"], options, *sasrec_cells(row)])
+    return markdown(["data", "options", *_SASREC_HEADER], cells)
+
+
+@table("sasrec-speed")
+def sasrec_speed() -> str:
+    """CPU-seconds of training per million real targets, ours and RecTools'."""
+    result = read_result("sasrec_speed")
+    if result is None:
+        return _MISSING
+    rows = []
+    for row in result["results"]:
+        cost = row["cpu_seconds_per_million_targets"]
+        shape = ", ".join(f"{name} {value}" for name, value in row["options"].items())
+        rows.append([row["dataset"], shape, f"{cost['ours']:.0f}", f"{cost['rectools']:.0f}", f"{row['ratio']:.3f}"])
+    return markdown(["data", "shape", "honeyguide", "RecTools", "ratio"], rows) + made_by(result)
+
+
+@bars
+def sasrec_bars() -> list[list[str]]:
+    """Accuracy of SASRec in CPU-seconds, and speed against RecTools."""
+    lines = []
+    accuracy = {"amazon-beauty": ".093 / .056 in ≤ 450 CPU-s", "ml-1m": ".325 / .188 in ≤ 2,100 CPU-s"}
+    for dataset, bar in accuracy.items():
+        for row in sasrec_rows(dataset):
+            if not row["options"]:
+                _, _, reached, _, seconds = sasrec_cells(row)
+                what = f"sasrec, {dataset}, Recall@10 / NDCG@10, mean of {len(row['seeds'])} seeds"
+                command = f"`python benchmarks/sasrec_accuracy.py --datasets {dataset}`"
+                lines.append([what, f"≥ {bar}", f"{reached} in {seconds} CPU-s", command])
+    speed = read_result("sasrec_speed")
+    for row in speed["results"] if speed else ():
+        bar = {"amazon-beauty": "≤ 1/10", "ml-1m": "≤ 1/3"}[row["dataset"]]
+        what = f"sasrec training per target against RecTools, {row['dataset']}"
+        lines.append([what, bar, f"{row['ratio']:.3f}", f"`{speed['command']}`"])
+    return lines
+
+
 @bars
 def metric_bars() -> list[list[str]]:
     """The published table recomputed, and the speed of evaluation."""

@@ -205,9 +205,8 @@ class Trainer:
 
     def _update_average(self) -> None:
         if self.average:
-            decay = min(
-                self.settings.average, (self.progress.step + 1) / (self.progress.step + 10)
-            )  # soon forget the start
+            step = self.progress.step
+            decay = min(self.settings.average, (step + 1) / (step + 10))  # short at first, to forget the start
             weights = [p.detach() for p in self.network.parameters()]
             torch._foreach_lerp_(self.average, weights, 1 - decay)
 

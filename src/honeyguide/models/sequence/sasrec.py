@@ -283,16 +283,20 @@ class SASRec(Recommender):
     # -- cost and storage ---------------------------------------------------------------------
 
     def estimate(self, data: Dataset) -> Estimate:
-        """Weights and their five companions, activations of a batch, and a block of scores; time per target."""
+        """Weights with gradient, two moments, average and best copy; a batch; a block of scores. Time per target.
+
+        Early stopping is taken to end the run halfway.
+        """
         lengths = data.histories("train").lengths
         c: Any = self.config.resolve(lengths)
         m, d = data.n_items, c.dim
         weights = m * d + c.max_len * d + 14 * c.blocks * d * d
         activations = 40 * c.blocks * c.batch_tokens * max(d, c.max_len * c.heads / 8)
-        targets = float(np.minimum(np.maximum(lengths - 1, 0), c.max_len).sum()) * c.epochs
+        memory = 4 * (6 * weights + activations) + 40 * data.interactions.height + 4e8
         scored = m if c.loss == "softmax" else c.negatives
-        per_target = (6 * d * scored + 90 * c.blocks * d * (d + c.max_len / 6)) / 60e9 + 1e-9 * scored + 5e-6
-        return Estimate(4 * (6 * weights + activations) + 40 * data.interactions.height + 4e8, targets * per_target)
+        flops = 6 * d * scored + 90 * c.blocks * d * (d + c.max_len / 6)  # of one position, forward and backward
+        targets = float(np.minimum(np.maximum(lengths - 1, 0), c.max_len).sum()) * c.epochs / 2
+        return Estimate(memory, targets * (flops / 60e9 + 1e-9 * scored + 5e-6))
 
     @property
     def n_parameters(self) -> int:
