@@ -2,7 +2,8 @@
 
 Synthetic events in the shape of MovieLens-1M (6,040 users, 3,706 items, about one million events).
 Every job is a process of its own with one thread; ours and theirs take turns, three times, and the
-medians are compared. Name jobs on the command line to measure only those again. HONEYGUIDE_PEERS names the Python of the environment that holds the other libraries.
+medians are compared. Name jobs on the command line to measure only those again. HONEYGUIDE_PEERS names the
+Python of the environment that holds the other libraries.
 """
 
 from __future__ import annotations
