@@ -11,10 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import honeyguide
 from honeyguide.core.resources import cpu_seconds, peak_rss_mb
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("honeyguide", "numpy", "scipy", "polars", "implicit", "torch")
+PACKAGES = ("numpy", "scipy", "polars", "implicit", "torch")
 
 
 def write_result(
@@ -85,7 +86,7 @@ def _command() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "honeyguide": honeyguide.__version__}
     for package in PACKAGES:
         try:
             found[package] = version(package)

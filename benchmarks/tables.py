@@ -89,7 +89,8 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def made_by(result: dict[str, Any]) -> str:
     """The line under a table that says how to make it again."""
-    return f"\n\n`{result['command']}` (honeyguide {result['versions']['honeyguide']}, {result['protocol']})"
+    version = result["versions"].get("honeyguide", "from a checkout")
+    return f"\n\n`{result['command']}` (honeyguide {version}, {result['protocol']})"
 
 
 def digits(value: float) -> str:

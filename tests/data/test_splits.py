@@ -127,6 +127,15 @@ def test_ensure_valid_takes_the_end_of_ordered_histories(goodbooks):
     assert splits.ensure_valid(data, seed=1).interactions.equals(given_one.interactions)
 
 
+def test_ensure_valid_takes_data_without_a_split_as_train(goodbooks):
+    frame = goodbooks.interactions.drop("split")
+    data = Dataset("d", frame, goodbooks.user_ids, goodbooks.item_ids, goodbooks.items, goodbooks.users)
+    given_one = splits.ensure_valid(data, seed=1)
+    assert given_one.parts == ("train", "valid")
+    assert given_one.interactions.drop("split").equals(frame)
+    assert given_one.interactions["split"].eq("valid").sum() == pytest.approx(2_672, abs=5)
+
+
 @settings(max_examples=30, deadline=None)
 @given(data=logs(ordered=False), seed=st.integers(0, 5))
 def test_ensure_valid_leaves_every_user_something(data, seed):

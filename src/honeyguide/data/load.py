@@ -217,13 +217,14 @@ class _Reader:
             raise
 
     def _with_id_alias(self, table: str, key: str, raw: RawTable) -> TableSpec:
-        """A feature table may call its key just ``id``."""
+        """A feature table may call its key as the interactions do, or just ``id``."""
         spec = self.source.table_spec(table)
         plain = {name.partition(":")[0].casefold().replace("_", "") for name in raw.names}
-        named = any(alias.replace("_", "") in plain for alias in ALIASES[key])
-        if key in spec.columns or named or "id" not in raw.names:
+        if key in spec.columns or any(alias.replace("_", "") in plain for alias in ALIASES[key]):
             return spec
-        return spec.model_copy(update={"columns": {**spec.columns, key: "id"}})
+        candidates = ((self.options.get("columns") or {}).get(key), self.spec.interactions.columns.get(key), "id")
+        name = next((name for name in candidates if name in raw.names), None)
+        return spec if name is None else spec.model_copy(update={"columns": {**spec.columns, key: name}})
 
     def _meanings(self, frame: pl.DataFrame, file: str, spec: TableSpec) -> pl.DataFrame:
         audit = self.audit

@@ -181,12 +181,12 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
     many as make up the share, never a user's only one), because a model of sequences that is
     chosen on events from the middle of them would have seen what follows. If that share is more
     than the users have to give, everyone with two events or more gives one. Without an order any
-    event may be taken, never a user's only one.
+    event may be taken, never a user's only one. Data without any split are all train.
     """
-    if "valid" in data.parts or "split" not in data.interactions.columns:
+    if "valid" in data.parts:
         return data
     frame = data.interactions
-    split = frame["split"].to_numpy()
+    split = frame["split"].to_numpy() if "split" in frame.columns else np.full(frame.height, "train")
     train = np.flatnonzero(split == "train")
     wanted = round(share * len(train))
     users = frame["user"].to_numpy()[train]
