@@ -19,8 +19,9 @@ from honeyguide.data.leakage import leakage_report
 from honeyguide.data.load import read_with_report
 from honeyguide.experiment.bundle import save_bundle
 from honeyguide.experiment.child import environment
-from honeyguide.experiment.compare import Options, Progress, compare, with_test
+from honeyguide.experiment.compare import Options, Progress, compare
 from honeyguide.experiment.comparison import Comparison
+from honeyguide.experiment.parts import with_test
 from honeyguide.experiment.records import write_json, write_text
 from honeyguide.experiment.report import render
 from honeyguide.experiment.settings import Settings
