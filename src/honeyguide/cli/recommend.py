@@ -104,7 +104,7 @@ def _print(answers: list[dict[str, Any]], why: bool) -> None:
         if why:
             checked = sum(entry["verified"] for entry in answer["items"])
             console.results().print(
-                f"{checked} of {len(rows)} reasons are verified: without what they name, the model scores the item lower; "
+                f"{checked} of {len(rows)} reasons are verified: without what they name the item's score falls; "
                 "'without it' is the place it then falls to."
             )
 
