@@ -423,3 +423,13 @@ def test_the_page_names_every_command_and_exit_code() -> None:
     assert [name for name in commands if name not in page] == []
     codes = {cls.exit_code for cls in (HoneyguideError, *HoneyguideError.__subclasses__())}
     assert [code for code in codes if f"| {code} |" not in page] == []
+
+
+def test_a_log_without_a_split_is_fitted_whole_but_for_a_part_to_choose_on(books: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    frame = books.interactions
+    pl.DataFrame({"user_id": frame["user"], "item_id": frame["item"], "timestamp": frame["position"]}).write_csv(path)
+    result = run("fit", path, "--model", "floor", "--out", tmp_path / "m")
+    assert "valid" in result.stdout
+    assert "Chosen on valid" in result.stdout
+    assert len(honeyguide.load(tmp_path / "m").report.search) > 1

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import ConfigError, DataError, UnknownNameError
+from honeyguide.core.errors import ConfigError, UnknownNameError
 from honeyguide.experiment.child import run_module
-from honeyguide.experiment.compare import Options, compare, with_test
+from honeyguide.experiment.compare import Options, compare
 from honeyguide.experiment.comparison import Comparison
 from honeyguide.metrics.catalogue import Catalogue
 from honeyguide.metrics.evaluate import evaluate_lists
@@ -176,18 +176,6 @@ def test_wrong_names_are_found_before_anything_runs(books: Dataset, tmp_path: Pa
     with pytest.raises(ConfigError, match="no seeds"):
         compare(books, ["ease"], seeds=[], options=options)
     assert not list(tmp_path.iterdir())
-
-
-def test_data_without_a_split_is_split(books: Dataset) -> None:
-    data = with_test(replace(books, interactions=books.interactions.drop("split")))
-    assert data.parts == ("train", "valid", "test")
-    assert data.histories("test").values.tolist() == books.histories("test").values.tolist()
-
-
-def test_a_split_without_test_is_refused(books: Dataset) -> None:
-    frame = books.interactions.with_columns(split=pl.lit("train"), positive=pl.lit(False))
-    with pytest.raises(DataError):
-        with_test(replace(books, interactions=frame))
 
 
 def test_a_child_that_leaves_nothing_is_an_error(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_the_main_job_on_a_few_readers(books_folder: Path, tmp_path: Path) -> No
     valid = {row["model"]: row["valid"]["ndcg@10"] for row in results["rows"]}
     assert open_bundle(folder).model.name == max(valid, key=lambda name: valid[name])
     assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
+    assert json.loads((tmp_path / "out" / "faithfulness.json").read_text())["share"] > 0.9
     assert len(shown) == 1
     assert text.count("because you read") >= 8
     assert "300 users" in text

@@ -17,6 +17,7 @@ def test_named_evidence_matters_and_random_evidence_hardly(books: Dataset) -> No
     assert found.share > 0.95
     assert found.drop > 3 * found.random_drop
     assert found.share > found.random_share
+    assert f"Explanations of {found.n} lists checked" in str(found)
 
 
 def test_a_model_with_exact_terms_is_always_faithful(books: Dataset) -> None:
@@ -29,6 +30,7 @@ def test_popularity_explains_nothing(books: Dataset) -> None:
     found = faithfulness(Popularity().fit(books), books.histories("train"), n_users=10)
     assert (found.n, found.n_unexplained) == (0, 10)
     assert math.isnan(found.share)
+    assert "no evidence" in str(found)
 
 
 def test_it_is_seeded(books: Dataset) -> None:

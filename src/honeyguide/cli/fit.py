@@ -48,8 +48,8 @@ def fit(
     """
     from honeyguide.core.recommender import FitOptions
     from honeyguide.data.load import read_with_report
-    from honeyguide.data.splits import ensure_valid
     from honeyguide.experiment.bundle import save_bundle
+    from honeyguide.experiment.parts import with_valid
 
     recommender = build(model, config, setting, seed)
     read = options.read_options(
@@ -62,7 +62,7 @@ def fit(
         weight=weight_col,
     )
     dataset, found = read_with_report(data, **read)
-    dataset = ensure_valid(dataset, seed=0)
+    dataset = with_valid(dataset)
     say = console.report(json)
     announce(recommender, dataset, found, say)
     how = FitOptions(

@@ -101,6 +101,12 @@ def _print(answers: list[dict[str, Any]], why: bool) -> None:
             rows.append([entry["rank"], entry["item_id"], entry["title"], *reason, f"{entry['score']:.4g}"])
         title = f"For user {answer['user']}" if answer["user"] is not None else "For this history"
         console.results().print(console.table(f"{title} ({answer['model']})", columns, rows, numeric=1))
+        if why:
+            checked = sum(entry["verified"] for entry in answer["items"])
+            console.results().print(
+                f"{checked} of {len(rows)} reasons are verified: without what they name the item's score falls; "
+                "'without it' is the place it then falls to."
+            )
 
 
 def _flat(answers: list[dict[str, Any]]) -> Any:

@@ -17,11 +17,12 @@ import numpy as np
 
 import honeyguide
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import ConfigError, DataError
+from honeyguide.core.errors import ConfigError
 from honeyguide.core.recommender import Recommender
 from honeyguide.experiment.cell import Spec
 from honeyguide.experiment.child import run_module
 from honeyguide.experiment.comparison import CellResult, Comparison, assemble
+from honeyguide.experiment.parts import with_test
 from honeyguide.experiment.records import read_json, write_json, write_text
 from honeyguide.experiment.settings import Settings, build_model
 from honeyguide.experiment.snapshot import fingerprint, freeze
@@ -132,16 +133,6 @@ def compare(
 
         write_text(Path(html), render(comparison, data))
     return comparison
-
-
-def with_test(data: Dataset, seed: int = 0) -> Dataset:
-    """``data`` with the parts train, valid and test; a published split is obeyed."""
-    from honeyguide.data.splits import auto_split, ensure_valid
-
-    data = auto_split(data, seed=seed)
-    if not len(data.histories("test").values):
-        raise DataError("the split has no test part.", "Split it with 'honeyguide data split', or drop its column.")
-    return ensure_valid(data, seed=seed)
 
 
 def _dataset(data: Dataset | str) -> Dataset:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,15 @@ from honeyguide.core.resources import cpu_seconds
 from honeyguide.data.describe import describe
 from honeyguide.data.leakage import leakage_report
 from honeyguide.data.load import read_with_report
-from honeyguide.experiment.bundle import save_bundle
+from honeyguide.experiment.bundle import Bundle, save_bundle
 from honeyguide.experiment.child import environment
-from honeyguide.experiment.compare import Options, Progress, compare, with_test
+from honeyguide.experiment.compare import Options, Progress, compare
 from honeyguide.experiment.comparison import Comparison
+from honeyguide.experiment.parts import with_test
 from honeyguide.experiment.records import write_json, write_text
 from honeyguide.experiment.report import render
 from honeyguide.experiment.settings import Settings
+from honeyguide.explain.faithfulness import faithfulness
 from honeyguide.models.registry import load_model, model_class
 
 Show = Callable[[Comparison], None]
@@ -31,7 +33,8 @@ Show = Callable[[Comparison], None]
 MODELS = ("popularity", "floor", "ials", "sasrec")
 # Fewer, larger steps than the defaults: most of the accuracy in half of the five minutes.
 SETTINGS: dict[str, Settings] = {"sasrec": {"epochs": 15, "lr": 3e-3}}
-REPORT, RESULTS, MODEL = "report.html", "report.json", "model"
+REPORT, RESULTS, FAITHFULNESS, MODEL = "report.html", "report.json", "faithfulness.json", "model"
+EXPLAINED = 50  # readers whose first explanation is checked
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,11 @@ def quickstart(
 
     label, folder = comparison.winner(), out / MODEL
     say(f"\n4. The winner by NDCG on valid (test was not looked at for this): {label}")
-    save_winner(comparison, label, dataset, folder)
+    bundle = save_winner(comparison, label, dataset, folder)
     say(f"Saved to {folder}, with the histories beside it.")
+    checked = faithfulness(bundle.model, dataset.histories("train", "valid"), n_users=EXPLAINED)
+    write_json(out / FAITHFULNESS, asdict(checked))
+    say(str(checked))
 
     reader = user or typical_reader(dataset)
     say(f"\n5. Recommendations for reader {reader}, from the saved model in a new process")
@@ -125,10 +131,10 @@ def _available(models: Sequence[str], say: Callable[[str], None]) -> list[str]:
     return found
 
 
-def save_winner(comparison: Comparison, label: str, data: Dataset, folder: Path) -> None:
+def save_winner(comparison: Comparison, label: str, data: Dataset, folder: Path) -> Bundle:
     """Save the model that was fitted for ``label`` as a bundle, that of its first seed."""
     cell = next(cell for cell in comparison.cells if cell.label == label and not cell.failed)
-    save_bundle(folder, load_model(cell.record["model_out"]), data)
+    return save_bundle(folder, load_model(cell.record["model_out"]), data)
 
 
 def typical_reader(data: Dataset) -> str:

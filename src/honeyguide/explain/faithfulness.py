@@ -37,6 +37,15 @@ class Faithfulness:
     drop: float
     random_drop: float
 
+    def __str__(self) -> str:
+        if not self.n:
+            return f"Nobody's list rests on the history: {self.n_unexplained} readers asked, no evidence named."
+        return (
+            f"Explanations of {self.n} lists checked: taking the named evidence away lowers the score in "
+            f"{self.share:.0%} of them, on average by {self.drop:.3g}; as many random events, in "
+            f"{self.random_share:.0%}, by {self.random_drop:.3g}."
+        )
+
 
 def faithfulness(
     model: Recommender, histories: Ragged, *, n_users: int = 200, evidence: int = 2, seed: int = 0
