@@ -74,6 +74,13 @@ def test_early_stopping_restores_the_best_weights() -> None:
     assert torch.equal(trainer.network.turn.weight, weights[1])
 
 
+def test_small_gains_are_kept_but_do_not_buy_patience() -> None:
+    values = iter([0.100, 0.101, 0.102, 0.103, 0.200])
+    trainer = build(FitOptions(), lambda: next(values), patience=2, min_gain=0.025)
+    assert len(trainer.run()) == 3
+    assert trainer.progress.best == 0.102
+
+
 def test_the_running_average_is_validated_and_kept() -> None:
     plain = build(FitOptions(), lambda: 0.5, epochs=1)
     plain.run()

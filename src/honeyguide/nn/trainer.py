@@ -59,6 +59,8 @@ class TrainerSettings:
         (Polyak & Juditsky 1992); 0 keeps the last weights themselves.
     patience
         Epochs without a better validation value after which to stop.
+    min_gain
+        Share by which a value must be better to count for ``patience``; the best is kept in any case.
     seed
         Of everything drawn while training.
     checkpoint_seconds
@@ -73,6 +75,7 @@ class TrainerSettings:
     clip: float | None = None
     average: float = 0.0
     patience: int = 10
+    min_gain: float = 0.0
     seed: int = 0
     checkpoint_seconds: float = 30.0
 
@@ -90,8 +93,9 @@ class Progress:
     epoch: int = 0
     batch: int = 0  # the next batch of the epoch
     step: int = 0
-    best: float = -math.inf
-    best_epoch: int = -1
+    best: float | None = None
+    mark: float | None = None  # the last value that was better by min_gain
+    waited: int = 0  # epochs since then
     cpu: float = 0.0  # seconds, of all runs together
     curve: list[dict[str, float]] = field(default_factory=list)
 
@@ -168,8 +172,7 @@ class Trainer:
 
     def _finished(self) -> bool:
         p, s = self.progress, self.settings
-        waited = p.epoch - 1 - p.best_epoch if p.best_epoch >= 0 else 0
-        return p.epoch >= s.epochs or waited >= s.patience
+        return p.epoch >= s.epochs or p.waited >= s.patience
 
     def _epoch(self, show: Show) -> None:
         p = self.progress
@@ -222,20 +225,29 @@ class Trainer:
         p = self.progress
         entry = {"epoch": p.epoch + 1, "loss": self.loss_sum.item() / max(1, n_batches)}
         if self.validate is not None:
-            self.network.eval()
-            self._swap_average()
-            with torch.no_grad():
-                value = self.validate()
-            entry["valid_ndcg@10"] = value
-            if value > p.best:
-                p.best, p.best_epoch = value, p.epoch
-                self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
-            self._swap_average()
+            entry["valid_ndcg@10"] = self._judge(self.validate)
         p.cpu = cpu_seconds() - started
         p.curve.append({**entry, "cpu_seconds": round(p.cpu, 2)})
         p.epoch, p.batch = p.epoch + 1, 0
         self.loss_sum.zero_()
         self._save()
+
+    def _judge(self, validate: Callable[[], float]) -> float:
+        """Validate the averaged weights, keep them if they are the best, and count the epochs without a gain."""
+        p = self.progress
+        self.network.eval()
+        self._swap_average()
+        with torch.no_grad():
+            value = validate()
+        if p.best is None or value > p.best:
+            p.best = value
+            self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+        self._swap_average()
+        if p.mark is None or value > p.mark + self.settings.min_gain * abs(p.mark):
+            p.mark, p.waited = value, 0
+        else:
+            p.waited += 1
+        return value
 
     def _check(self) -> None:
         if not math.isfinite(self.loss_sum.item()):
@@ -332,7 +344,7 @@ def _bar(wanted: bool, epochs: int) -> Iterator[Show]:
         task = bar.add_task("training", total=epochs)
 
         def show(progress: Progress, n_batches: int) -> None:
-            best = f", best valid NDCG@10 {progress.best:.4f}" if progress.best_epoch >= 0 else ""
+            best = "" if progress.best is None else f", best valid NDCG@10 {progress.best:.4f}"
             bar.update(
                 task,
                 completed=progress.epoch + progress.batch / n_batches,

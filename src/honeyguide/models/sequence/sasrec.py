@@ -61,7 +61,7 @@ class SASRecConfig(ModelConfig):
         Items drawn uniformly per batch and shared by its positions.
     calibration
         t of gBCE.
-    lr, warmup, schedule, weight_decay, clip, average, epochs, patience
+    lr, warmup, schedule, weight_decay, clip, average, epochs, patience, min_gain
         See :class:`~honeyguide.nn.trainer.TrainerSettings`.
     valid_users
         Largest number of users on whom an epoch is judged.
@@ -88,6 +88,7 @@ class SASRecConfig(ModelConfig):
     average: float = Field(0.999, ge=0, lt=1)
     epochs: int = Field(60, ge=1)
     patience: int = Field(4, ge=1)
+    min_gain: float = Field(0.005, ge=0)
     valid_users: int = Field(10_000, ge=1)
     batch_tokens: int | Auto = "auto"
 
@@ -121,7 +122,18 @@ class SASRecConfig(ModelConfig):
 
     def trainer(self) -> TrainerSettings:
         """The part that the trainer reads; only for a resolved configuration."""
-        names = ("epochs", "lr", "warmup", "schedule", "weight_decay", "clip", "average", "patience", "seed")
+        names = (
+            "epochs",
+            "lr",
+            "warmup",
+            "schedule",
+            "weight_decay",
+            "clip",
+            "average",
+            "patience",
+            "min_gain",
+            "seed",
+        )
         return TrainerSettings(**{name: getattr(self, name) for name in names})
 
 
