@@ -144,8 +144,8 @@ class IALS(Recommender):
             return np.zeros(len(history), np.float32)
         w = self.item_vectors[np.unique(history[known])]  # [distinct, factors]
         direction = self._solve(w, self.item_vectors[item] * np.float32(self.config.alpha))
-        terms: FloatArray = self.item_vectors[np.maximum(history, 0)] @ direction * known * shares(history)
-        return terms
+        terms = self.item_vectors[np.maximum(history, 0)] @ direction
+        return np.asarray(terms * known * shares(history), np.float32)
 
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """The items of largest cosine between factors."""
@@ -198,8 +198,7 @@ def half_step(
     w = np.concatenate([y @ whiten, np.float32(np.sqrt(regularization)) * whiten])
     turned = x @ c  # y' x = (whiten' y)' (c' x)
     solver(confidences, turned, w, 0.0)
-    moved: FloatArray = turned @ whiten.T
-    return moved
+    return np.asarray(turned @ whiten.T, np.float32)
 
 
 @dataclass(frozen=True)
