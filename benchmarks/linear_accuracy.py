@@ -1,7 +1,8 @@
 """Accuracy and cost of the models without gradient descent, on the public splits.
 
 Needs HONEYGUIDE_DATA. Every row is a process of its own: its CPU-seconds run from the loaded data to
-the chosen model, search included. Name data sets or models on the command line to measure only those again.
+the chosen model, search included. Name data sets, models or DATASET:MODEL on the command line to measure
+only those again.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def main() -> None:
     """Measure all rows, or those of the data sets and models named on the command line."""
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # for the processes of the rows
     asked = set(sys.argv[1:])
-    wanted = [row for row in ROWS if not asked or asked & {row.dataset, row.model}]
+    wanted = [row for row in ROWS if not asked or asked & {row.dataset, row.model, f"{row.dataset}:{row.model}"}]
     known = (read_result("linear_accuracy") or {"results": []})["results"]
     places = {(row.dataset, row.model, row.history): place for place, row in enumerate(ROWS)}
     again = {(row.dataset, row.model) for row in wanted}
@@ -128,6 +129,7 @@ def main() -> None:
         protocol="full ranking, ties pessimistic, seen items removed (':kept' not), choices on valid only",
         seeds=[0],
         config={"threads": 1},
+        whole=True,
     )
 
 

@@ -28,6 +28,7 @@ def write_result(
     seeds: Sequence[int],
     config: Mapping[str, Any],
     versions: Mapping[str, str] | None = None,
+    whole: bool = False,
 ) -> Path:
     """Write ``benchmarks/results/<name>.json``.
 
@@ -45,6 +46,8 @@ def write_result(
         Options that differ from the defaults.
     versions
         Versions of packages outside this environment, such as those of the libraries compared with.
+    whole
+        The command line only chose what to measure again: the command that makes the file is the script alone.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def write_result(
         The file. Its ``cpu_seconds`` and ``peak_rss_mb`` are those of the whole run, children included.
     """
     content = {
-        "command": _command(),
+        "command": _command([] if whole else sys.argv[1:]),
         "dataset": dataset,
         "split": split,
         "protocol": protocol,
@@ -78,11 +81,11 @@ def read_result(name: str) -> dict[str, Any] | None:
     return content
 
 
-def _command() -> str:
+def _command(arguments: Sequence[str]) -> str:
     script = Path(sys.argv[0]).resolve()
     root = RESULTS.parent.parent
     shown = script.relative_to(root) if script.is_relative_to(root) else script.name
-    return " ".join(["python", str(shown), *sys.argv[1:]])
+    return " ".join(["python", str(shown), *arguments])
 
 
 def _versions() -> dict[str, str]:

@@ -154,7 +154,7 @@ def linear_speed() -> str:
         for step in ("fit", "recommend"):
             ours, theirs = (sorted(row[step][who])[len(row[step][who]) // 2] for who in ("ours", "theirs"))
             cells.append(f"{ours:.2f} : {theirs:.2f} = {row[step]['ratio']:.2f}")
-        rows.append([*cells, f"{100 * row['same_items']:.1f} %"])
+        rows.append([*cells, f"{100 * row['same_items']:.1f} %" if "same_items" in row else "–"])
     header = [
         "model",
         "against",
