@@ -119,7 +119,8 @@ def show(comparison: Comparison, say: Any) -> None:
     k = comparison.k
     accuracy = [f"ndcg@{k}", f"recall@{k}", f"ndcg@{k}:kept"]
     beyond = [f"catalogue_coverage@{k}", f"aplt@{k}"]
-    head = ["model", "vs floor", *accuracy, *beyond, "fit s", "top-k s", "MiB", "seeds"]
+    names = [*accuracy, "coverage", "long tail"]
+    head = ["model", "vs floor", *names, "fit s", "top-k s", "MiB", "seeds"]
     rows = [_line(row, accuracy, beyond, f"ndcg@{k}") for row in comparison.rows]
     found = comparison.document["dataset"]
     title = f"{found['name']}: {found['n_users']:,} users, {found['n_items']:,} items"
