@@ -12,7 +12,7 @@ from honeyguide.core.topk import demote_in_place, exclude_in_place, top_k
 
 ScoreFunction = Callable[[Ragged, IntArray], FloatArray]
 
-_BLOCK = 1 << 24  # scores held at once
+_BLOCK = 1 << 22  # scores held at once: 16 MiB, which the allocator keeps and reuses
 
 
 def rank_catalogue(

@@ -30,14 +30,13 @@ def model(books: Dataset) -> GFCF:
 
 def test_scores_equal_the_equation(model: GFCF, books: Dataset) -> None:
     r = books.matrix("train").toarray().astype(np.float64)
-    users, items = (np.maximum(r.sum(axis=axis), 1e-12) for axis in (1, 0))
-    normalised = r / np.sqrt(np.maximum(users, 1))[:, None] / np.sqrt(items)
+    users, items = (np.maximum(r.sum(axis=axis), 1) for axis in (1, 0))
+    normalised = r / np.sqrt(users)[:, None] / np.sqrt(items)
     v = np.linalg.eigh(normalised.T @ normalised)[1][:, -64:]
     low_pass = np.sqrt(items)[None, :] * (v @ v.T) / np.sqrt(items)[:, None]
     expected = r[:100] @ (normalised.T @ normalised + 0.3 * low_pass)
     found = model.score_histories(books.histories("train").take(slice(0, 100)))
-    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999
-    assert_allclose(found, expected, rtol=0.05, atol=0.02)  # the last singular vectors are approximate
+    assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_singular_vectors_span_the_leading_space() -> None:

@@ -60,26 +60,30 @@ class GFCF(Recommender):
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         r = data.matrix("train")
-        self.degrees = np.sqrt(np.maximum(r.sum(axis=0).A1, 1e-12)).astype(np.float32)  # [n_items], D_i^1/2
+        degrees = np.sqrt(np.maximum(r.sum(axis=0).A1, 1.0)).astype(np.float32)  # [n_items], D_i^1/2
         user_degrees = np.sqrt(np.maximum(r.sum(axis=1).A1, 1.0))
-        normalised = (sp.diags(1.0 / user_degrees) @ r @ sp.diags(1.0 / self.degrees)).astype(np.float32).tocsr()
+        normalised = (sp.diags(1.0 / user_degrees) @ r @ sp.diags(1.0 / degrees)).astype(np.float32).tocsr()
         self.linear = ItemWeights.of((normalised.T @ normalised).tocsr())  # [n_items, n_items]
-        self.vectors = right_singular_vectors(normalised, self.config.factors, self.config.seed)  # V
+        self._set_low_pass(right_singular_vectors(normalised, self.config.factors, self.config.seed), degrees)
+
+    def _set_low_pass(self, vectors: FloatArray, degrees: FloatArray) -> None:
+        self.vectors, self.degrees = vectors, degrees
+        # alpha D_i^-1/2 V and D_i^1/2 V, [n_items, factors]
+        self._inward = vectors / degrees[:, None] * np.float32(self.config.alpha)
+        self._outward = vectors * degrees[:, None]
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``."""
         r = distinct(histories, self.linear.n_items)
         scores = self.linear.score(r)
-        low = (r @ (self.vectors / self.degrees[:, None])) * np.float32(self.config.alpha)  # [n, factors]
-        scores += low @ (self.vectors * self.degrees[:, None]).T
+        scores += (r @ self._inward) @ self._outward.T
         return scores
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """Entry ``[i, item]`` of the filter for each event's item i; events of the same item share it."""
         codes = np.maximum(history, 0)
-        low = (self.vectors[codes] / self.degrees[codes, None]) @ (self.vectors[item] * self.degrees[item])
-        low = np.where(history >= 0, low * np.float32(self.config.alpha), np.float32(0))
-        return (self.linear.terms(history, item) + low) * shares(history)
+        low = np.where(history >= 0, self._inward[codes] @ self._outward[item], np.float32(0))
+        return np.asarray((self.linear.terms(history, item) + low) * shares(history), np.float32)
 
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """The items whose scores an event of the item raises most."""
@@ -92,7 +96,7 @@ class GFCF(Recommender):
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.linear = ItemWeights.unpack(arrays)
-        self.vectors, self.degrees = arrays["vectors"], arrays["degrees"]
+        self._set_low_pass(arrays["vectors"], arrays["degrees"])
 
 
 def right_singular_vectors(matrix: sp.csr_matrix, k: int, seed: int) -> FloatArray:
