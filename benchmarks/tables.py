@@ -154,12 +154,14 @@ def linear_speed() -> str:
         for step in ("fit", "recommend"):
             ours, theirs = (sorted(row[step][who])[len(row[step][who]) // 2] for who in ("ours", "theirs"))
             cells.append(f"{ours:.2f} : {theirs:.2f} = {row[step]['ratio']:.2f}")
+        cells.append(f"{sorted(row['recommend_loaded'])[len(row['recommend_loaded']) // 2]:.2f}")
         rows.append([*cells, f"{100 * row['same_items']:.1f} %" if "same_items" in row else "–"])
     header = [
         "model",
         "against",
         "fit, ours : theirs",
         "top-10 for all users, ours : theirs",
+        "after loading",
         "same items in the lists",
     ]
     return markdown(header, rows) + made_by(result)
