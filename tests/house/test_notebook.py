@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "tutorials" / "first-steps.ipynb"
@@ -18,7 +19,8 @@ def printed(notebook: nbformat.NotebookNode) -> list[str]:
     return [re.sub(r"[\d.,+-]+", "#", text) for text in shown]
 
 
-def test_the_tutorial_runs_and_prints_what_is_committed(tmp_path: Path) -> None:
+def test_the_tutorial_runs_and_prints_what_is_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # else implicit warns, where numpy has threads
     committed = nbformat.read(NOTEBOOK, as_version=4)
     fresh = nbformat.read(NOTEBOOK, as_version=4)
     for cell in fresh.cells:
