@@ -29,7 +29,7 @@ from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
-from honeyguide.nn.blocks import Dropout, LiGRBlock, RMSNorm, Rotary, SASRecBlock, init_weights
+from honeyguide.nn.blocks import Dropout, EventDropout, LiGRBlock, RMSNorm, Rotary, SASRecBlock, init_weights
 from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
 
 Auto = Literal["auto"]
@@ -53,6 +53,8 @@ class SASRecConfig(ModelConfig):
         ``"ligr"`` or the original ``"sasrec"``.
     dropout
         On the input and on every residual branch.
+    event_dropout
+        Share of the events of a window that are hidden while training.
     init_std
         Standard deviation of all weights at the start.
     loss
@@ -76,6 +78,7 @@ class SASRecConfig(ModelConfig):
     positions: Literal["learned", "rope", "auto"] = "auto"
     block: Literal["ligr", "sasrec"] = "ligr"
     dropout: float | Auto = "auto"
+    event_dropout: float | Auto = "auto"
     init_std: float = Field(0.02, gt=0)
     loss: Literal["softmax", "sampled", "gbce", "bce"] = "softmax"
     negatives: int = Field(256, ge=1)
@@ -102,7 +105,7 @@ class SASRecConfig(ModelConfig):
         """The same options with every ``"auto"`` set by rule from the lengths of the training histories.
 
         Short histories (a median under 20 events: purchases, reviews) get one small block, learnt
-        positions and strong dropout; long ones (ratings, plays) two blocks and relative positions.
+        positions and strong dropout, of events too; long ones (ratings, plays) two blocks and relative positions.
         Batches are sized for at least 200 steps an epoch.
         """
         useful = lengths[lengths >= 2]
@@ -115,6 +118,7 @@ class SASRecConfig(ModelConfig):
             "max_len": max_len,
             "positions": "rope" if long else "learned",
             "dropout": 0.2 if long else 0.3,
+            "event_dropout": 0.0 if long else 0.2,
             "lr": 2e-3 if long else 1e-3,
             "batch_tokens": int(np.clip(targets // 200, 1024, 3200)),
         }
@@ -158,14 +162,14 @@ class SASRecNetwork(nn.Module):
         self.blocks = nn.ModuleList(_BLOCKS[c.block](c.dim, c.heads, c.dropout, rotary) for _ in range(c.blocks))
         init_weights(self.blocks, c.init_std)
         self.norm = RMSNorm(c.dim)
-        self.dropout = Dropout(c.dropout)
+        self.dropout, self.hide = Dropout(c.dropout), EventDropout(c.event_dropout)
 
     def hidden(self, items: Tensor) -> Tensor:
         """int64 ``[b, t]`` to ``[b, t, d]``."""
         x = self.items(items)
         if self.positions is not None:
             x = x + self.positions[: items.shape[1]]
-        x = self.dropout(x)
+        x = self.hide(self.dropout(x))
         for block in self.blocks:
             x = block(x)
         normed: Tensor = self.norm(x)
