@@ -47,7 +47,6 @@ def main() -> None:
     events, options = np.load(sys.argv[1]), json.loads(sys.argv[2])
     frame = pd.DataFrame({"user_id": events["users"], "item_id": events["items"], "weight": 1.0})
     frame["datetime"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(len(frame)), unit="s")  # in order
-    meter = Meter()
 
     def trainer() -> Trainer:
         return Trainer(
@@ -59,10 +58,10 @@ def main() -> None:
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[meter],
+            callbacks=[Meter()],
         )
 
-    SASRecModel(
+    model = SASRecModel(
         n_factors=options["dim"],
         n_blocks=options["blocks"],
         n_heads=options["heads"],
@@ -70,7 +69,9 @@ def main() -> None:
         dropout_rate=options["dropout"],
         loss="softmax",
         get_trainer_func=trainer,
-    ).fit(Dataset.construct(frame))
+    )
+    model.fit(Dataset.construct(frame))
+    meter = next(c for c in model.fit_trainer.callbacks if isinstance(c, Meter))  # fit works on a copy of the trainer
     print(
         json.dumps({"library": f"rectools {version('rectools')}", "targets": meter.targets, "seconds": meter.seconds})
     )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from honeyguide.nn.blocks import Dropout, LiGRBlock, RMSNorm, Rotary, SASRecBlock, causal_attention
+from honeyguide.nn.blocks import Dropout, EventDropout, LiGRBlock, RMSNorm, Rotary, SASRecBlock, causal_attention
 
 
 def test_dropout_keeps_the_mean_and_the_share() -> None:
@@ -29,6 +29,16 @@ def test_dropout_passes_gradients_only_where_it_kept() -> None:
     y = Dropout(0.5)(x)
     y.sum().backward()
     assert torch.equal(x.grad, y.detach())
+
+
+def test_event_dropout_hides_whole_positions_and_keeps_the_rest() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(50, 40, 3)
+    y = EventDropout(0.2)(x)
+    hidden = (y == 0).all(-1)
+    assert hidden.float().mean().item() == pytest.approx(0.2, abs=0.03)
+    assert torch.equal(y[~hidden], x[~hidden])
+    assert EventDropout(0.2).eval()(x) is x
 
 
 def test_rms_norm() -> None:

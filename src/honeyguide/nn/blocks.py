@@ -34,6 +34,26 @@ class Dropout(nn.Module):
         return x * keep.mul_(256 / (256 - self.threshold))
 
 
+class EventDropout(nn.Module):
+    """Hides whole events of a history while training, so that states do not lean on the last one alone.
+
+    Parameters
+    ----------
+    rate
+        Share of positions whose vector is set to zero; the others stay as they are.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[b, t, d]`` to ``[b, t, d]``."""
+        if not self.training or self.rate == 0:
+            return x
+        return x * (torch.rand(x.shape[:2], device=x.device) >= self.rate).to(x.dtype)[..., None]
+
+
 class RMSNorm(nn.Module):
     """x / rms(x) * gain (Zhang & Sennrich 2019)."""
 

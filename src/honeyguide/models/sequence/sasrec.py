@@ -26,10 +26,11 @@ from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.metrics.holdout import holdout_ndcg
+from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
-from honeyguide.nn.blocks import Dropout, LiGRBlock, RMSNorm, Rotary, SASRecBlock, init_weights
+from honeyguide.nn.blocks import Dropout, EventDropout, LiGRBlock, RMSNorm, Rotary, SASRecBlock, init_weights
 from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
 
 Auto = Literal["auto"]
@@ -53,8 +54,13 @@ class SASRecConfig(ModelConfig):
         ``"ligr"`` or the original ``"sasrec"``.
     dropout
         On the input and on every residual branch.
+    event_dropout
+        Share of the events of a window that are hidden while training.
+    init
+        Item vectors at the start: of what occurs near each other
+        (:func:`~honeyguide.models.sequence.cooccurrence.cooccurrence_vectors`), or random.
     init_std
-        Standard deviation of all weights at the start.
+        Standard deviation of all weights at the start; twice that for vectors from co-occurrence.
     loss
         ``"softmax"`` over all items, or ``"sampled"`` softmax, ``"gbce"``, ``"bce"`` over ``negatives``.
     negatives
@@ -69,13 +75,15 @@ class SASRecConfig(ModelConfig):
         Positions in a batch.
     """
 
-    dim: int = Field(64, ge=2)
+    dim: int | Auto = "auto"
     blocks: int | Auto = "auto"
     heads: int | Auto = "auto"
     max_len: int | Auto = "auto"
     positions: Literal["learned", "rope", "auto"] = "auto"
     block: Literal["ligr", "sasrec"] = "ligr"
     dropout: float | Auto = "auto"
+    event_dropout: float | Auto = "auto"
+    init: Literal["cooccurrence", "normal"] = "cooccurrence"
     init_std: float = Field(0.02, gt=0)
     loss: Literal["softmax", "sampled", "gbce", "bce"] = "softmax"
     negatives: int = Field(256, ge=1)
@@ -94,6 +102,10 @@ class SASRecConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
+        if self.dim == "auto":
+            return self
+        if self.dim < 2:
+            raise ValueError(f"dim ({self.dim}) must be at least 2")
         if self.heads != "auto" and self.dim % (2 * self.heads):
             raise ValueError(f"dim ({self.dim}) must be a multiple of twice the heads ({self.heads})")
         return self
@@ -101,20 +113,23 @@ class SASRecConfig(ModelConfig):
     def resolve(self, lengths: npt.NDArray[np.int64]) -> SASRecConfig:
         """The same options with every ``"auto"`` set by rule from the lengths of the training histories.
 
-        Short histories (a median under 20 events: purchases, reviews) get one small block, learnt
-        positions and strong dropout; long ones (ratings, plays) two blocks and relative positions.
+        Short histories (a median under 20 events: purchases, reviews) get one wide block, learnt
+        positions and strong dropout, of events too; long ones (ratings, plays) two blocks and relative positions.
         Batches are sized for at least 200 steps an epoch.
         """
         useful = lengths[lengths >= 2]
         long = len(useful) > 0 and np.median(useful) >= 20
         max_len = 200 if long else 50
         targets = int(np.minimum(useful - 1, max_len).sum())
+        dim = self.dim if self.dim != "auto" else 64 if long else 128
         rules: dict[str, Any] = {
+            "dim": dim,
             "blocks": 2 if long else 1,
-            "heads": 2 if long and self.dim % 4 == 0 else 1,
+            "heads": 2 if long and dim % 4 == 0 else 1,
             "max_len": max_len,
             "positions": "rope" if long else "learned",
-            "dropout": 0.2 if long else 0.3,
+            "dropout": 0.2 if long else 0.4,
+            "event_dropout": 0.0 if long else 0.2,
             "lr": 2e-3 if long else 1e-3,
             "batch_tokens": int(np.clip(targets // 200, 1024, 3200)),
         }
@@ -158,14 +173,14 @@ class SASRecNetwork(nn.Module):
         self.blocks = nn.ModuleList(_BLOCKS[c.block](c.dim, c.heads, c.dropout, rotary) for _ in range(c.blocks))
         init_weights(self.blocks, c.init_std)
         self.norm = RMSNorm(c.dim)
-        self.dropout = Dropout(c.dropout)
+        self.dropout, self.hide = Dropout(c.dropout), EventDropout(c.event_dropout)
 
     def hidden(self, items: Tensor) -> Tensor:
         """int64 ``[b, t]`` to ``[b, t, d]``."""
         x = self.items(items)
         if self.positions is not None:
             x = x + self.positions[: items.shape[1]]
-        x = self.dropout(x)
+        x = self.hide(self.dropout(x))
         for block in self.blocks:
             x = block(x)
         normed: Tensor = self.norm(x)
@@ -229,6 +244,11 @@ class SASRec(Recommender):
         device = choose_device(options.device)
         with seeded(self.resolved.seed, device):
             self.network = SASRecNetwork(data.n_items, self.resolved).to(device)
+        if self.resolved.init == "cooccurrence":
+            c: Any = self.resolved
+            start = cooccurrence_vectors(train, data.n_items, c.dim, 2 * c.init_std, c.seed)
+            with torch.no_grad():
+                self.network.items.weight.copy_(torch.from_numpy(start))
         batches = PackedWindows(train, self._max_len, int(self.resolved.batch_tokens), self.resolved.seed)
         self.report.curve = Trainer(
             self.network,
@@ -263,7 +283,7 @@ class SASRec(Recommender):
     def user_vectors(self, histories: Ragged) -> FloatArray:
         """float32 ``[n, d]``: the state after each history; zeros where it is empty."""
         histories = _known(histories)
-        vectors = np.zeros((len(histories), self.resolved.dim), np.float32)
+        vectors = np.zeros((len(histories), self.network.items.embedding_dim), np.float32)
         some = np.flatnonzero(histories.lengths)
         vectors[some] = encode(self.network, histories.take(some), self._max_len, self._device)
         return vectors
@@ -304,7 +324,8 @@ class SASRec(Recommender):
         m, d = data.n_items, c.dim
         weights = m * d + c.max_len * d + 14 * c.blocks * d * d
         activations = 40 * c.blocks * c.batch_tokens * max(d, c.max_len * c.heads / 8)
-        memory = 4 * (6 * weights + activations) + 40 * data.interactions.height + 4e8
+        lanczos = 8 * (2 * d + 1) * m if c.init == "cooccurrence" else 0  # given back before training
+        memory = 4 * max(6 * weights + activations, weights + lanczos / 4) + 160 * data.interactions.height + 4e8
         scored = m if c.loss == "softmax" else c.negatives
         flops = 6 * d * scored + 90 * c.blocks * d * (d + c.max_len / 6)  # of one position, forward and backward
         targets = float(np.minimum(np.maximum(lengths - 1, 0), c.max_len).sum()) * c.epochs / 2
