@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,22 +16,33 @@ from honeyguide.core.errors import ConfigError, FitInterrupted, TrainingError
 from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import cpu_seconds
 from honeyguide.nn import checkpoint
-from honeyguide.nn.batches import Batch
 
 _CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
 
 
-class EpochBatches(Protocol):
+class OnDevice(Protocol):
+    """What a batch must be able to do, whatever it holds."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch on ``device``."""
+        ...
+
+
+B = TypeVar("B", bound=OnDevice)
+B_co = TypeVar("B_co", bound=OnDevice, covariant=True)
+
+
+class EpochBatches(Protocol[B_co]):
     """The batches of one epoch, by number."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Batch: ...
+    def __getitem__(self, index: int) -> B_co: ...
 
 
-class Batches(Protocol):
+class Batches(Protocol[B_co]):
     """Where batches come from: a pure function of the epoch's number, so that a cursor is its whole state."""
 
-    def epoch(self, number: int) -> EpochBatches:
+    def epoch(self, number: int) -> EpochBatches[B_co]:
         """The batches of one epoch, in order."""
         ...
 
@@ -100,7 +111,7 @@ class Progress:
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
-class Trainer:
+class Trainer(Generic[B]):
     """Minimises a loss over epochs of batches.
 
     An interrupted and resumed run ends with the same weights, bit for bit, as an uninterrupted
@@ -128,8 +139,8 @@ class Trainer:
     def __init__(
         self,
         network: nn.Module,
-        loss: Callable[[Batch], Tensor],
-        batches: Batches,
+        loss: Callable[[B], Tensor],
+        batches: Batches[B],
         settings: TrainerSettings,
         options: FitOptions,
         validate: Callable[[], float] | None = None,
@@ -191,7 +202,7 @@ class Trainer:
                 saved = time.monotonic()
         self._close_epoch(len(batches), started)
 
-    def _step(self, batch: Batch, done: float) -> None:
+    def _step(self, batch: B, done: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate(self.progress.step, done)
         self.optimizer.zero_grad()
