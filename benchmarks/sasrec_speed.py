@@ -32,7 +32,8 @@ def ours(dataset: str) -> None:
     from honeyguide.core.recommender import FitOptions
     from honeyguide.core.resources import Stopwatch
     from honeyguide.data.load import load_data
-    from honeyguide.models.sequence.sasrec import SASRec, SASRecNetwork, training_loss
+    from honeyguide.models.sequence.next_item import training_loss
+    from honeyguide.models.sequence.sasrec import SASRec, SASRecNetwork
     from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
     from honeyguide.nn.trainer import Trainer
 

@@ -1,0 +1,378 @@
+"""What every next-item model shares: options of training, the tied item table, fitting, serving, storing.
+
+A model of this kind reads the latest events of a history and gives a state; the score of an item
+is its dot product with that state. What differs is how the state is made: a subclass names its
+``Config`` and builds its network, and overrides a hook where it needs to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from honeyguide.core import artifact
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import DataError
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations
+from honeyguide.core.resources import Estimate
+from honeyguide.core.topk import NEVER, top_k
+from honeyguide.metrics.holdout import holdout_ndcg
+from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors
+from honeyguide.nn import losses
+from honeyguide.nn.backbone import encode
+from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
+from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
+
+Auto = Literal["auto"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network costs beside its item table.
+
+    Parameters
+    ----------
+    weights
+        Numbers that are learnt.
+    activations
+        Numbers kept per position of a batch for the backward pass.
+    flops
+        Per position, forward and backward.
+    targets
+        Share of the positions that a loss is computed at.
+    """
+
+    weights: float
+    activations: float
+    flops: float
+    targets: float = 1.0
+
+
+class NextItemConfig(ModelConfig):
+    """Options that all next-item models share; those that are ``"auto"`` follow from the shape of the data.
+
+    Parameters
+    ----------
+    dim
+        Width of items and states.
+    max_len
+        Events of a history that are read, the latest.
+    dropout
+        On the input and inside the network.
+    event_dropout
+        Share of the events of a window that are hidden while training.
+    init
+        Item vectors at the start: of what occurs near each other
+        (:func:`~honeyguide.models.sequence.cooccurrence.cooccurrence_vectors`), or random.
+    init_std
+        Standard deviation of all weights at the start; twice that for vectors from co-occurrence.
+    loss
+        ``"softmax"`` over all items, or ``"sampled"`` softmax, ``"gbce"``, ``"bce"`` over ``negatives``.
+    negatives
+        Items drawn uniformly per batch and shared by its positions.
+    calibration
+        t of gBCE.
+    lr, warmup, schedule, weight_decay, clip, average, epochs, patience, min_gain
+        See :class:`~honeyguide.nn.trainer.TrainerSettings`.
+    valid_users
+        Largest number of users on whom an epoch is judged.
+    batch_tokens
+        Positions in a batch.
+    """
+
+    dim: int | Auto = "auto"
+    max_len: int | Auto = "auto"
+    dropout: float | Auto = "auto"
+    event_dropout: float | Auto = "auto"
+    init: Literal["cooccurrence", "normal"] = "cooccurrence"
+    init_std: float = Field(0.02, gt=0)
+    loss: Literal["softmax", "sampled", "gbce", "bce"] = "softmax"
+    negatives: int = Field(256, ge=1)
+    calibration: float = Field(0.75, ge=0, le=1)
+    lr: float | Auto = "auto"
+    warmup: int = Field(200, ge=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float | None = None
+    average: float = Field(0.999, ge=0, lt=1)
+    epochs: int = Field(60, ge=1)
+    patience: int = Field(4, ge=1)
+    min_gain: float = Field(0.005, ge=0)
+    valid_users: int = Field(10_000, ge=1)
+    batch_tokens: int | Auto = "auto"
+
+    @model_validator(mode="after")
+    def _wide_enough(self) -> Self:
+        if self.dim != "auto" and self.dim < 2:
+            raise ValueError(f"dim ({self.dim}) must be at least 2")
+        return self
+
+    def rules(self, long: bool) -> dict[str, Any]:
+        """What options that are ``"auto"`` become where histories are long, or short; subclasses add their own."""
+        return {
+            "dim": 64 if long else 128,
+            "max_len": 200 if long else 50,
+            "dropout": 0.2 if long else 0.4,
+            "event_dropout": 0.0 if long else 0.2,
+            "lr": 2e-3 if long else 1e-3,
+        }
+
+    def resolve(self, lengths: npt.NDArray[np.int64]) -> Self:
+        """The same options with every ``"auto"`` set by rule from the lengths of the training histories.
+
+        Histories are long (ratings, plays) where their median is 20 events or more, and short
+        otherwise (purchases, reviews). Batches are sized for at least 200 steps an epoch.
+        """
+        useful = lengths[lengths >= 2]
+        rules = self.rules(len(useful) > 0 and bool(np.median(useful) >= 20))
+        targets = int(np.minimum(useful - 1, rules["max_len"]).sum())
+        rules["batch_tokens"] = int(np.clip(targets // 200, 1024, 3200))
+        return self.model_copy(update={name: v for name, v in rules.items() if getattr(self, name) == "auto"})
+
+    def trainer(self) -> TrainerSettings:
+        """The part that the trainer reads; only for a resolved configuration."""
+        names = (
+            "epochs",
+            "lr",
+            "warmup",
+            "schedule",
+            "weight_decay",
+            "clip",
+            "average",
+            "patience",
+            "min_gain",
+            "seed",
+        )
+        return TrainerSettings(**{name: getattr(self, name) for name in names})
+
+    def cost(self) -> Cost:
+        """What the network of a resolved configuration costs, beside its item table."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its network costs")
+
+
+class NextItemNetwork(nn.Module):
+    """A :class:`~honeyguide.nn.backbone.Backbone` with a tied item table; subclasses define :meth:`hidden`.
+
+    Parameters
+    ----------
+    n_items
+        Size m of the catalogue.
+    dim
+        Width d of items and states.
+    init_std
+        Standard deviation of the item vectors at the start.
+    """
+
+    def __init__(self, n_items: int, dim: int, init_std: float) -> None:
+        super().__init__()
+        self.items = nn.Embedding(n_items, dim)  # tied: read as input, scored against as output
+        nn.init.normal_(self.items.weight, std=init_std)
+
+    def hidden(self, items: Tensor) -> Tensor:
+        """int64 ``[b, t]``, padded on the right, to states after each position ``[b, t, d]``."""
+        raise NotImplementedError(f"{type(self).__name__} defines no states")
+
+    def user_state(self, items: Tensor, lengths: Tensor) -> Tensor:
+        """``[b, d]``: the state after the last real position of each row."""
+        return self.hidden(items)[torch.arange(len(items), device=items.device), lengths - 1]
+
+    def score(self, state: Tensor, items: Tensor | None = None) -> Tensor:
+        """``[b, m]``, or ``[b, k]`` for the item codes ``items`` ``[k]``."""
+        vectors = self.item_vectors() if items is None else self.item_vectors()[items]
+        return state @ vectors.T
+
+    def item_vectors(self) -> Tensor:
+        """``[m, d]``."""
+        return self.items.weight
+
+
+def target_loss(config: NextItemConfig, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
+    """The loss that ``config`` names, of states ``[n, d]`` against a table ``[m, d]`` with targets ``[n]``."""
+    if config.loss == "softmax":
+        return losses.full_softmax(hidden, table, targets)
+    negatives = torch.randint(len(table), (config.negatives,), device=hidden.device)
+    if config.loss == "sampled":
+        return losses.sampled_softmax(hidden, table, targets, negatives)
+    calibration = config.calibration if config.loss == "gbce" else 0.0
+    return losses.gbce(hidden, table, targets, negatives, calibration)
+
+
+def training_loss(network: NextItemNetwork, config: NextItemConfig) -> Callable[[Batch], Tensor]:
+    """The loss of ``config`` at every real position of a batch."""
+
+    def loss(batch: Batch) -> Tensor:
+        real = batch.targets != IGNORED
+        return target_loss(config, network.hidden(batch.items)[real], network.item_vectors(), batch.targets[real])
+
+    return loss
+
+
+class NextItemModel(Recommender):
+    """Base of the models that predict the next item; the score is the dot product of state and item, a logit.
+
+    A user is served from the latest ``max_len`` events. An empty history is given the logarithm
+    of the items' share of the training events: what a softmax without a history would learn.
+    """
+
+    Config: ClassVar[type[NextItemConfig]] = NextItemConfig
+    capabilities = frozenset({"fold_in", "similar", "inner_product"})
+    scale = "logit"
+    config: NextItemConfig
+    resolved: NextItemConfig
+    network: NextItemNetwork
+
+    # -- what a model of this kind says of itself -----------------------------------------------
+
+    @abstractmethod
+    def _build(self, n_items: int) -> NextItemNetwork:
+        """The network of ``self.resolved``, for ``n_items`` items."""
+
+    def _loss(self) -> Callable[[Batch], Tensor]:
+        """What is minimised, of a batch of windows."""
+        return training_loss(self.network, self.resolved)
+
+    def initial_items(self, data: Dataset) -> FloatArray | None:
+        """float32 ``[n_items, d]``: item vectors to start from, or ``None`` to keep the random ones."""
+        c: Any = self.resolved
+        if c.init == "normal":
+            return None
+        return cooccurrence_vectors(data.histories("train"), data.n_items, c.dim, 2 * c.init_std, c.seed)
+
+    # -- fitting ------------------------------------------------------------------------------
+
+    def _fit(self, data: Dataset, options: FitOptions) -> None:
+        train, valid = data.histories("train"), data.histories("valid")
+        if not (train.lengths >= 2).any():
+            raise DataError(
+                f"{self.name} learns from what follows what, and no training history has two events.",
+                "Use popularity, or give longer histories.",
+            )
+        self.resolved = self.config.resolve(train.lengths)
+        counts = data.popularity("train")
+        self.log_share: FloatArray = np.log((counts + 1) / (counts.sum() + len(counts))).astype(np.float32)
+        device = choose_device(options.device)
+        with seeded(self.resolved.seed, device):
+            self.network = self._build(data.n_items).to(device)
+        start = self.initial_items(data)
+        if start is not None:
+            with torch.no_grad():
+                self.network.items.weight.copy_(torch.from_numpy(start))
+        self.report.curve = Trainer(
+            self.network,
+            self._loss(),
+            PackedWindows(train, self._max_len, int(self.resolved.batch_tokens), self.resolved.seed),
+            self.resolved.trainer(),
+            options,
+            self._validation(train, valid),
+            identity=f"{self.resolved.model_dump_json()} {_digest(train)} {_digest(valid)} torch {torch.__version__}",
+        ).run()
+
+    def _validation(self, train: Ragged, valid: Ragged) -> Callable[[], float] | None:
+        """Mean NDCG@10 on valid, of at most ``valid_users`` users drawn once."""
+        users = np.flatnonzero(valid.lengths)
+        if len(users) == 0:
+            return None
+        if len(users) > self.resolved.valid_users:
+            users = np.random.default_rng(self.resolved.seed).choice(users, self.resolved.valid_users, replace=False)
+        histories, truth = train.take(users), valid.take(users)
+        return lambda: float(holdout_ndcg(self._score, histories, truth).mean())
+
+    @property
+    def _max_len(self) -> int:
+        return int(self.resolved.max_len)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.network.items.weight.device
+
+    # -- use ----------------------------------------------------------------------------------
+
+    def user_vectors(self, histories: Ragged) -> FloatArray:
+        """float32 ``[n, d]``: the state after each history; zeros where it is empty."""
+        histories = _known(histories)
+        vectors = np.zeros((len(histories), self.network.items.embedding_dim), np.float32)
+        some = np.flatnonzero(histories.lengths)
+        vectors[some] = encode(self.network, histories.take(some), self._max_len, self._device)
+        return vectors
+
+    def item_vectors(self) -> FloatArray:
+        """float32 ``[n_items, d]``; a score is the dot product of a user's vector with an item's."""
+        vectors: FloatArray = self.network.item_vectors().detach().cpu().numpy()
+        return vectors
+
+    def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
+        """float32 ``[n, n_items]`` logits."""
+        histories = _known(histories)
+        scores: FloatArray = self.user_vectors(histories) @ self.item_vectors().T
+        scores[histories.lengths == 0] = self.log_share
+        return scores
+
+    def _score(self, histories: Ragged, users: IntArray) -> FloatArray:
+        return self.score_histories(histories, users)
+
+    def similar(self, items: IntArray, k: int = 10) -> Recommendations:
+        """The ``k`` items whose vectors have the highest cosine with those of ``items``, without itself."""
+        ids = self._fitted()
+        vectors = self.item_vectors()
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        cosine = vectors[items] @ vectors.T  # [n, n_items]
+        cosine[np.arange(len(items)), items] = NEVER
+        return Recommendations(*top_k(cosine, k), ids, "rank")
+
+    # -- cost and storage ---------------------------------------------------------------------
+
+    def estimate(self, data: Dataset) -> Estimate:
+        """Weights with gradient, two moments, average and best copy; a batch; a block of scores. Time per target.
+
+        Early stopping is taken to end the run halfway.
+        """
+        lengths = data.histories("train").lengths
+        c: Any = self.config.resolve(lengths)
+        cost, m, d = c.cost(), data.n_items, c.dim
+        weights = m * d + cost.weights
+        lanczos = 8 * (2 * d + 1) * m if c.init == "cooccurrence" else 0  # given back before training
+        activations = cost.activations * c.batch_tokens
+        memory = 4 * max(6 * weights + activations, weights + lanczos / 4) + 160 * data.interactions.height + 4e8
+        scored = m if c.loss == "softmax" else c.negatives
+        per_target = 6 * d * scored / 60e9 + 1e-9 * scored
+        positions = float(np.minimum(np.maximum(lengths - 1, 0), c.max_len).sum()) * c.epochs / 2
+        return Estimate(memory, positions * (cost.flops / 60e9 + cost.targets * per_target + 5e-6))
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights of the network."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
+        arrays = {name: t.detach().cpu().numpy() for name, t in self.network.state_dict().items()}
+        return {**arrays, "log_share": self.log_share}, {"resolved": self.resolved.model_dump(mode="json")}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
+        self.resolved = self.Config(**meta["resolved"])
+        weights = {name: torch.from_numpy(np.array(a)) for name, a in arrays.items() if name != "log_share"}
+        self.log_share = np.array(arrays["log_share"])
+        self.network = self._build(len(self.log_share)).eval()
+        self.network.load_state_dict(weights)
+
+
+def _known(histories: Ragged) -> Ragged:
+    """The histories without unknown items."""
+    known = histories.values >= 0
+    if known.all():
+        return histories
+    return Ragged.from_groups(histories.rows[known], histories.values[known], len(histories))
+
+
+def _digest(histories: Ragged) -> str:
+    return hashlib.sha256(histories.offsets.tobytes() + histories.values.tobytes()).hexdigest()[:16]
