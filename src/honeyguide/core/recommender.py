@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -51,6 +51,11 @@ class FitOptions:
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     precision
         ``"float32"`` or ``"bfloat16"`` (automatic mixed precision).
+    cpu_limit
+        CPU-seconds after which training in epochs ends with the best found so far; its checkpoint stays, so
+        that a resumed fit with a higher limit goes on as if it had never ended.
+    on_better
+        Is given every recommender that a search finds better than those before, while the search goes on.
     """
 
     progress: bool = False
@@ -59,11 +64,27 @@ class FitOptions:
     memory_limit: int | None = None
     device: str = "auto"
     precision: str = "float32"
+    cpu_limit: float | None = None
+    on_better: Callable[[Recommender], None] | None = None
 
 
 @dataclass
 class FitReport:
-    """What a fit did: cost, search, learning curve. Saved with the model."""
+    """What a fit did: cost, search, learning curve. Saved with the model.
+
+    Parameters
+    ----------
+    cpu_seconds, wall_seconds, peak_rss_mb
+        Cost.
+    n_parameters
+        Numbers that were learnt.
+    search
+        What was tried, one entry per trial.
+    curve
+        Learning curve, one entry per epoch.
+    finished
+        Whether training ended by itself, and not at a limit of time.
+    """
 
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
@@ -71,6 +92,7 @@ class FitReport:
     n_parameters: int = 0
     search: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
+    finished: bool = True
 
 
 class Recommender(ABC):

@@ -157,6 +157,7 @@ class Trainer(Generic[B]):
         self.loss_sum = torch.zeros((), device=self.device)  # over the batches of the epoch so far
         self.average = [p.detach().clone() for p in network.parameters()] if settings.average else []
         self.best: dict[str, Tensor] = {}
+        self.finished = False  # by itself, not at the limit of CPU-seconds
 
     def run(self) -> list[dict[str, float]]:
         """Train, restore the best weights, and return the learning curve, one entry per epoch.
@@ -171,10 +172,11 @@ class Trainer(Generic[B]):
         with seeded(self.settings.seed, self.device), _bar(self.options.progress, self.settings.epochs) as show:
             try:
                 self._resume()
-                while not self._finished():
+                while not self._finished() and not self.limited:
                     self._epoch(show)
             except KeyboardInterrupt:
                 raise self._interrupted() from None
+        self.finished = self._finished()
         self._swap_average()
         if self.best:
             self.network.load_state_dict(self.best)
@@ -184,6 +186,12 @@ class Trainer(Generic[B]):
     def _finished(self) -> bool:
         p, s = self.progress, self.settings
         return p.epoch >= s.epochs or p.waited >= s.patience
+
+    @property
+    def limited(self) -> bool:
+        """Whether another epoch as long as those before would go beyond the limit of CPU-seconds."""
+        p, limit = self.progress, self.options.cpu_limit
+        return limit is not None and p.epoch > 0 and p.cpu * (p.epoch + 1) / p.epoch > limit
 
     def _epoch(self, show: Show) -> None:
         p = self.progress

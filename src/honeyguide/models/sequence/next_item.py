@@ -27,8 +27,11 @@ from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import NEVER, top_k
+from honeyguide.encode.items import ItemText
+from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors
+from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
@@ -74,9 +77,12 @@ class NextItemConfig(ModelConfig):
         Share of the events of a window that are hidden while training.
     init
         Item vectors at the start: of what occurs near each other
-        (:func:`~honeyguide.models.sequence.cooccurrence.cooccurrence_vectors`), or random.
+        (:func:`~honeyguide.models.sequence.cooccurrence.cooccurrence_vectors`), of what their text says
+        (:func:`~honeyguide.models.sequence.text_start.text_start`), half of each (``"both"``), or random.
+    text
+        Encoder of the items' text, where ``init`` reads it: see :func:`~honeyguide.encode.text.text_encoder`.
     init_std
-        Standard deviation of all weights at the start; twice that for vectors from co-occurrence.
+        Standard deviation of all weights at the start; twice that for vectors from co-occurrence or text.
     loss
         ``"softmax"`` over all items, or ``"sampled"`` softmax, ``"gbce"``, ``"bce"`` over ``negatives``.
     negatives
@@ -95,7 +101,8 @@ class NextItemConfig(ModelConfig):
     max_len: int | Auto = "auto"
     dropout: float | Auto = "auto"
     event_dropout: float | Auto = "auto"
-    init: Literal["cooccurrence", "normal"] = "cooccurrence"
+    init: Literal["cooccurrence", "text", "both", "normal"] = "cooccurrence"
+    text: str = "auto"
     init_std: float = Field(0.02, gt=0)
     loss: Literal["softmax", "sampled", "gbce", "bce"] = "softmax"
     negatives: int = Field(256, ge=1)
@@ -247,7 +254,15 @@ class NextItemModel(Recommender):
         c: Any = self.resolved
         if c.init == "normal":
             return None
-        return cooccurrence_vectors(data.histories("train"), data.n_items, c.dim, 2 * c.init_std, c.seed)
+        described = {"cooccurrence": 0, "both": c.dim // 2, "text": c.dim}[c.init]  # columns that come from text
+        train, std, parts = data.histories("train"), 2 * c.init_std, []
+        if described < c.dim:
+            parts.append(cooccurrence_vectors(train, data.n_items, c.dim - described, std, c.seed))
+        if described:
+            encoder = text_encoder(c.text)
+            vectors = ItemText.of(data.items, encoder).vectors(data.items)
+            parts.append(text_start(vectors, described, std, c.seed))
+        return np.concatenate(parts, axis=1)
 
     # -- fitting ------------------------------------------------------------------------------
 
@@ -268,7 +283,7 @@ class NextItemModel(Recommender):
         if start is not None:
             with torch.no_grad():
                 self.network.items.weight.copy_(torch.from_numpy(start))
-        self.report.curve = Trainer(
+        trainer = Trainer(
             self.network,
             self._loss(),
             PackedWindows(train, self._max_len, int(self.resolved.batch_tokens), self.resolved.seed),
@@ -276,7 +291,9 @@ class NextItemModel(Recommender):
             options,
             self._validation(train, valid),
             identity=f"{self.resolved.model_dump_json()} {_digest(train)} {_digest(valid)} torch {torch.__version__}",
-        ).run()
+        )
+        self.report.curve = trainer.run()
+        self.report.finished = trainer.finished
 
     def _validation(self, train: Ragged, valid: Ragged) -> Callable[[], float] | None:
         """Mean NDCG@10 on valid, of at most ``valid_users`` users drawn once."""
@@ -341,7 +358,7 @@ class NextItemModel(Recommender):
         c: Any = self.config.resolve(lengths)
         cost, m, d = c.cost(), data.n_items, c.dim
         weights = m * d + cost.weights
-        lanczos = 8 * (2 * d + 1) * m if c.init == "cooccurrence" else 0  # given back before training
+        lanczos = 8 * (2 * d + 1) * m if c.init in ("cooccurrence", "both") else 0  # given back before training
         activations = cost.activations * c.batch_tokens
         memory = 4 * max(6 * weights + activations, weights + lanczos / 4) + 160 * data.interactions.height + 4e8
         scored = m if c.loss == "softmax" else c.negatives
