@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
+from honeyguide.core.space import Choice, Real, Space, Whole
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors
@@ -227,6 +228,14 @@ class SASRec(Recommender):
 
     name = "sasrec"
     Config = SASRecConfig
+    space: ClassVar[Space] = {
+        "dim": Choice((32, 64, 128)),
+        "blocks": Whole(1, 3),
+        "dropout": Real(0.0, 0.6),
+        "event_dropout": Real(0.0, 0.4),
+        "lr": Real(3e-4, 6e-3, log=True),
+        "max_len": Choice((50, 100, 200)),
+    }
     capabilities = frozenset({"fold_in", "similar", "inner_product"})
     scale = "logit"
     config: SASRecConfig
