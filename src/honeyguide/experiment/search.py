@@ -270,7 +270,7 @@ class _Watch:
             if epoch not in self.epochs:
                 self.epochs.add(epoch)
                 self.trial.report(value, epoch)
-        if self.carried + used >= self.left:
+        if self.carried + used > self.left:
             return "budget"
         return "pruned" if self.epochs and self.trial.should_prune() else None
 
