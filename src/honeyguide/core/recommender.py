@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -20,6 +20,7 @@ from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.requests import Recommendations, Requests, Scale
 from honeyguide.core.resources import Estimate, Stopwatch, check_memory, peak_rss_mb
+from honeyguide.core.space import Space
 from honeyguide.core.topk import NEVER, exclude_in_place, top_k
 
 SCORE_BLOCK = 1 << 22  # scores held at once while recommending: 16 MiB, which the allocator keeps and reuses
@@ -51,6 +52,8 @@ class FitOptions:
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     precision
         ``"float32"`` or ``"bfloat16"`` (automatic mixed precision).
+    on_epoch
+        Is given each entry of the learning curve as soon as it is there.
     """
 
     progress: bool = False
@@ -59,6 +62,7 @@ class FitOptions:
     memory_limit: int | None = None
     device: str = "auto"
     precision: str = "float32"
+    on_epoch: Callable[[dict[str, float]], None] | None = None
 
 
 @dataclass
@@ -76,7 +80,7 @@ class FitReport:
 class Recommender(ABC):
     """A model that scores items for a user from the user's history.
 
-    Subclasses declare ``name``, ``Config`` and ``capabilities`` and implement :meth:`_fit`,
+    Subclasses declare ``name``, ``Config``, ``space`` and ``capabilities`` and implement :meth:`_fit`,
     :meth:`score_histories`, :meth:`_state` and :meth:`_restore`. No state of a model belongs to
     one user: users, known or new, are served from the history that comes with the request.
 
@@ -95,6 +99,7 @@ class Recommender(ABC):
 
     name: ClassVar[str]
     Config: ClassVar[type[ModelConfig]] = ModelConfig
+    space: ClassVar[Space] = {}  # options worth a search; none: 'honeyguide tune' runs the defaults
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in"})
     scale: ClassVar[Scale] = "rank"
 
