@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from honeyguide import __version__
 from honeyguide.cli import (
+    add_items,
     backtest,
     compare,
     config,
@@ -105,7 +106,15 @@ def _report(ctx: Any, error: Exception, message: str, remedy: str | None) -> Non
 
 
 for _panel, _commands in {
-    "Use": (quickstart.quickstart, fit.fit, recommend.recommend, similar.similar, compare.compare, forget.forget),
+    "Use": (
+        quickstart.quickstart,
+        fit.fit,
+        recommend.recommend,
+        similar.similar,
+        compare.compare,
+        forget.forget,
+        add_items.add_items,
+    ),
     "Look": (models.models, metrics.metrics, version.version),
     "Choose": (tune.tune, backtest.backtest),
     "Evidence": (papers.papers, reproduce.reproduce),

@@ -91,6 +91,14 @@ MODELS: dict[str, Entry] = {
             "graph filter, linear plus ideal low-pass",
             deterministic=True,
         ),
+        Entry(
+            "text-profile",
+            "honeyguide.models.content.text_profile",
+            "TextProfile",
+            "items whose text is like that of the history",
+            "text",
+            deterministic=True,
+        ),
         Entry("sasrec", "honeyguide.models.sequence.sasrec", "SASRec", "causal self-attention", "torch"),
     )
 }
