@@ -33,6 +33,7 @@ def compare(
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     memory_limit: options.MemoryLimit = None,
+    ray: options.Ray = None,
     user_col: options.UserCol = None,
     item_col: options.ItemCol = None,
     time_col: options.TimeCol = None,
@@ -75,6 +76,7 @@ def compare(
                 device=device,
                 precision=precision,
                 memory_limit=options.parse_bytes(memory_limit),
+                ray=ray,
             ),
             progress=tell,
         )
@@ -132,6 +134,9 @@ def show(comparison: Comparison, say: Any) -> None:
         f"vs floor: paired test of ndcg@{k} over users, Holm-corrected; 'better' and 'worse' only below p = .05. "
         "95 % bootstrap interval in brackets. Seconds are CPU-seconds."
     )
+    _, sampled, rest = comparison.document["protocol"].partition("metrics over a seeded sample")
+    if sampled:
+        say.print(f"Large data: {sampled}{rest}.")
     runs = len(comparison.document["seeds"])
     if runs > 1 and any(len(row["seeds"]) == 1 and not row["error"] for row in comparison.rows):
         say.print("Models that draw nothing at random ran one seed: more would repeat it.")

@@ -40,6 +40,10 @@ Precision = Annotated[str, typer.Option("--precision", help="float32 or bfloat16
 MemoryLimit = Annotated[
     str | None, typer.Option("--memory-limit", help="Refuse what needs more, for example 4GB; default: what is free.")
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="ADDRESS", help="Run on this Ray cluster; its nodes share the folders written to."),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of the model.")]
 Model = Annotated[
     str | None, typer.Option("--model", "-m", help="One of 'honeyguide models'.", autocompletion=lambda: model_names())

@@ -25,6 +25,10 @@ from honeyguide.core.space import Space
 from honeyguide.core.topk import NEVER, exclude_in_place, top_k
 
 SCORE_BLOCK = 1 << 22  # scores held at once while recommending: 16 MiB, which the allocator keeps and reuses
+RANK_BLOCK = 1 << 12  # requests ranked at once where not every item is scored
+LARGE_CATALOGUE = 1 << 16  # items from which it pays not to score every one
+
+Lists = tuple[IntArray, FloatArray]  # items and scores, [n, k] each
 
 
 class ModelConfig(BaseModel):
@@ -246,15 +250,37 @@ class Recommender(ABC):
         ids = self._fitted()
         if k < 1:
             raise ConfigError(f"k must be at least 1, not {k}.", "Ask for one item or more.")
-        step = max(1, SCORE_BLOCK // max(1, len(ids)))
+        dense = self._dense(requests)
+        items, values = self._by_blocks(self._rank_dense if dense else self._rank, requests, k, dense)
+        return Recommendations(items, values, ids, self.scale)
+
+    def _dense(self, requests: Requests) -> bool:
+        """Whether every item is scored: what is asked, or a small catalogue, leaves nothing to save."""
+        asked = (requests.candidates, requests.instruction, requests.query)
+        return any(a is not None for a in asked) or len(self._fitted()) < LARGE_CATALOGUE
+
+    def _rank(self, requests: Requests, k: int) -> Lists:
+        """Top-k of at most ``RANK_BLOCK`` plain requests over a large catalogue.
+
+        A model that can tell the best items without the scores of all of them does so here; the lists
+        are those of :meth:`_rank_dense`.
+        """
+        return self._by_blocks(self._rank_dense, requests, k, dense=True)
+
+    def _rank_dense(self, requests: Requests, k: int) -> Lists:
+        """Top-k from the scores of all items."""
+        scores = self.score(requests)
+        exclude_in_place(scores, requests.excluded)
+        return top_k(scores, k)
+
+    def _by_blocks(self, rank: Callable[[Requests, int], Lists], requests: Requests, k: int, dense: bool) -> Lists:
+        step = max(1, SCORE_BLOCK // max(1, len(self._fitted()))) if dense else RANK_BLOCK
         items = np.full((len(requests), k), -1, np.int32)
         values = np.full((len(requests), k), NEVER, np.float32)
         for start in range(0, len(requests), step):
-            block = requests.take(slice(start, start + step))
-            scores = self.score(block)
-            exclude_in_place(scores, block.excluded)
-            items[start : start + step], values[start : start + step] = top_k(scores, k)
-        return Recommendations(items, values, ids, self.scale)
+            rows = slice(start, start + step)
+            items[rows], values[rows] = rank(requests.take(rows), k)
+        return items, values
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """How much each event of ``history`` adds to the score of ``item``: float32 ``[len(history)]``.

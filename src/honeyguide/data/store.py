@@ -90,6 +90,10 @@ class HistoryStore:
         padded = self._histories.concat_rows(Ragged.empty(1))  # -1 takes the last, empty one
         return padded.take(np.where(codes < 0, len(self), codes))
 
+    def block(self, first: int, last: int) -> tuple[pl.Series, Ragged]:
+        """External ids and item codes of the users at the places ``first`` to ``last`` (not included)."""
+        return self._user_ids.values.slice(first, max(0, last - first)), self._histories.take(slice(first, last))
+
     def append(self, user_ids: pl.Series, item_ids: pl.Series) -> None:
         """Add events, one per pair and in that order, at the end of histories; new users are added.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import HoneyguideError
@@ -35,6 +36,7 @@ from honeyguide.metrics.slices import evaluate_slices
 ACCURACY = ("ndcg", "recall", "mrr")  # per user, tested against the floor, with seen items removed and kept
 BEYOND = ("novelty", "aplt", "catalogue_coverage", "gini_index")  # with seen items removed
 KEPT = ":kept"
+MEASURED = 1 << 31  # users times items up to which everybody is evaluated
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def run(spec: Spec) -> dict[str, Any]:
     return _fitted(spec, model, valid_ndcg(model, data, spec.k), costs, peak) | {
         "metrics": test.overall,
         "slices": test.slices,
-        "n_users": int(np.count_nonzero(data.histories("test").lengths)),
+        "n_users": len(evaluated_users(data.histories("test"), data.n_items)),
     }
 
 
@@ -142,12 +144,12 @@ class Measured:
 
 
 def measure(model: Recommender, data: Dataset, k: int) -> Measured:
-    """Rank the whole catalogue for everybody with a test item; history = train + valid.
+    """Rank the whole catalogue for :func:`evaluated_users`; history = train + valid.
 
     Accuracy with seen items removed and, under ids that end in ``:kept``, not removed.
     """
     history, truth = data.histories("train", "valid"), data.histories("test")
-    asked = np.flatnonzero(truth.lengths)
+    asked = evaluated_users(truth, data.n_items)
     history, truth = history.take(asked), truth.take(asked)
     catalogue = Catalogue(data.n_items, data.popularity("train"), history)
     accuracy = [f"{name}@{k}" for name in ACCURACY]
@@ -164,11 +166,24 @@ def measure(model: Recommender, data: Dataset, k: int) -> Measured:
     )
 
 
+def evaluated_users(truth: Ragged, n_items: int) -> npt.NDArray[np.int64]:
+    """Codes of the users whose lists are evaluated: all with a held-out item.
+
+    Where these times the items are more than ``MEASURED``, so many of them are drawn, with a fixed seed, hence
+    the same for every model.
+    """
+    users = np.flatnonzero(truth.lengths)
+    limit = max(1, MEASURED // max(1, n_items))
+    return users if len(users) <= limit else np.sort(np.random.default_rng(0).choice(users, limit, replace=False))
+
+
 def valid_ndcg(model: Recommender, data: Dataset, k: int) -> float:
     """What models are chosen by: NDCG@k on valid with the history train; NaN without a valid part."""
     truth = data.histories("valid") if "valid" in data.parts else Ragged.empty(data.n_users)
     if not len(truth.values):
         return float("nan")
+    asked = np.isin(truth.rows, evaluated_users(truth, data.n_items))
+    truth = Ragged.from_groups(truth.rows[asked], truth.values[asked], len(truth))
     return float(holdout_ndcg(model.score_histories, data.histories("train"), truth, k).mean())
 
 

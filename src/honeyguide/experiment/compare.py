@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -20,8 +21,8 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
 from honeyguide.core.recommender import Recommender
 from honeyguide.experiment.cell import Spec
-from honeyguide.experiment.child import run_module
 from honeyguide.experiment.comparison import CellResult, Comparison, assemble
+from honeyguide.experiment.many import Job, run_jobs
 from honeyguide.experiment.parts import with_test
 from honeyguide.experiment.records import read_json, write_json, write_text
 from honeyguide.experiment.settings import Settings, build_model
@@ -50,6 +51,8 @@ class Options:
         Save the fitted model of every cell in its folder.
     device, precision, memory_limit
         As in :class:`honeyguide.FitOptions`.
+    ray
+        Address of a Ray cluster that runs the cells side by side; its nodes must share the folder ``runs``.
     """
 
     runs: Path = RUNS
@@ -58,6 +61,7 @@ class Options:
     device: str = "auto"
     precision: str = "float32"
     memory_limit: int | None = None
+    ray: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,18 +171,33 @@ def _run_all(
     plan = [(system, seed) for system in systems for seed in (seeds[:1] if system.deterministic else seeds)]
     content = fingerprint(data)
     folder = Path(options.runs) / f"{slug(data.name)}-{content[:12]}"
-    results = []
     with frozen(data, folder) as snapshot:
-        for number, (system, seed) in enumerate(plan, start=1):
-            spec = _spec(system, seed, k, folder, snapshot, content, options)
-            if options.fresh:
-                shutil.rmtree(f"{spec.out}.checkpoint", ignore_errors=True)
-            done = None if options.fresh else _finished(spec)
-            if progress is not None:
-                what = f"{system.label}, seed {seed}" if not system.deterministic else system.label
-                progress(what + (" (kept from an earlier run)" if done else ""), number, len(plan))
-            results.append(CellResult(system.label, system.model, seed, done or _run(spec), _values(spec)))
-    return results
+        specs = [_spec(system, seed, k, folder, snapshot, content, options) for system, seed in plan]
+        records = [None if options.fresh else _finished(spec) for spec in specs]
+        tell, missing = _teller(plan, progress), [i for i, record in enumerate(records) if record is None]
+        for number in sorted(set(range(len(plan))) - set(missing)):
+            tell(number, " (kept from an earlier run)")
+        jobs = [_job(specs[number], options.fresh) for number in missing]
+        for number, record in zip(missing, run_jobs(jobs, options.ray, lambda i: tell(missing[i])), strict=True):
+            records[number] = record
+            shutil.rmtree(f"{specs[number].out}.checkpoint", ignore_errors=True)
+    return [
+        CellResult(system.label, system.model, seed, record or {}, _values(spec))
+        for (system, seed), spec, record in zip(plan, specs, records, strict=True)
+    ]
+
+
+def _teller(plan: Sequence[tuple[System, int]], progress: Progress | None) -> Callable[..., None]:
+    """A function that says which cell of the plan it is, and counts."""
+    turn = itertools.count(1)
+
+    def tell(number: int, note: str = "") -> None:
+        system, seed = plan[number]
+        what = system.label if system.deterministic else f"{system.label}, seed {seed}"
+        if progress is not None:
+            progress(what + note, next(turn), len(plan))
+
+    return tell
 
 
 @contextmanager
@@ -220,13 +239,13 @@ def _finished(spec: Spec) -> dict[str, Any] | None:
     return result if result is not None and "error" not in result and complete else None
 
 
-def _run(spec: Spec) -> dict[str, Any]:
-    """Run a cell in a child process."""
+def _job(spec: Spec, fresh: bool) -> Job:
+    """Describe a cell on disk."""
+    if fresh:
+        shutil.rmtree(f"{spec.out}.checkpoint", ignore_errors=True)
     description = Path(f"{spec.out}.spec.json")
     write_json(description, asdict(spec))
-    result = run_module("honeyguide.experiment.cell", [str(description)], Path(f"{spec.out}.json"))
-    shutil.rmtree(f"{spec.out}.checkpoint", ignore_errors=True)
-    return result
+    return Job("honeyguide.experiment.cell", description, Path(f"{spec.out}.json"))
 
 
 def _values(spec: Spec) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:

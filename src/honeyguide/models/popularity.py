@@ -11,7 +11,9 @@ import numpy.typing as npt
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.recommender import FitOptions, Lists, Recommender
+from honeyguide.core.requests import Requests
+from honeyguide.core.topk import NEVER
 
 
 class Popularity(Recommender):
@@ -25,6 +27,24 @@ class Popularity(Recommender):
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``: the same row for everybody."""
         return np.tile(self.counts, (len(histories), 1))
+
+    def _rank(self, requests: Requests, k: int) -> Lists:
+        """The first ``k`` of the one list of all items that are not excluded."""
+        n, m, excluded = len(requests), len(self.counts), requests.excluded
+        order = np.argsort(-self.counts, kind="stable")  # ties by the lower code
+        place = np.empty(m, np.int64)
+        place[order] = np.arange(m)
+        width = min(m, k + int(excluded.lengths.max(initial=0)))  # so many, that k are left
+        known = (excluded.values >= 0) & (excluded.values < m)
+        rows, places = excluded.rows[known], place[excluded.values[known]]
+        open_ = np.ones((n, width), bool)
+        open_[rows[places < width], places[places < width]] = False
+        rank = np.cumsum(open_, axis=1) - 1
+        rows, places = np.nonzero(open_ & (rank < k))
+        items, values = np.full((n, k), -1, np.int32), np.full((n, k), NEVER, np.float32)
+        items[rows, rank[rows, places]] = order[places]
+        values[rows, rank[rows, places]] = self.counts[order[places]]
+        return items, values
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """Zeros: the history plays no part."""

@@ -7,19 +7,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 from pydantic import Field
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
-from honeyguide.core.requests import Recommendations
+from honeyguide.core.recommender import FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Space, Whole
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.graph.gfcf import GFCF
 from honeyguide.models.linear.cosine import cosine_neighbours, products_per_item
-from honeyguide.models.linear.floor_search import search_grid
+from honeyguide.models.linear.floor_search import SEARCHED, search_grid
 from honeyguide.models.linear.ials import IALS
 from honeyguide.models.linear.item_weights import ItemWeights
 from honeyguide.models.linear.itemknn import ItemKNN
@@ -86,7 +87,8 @@ class Floor(Recommender):
         products = products_per_item(data.matrix("train"))
         cosines = float(np.minimum(products, min(n, self.config.neighbours)).sum())
         pairs = min(float(self.config.window * events), float(n) * n)
-        seconds = 5e-9 * float(products.sum()) + 1e-5 * events + 1e-9 * n * data.n_users * len(self._grid())
+        searched = min(float(n) * data.n_users, float(SEARCHED)) * len(self._grid())
+        seconds = 5e-9 * float(products.sum()) + 1e-5 * events + 1e-9 * searched
         return Estimate(24.0 * cosines + 8.0 * (3 + len(self.config.normalisations)) * pairs + 4e8, seconds)
 
     def _grid(self) -> list[tuple[Normalisation, float, float]]:
@@ -133,7 +135,15 @@ class Floor(Recommender):
         """float32 ``[n, n_items]``."""
         if self.delegate is not None:
             return self.delegate.score_histories(histories, users)
-        return self.weights.score(recent_events(histories, self.weights.n_items, self.chosen["decay"]))
+        return self.weights.score(self._events(histories))
+
+    def _events(self, histories: Ragged) -> sp.csr_matrix:
+        return recent_events(histories, self.weights.n_items, self.chosen["decay"])
+
+    def _rank(self, requests: Requests, k: int) -> Lists:
+        if self.delegate is not None:
+            return self.delegate._rank(requests, k)
+        return self.weights.rank(self._events(requests.histories), requests.excluded, k)
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """``decay^age (M[i, item] + mix C[i, item])`` of every event."""

@@ -15,9 +15,10 @@ from scipy.linalg.lapack import sposv
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.inner_product import top_k_inner_product
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
-from honeyguide.core.requests import Recommendations
+from honeyguide.core.recommender import FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Real, Space, Whole
 from honeyguide.core.topk import NEVER, top_k
@@ -143,6 +144,9 @@ class IALS(Recommender):
         """float32 ``[n, n_items]``: inner products with the folded-in vectors."""
         scores: FloatArray = self.fold_in(histories) @ self.item_vectors.T
         return scores
+
+    def _rank(self, requests: Requests, k: int) -> Lists:
+        return top_k_inner_product(self.fold_in(requests.histories), self.item_vectors, k, requests.excluded)
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """``alpha y_item' A^-1 y_i`` of every event i: the exact terms of the score (equation 7 of the paper)."""

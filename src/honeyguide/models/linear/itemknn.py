@@ -12,8 +12,8 @@ from pydantic import Field
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
-from honeyguide.core.requests import Recommendations
+from honeyguide.core.recommender import FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Real, Space, Whole
 from honeyguide.models.linear.cosine import cosine_neighbours, products_per_item
@@ -61,6 +61,9 @@ class ItemKNN(Recommender):
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``: sums of cosines."""
         return self.weights.score(distinct(histories, self.weights.n_items))
+
+    def _rank(self, requests: Requests, k: int) -> Lists:
+        return self.weights.rank(distinct(requests.histories, self.weights.n_items), requests.excluded, k)
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """The cosine of each event's item with ``item``; events of the same item share it."""

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
+from honeyguide.core.inner_product import top_k_inner_product
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
-from honeyguide.core.requests import Recommendations
+from honeyguide.core.recommender import FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.metrics.holdout import holdout_ndcg
@@ -317,6 +318,14 @@ class NextItemModel(Recommender):
         scores: FloatArray = self.user_vectors(histories) @ self.item_vectors().T
         scores[histories.lengths == 0] = self.log_share
         return scores
+
+    def _rank(self, requests: Requests, k: int) -> Lists:
+        histories = _known(requests.histories)
+        lists = top_k_inner_product(self.user_vectors(histories), self.item_vectors(), k, requests.excluded)
+        for row in np.flatnonzero(histories.lengths == 0):  # their scores are no inner products
+            one = self._rank_dense(requests.take(slice(row, row + 1)), k)
+            lists[0][row], lists[1][row] = one[0][0], one[1][0]
+        return lists
 
     def _score(self, histories: Ragged, users: IntArray) -> FloatArray:
         return self.score_histories(histories, users)
