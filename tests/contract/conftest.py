@@ -22,7 +22,11 @@ N_USERS, N_ITEMS = 307, 300  # different, so that an array with one row per user
 # Options that make a model fit the small data set in a second or two; the rest keep their defaults.
 QUICK: dict[str, dict[str, Any]] = {
     "text-profile": {"encoder": "use"},
+    "gru4rec": {"dim": 16, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
+    "esasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
+    "bert4rec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
+    "hstu": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
 }
 
 Make = Callable[..., Recommender]

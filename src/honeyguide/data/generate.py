@@ -203,7 +203,8 @@ def user_lengths(shape: LogShape) -> Ints:
     lengths = np.floor(exact).astype(np.int64)
     missing = shape.events - least * shape.users - int(lengths.sum())
     lengths[np.argsort(lengths - exact, kind="stable")[:missing]] += 1  # the largest remainders
-    return lengths + least
+    found: Ints = lengths + least
+    return found
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,11 @@ MODELS: dict[str, Entry] = {
             "text",
             deterministic=True,
         ),
+        Entry("gru4rec", "honeyguide.models.sequence.gru4rec", "GRU4Rec", "gated recurrent units", "torch"),
         Entry("sasrec", "honeyguide.models.sequence.sasrec", "SASRec", "causal self-attention", "torch"),
+        Entry("esasrec", "honeyguide.models.sequence.esasrec", "ESASRec", "SASRec by the eSASRec recipe", "torch"),
+        Entry("bert4rec", "honeyguide.models.sequence.bert4rec", "BERT4Rec", "gaps filled from both sides", "torch"),
+        Entry("hstu", "honeyguide.models.sequence.hstu", "HSTU", "causal attention without a softmax", "torch"),
     )
 }
 

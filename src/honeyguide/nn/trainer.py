@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from honeyguide.core.errors import ConfigError, FitInterrupted, TrainingError
+from honeyguide.core.processes import this_process
 from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import cpu_seconds
 from honeyguide.nn import checkpoint
+from honeyguide.nn.parallel import Group
 
 _CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
 
@@ -115,7 +117,8 @@ class Trainer(Generic[B]):
     """Minimises a loss over epochs of batches.
 
     An interrupted and resumed run ends with the same weights, bit for bit, as an uninterrupted
-    one (on a CPU, with the same number of threads and the same versions).
+    one (on a CPU, with the same number of threads and the same versions). Several processes,
+    started by ``torchrun``, share the rows of each batch (:mod:`honeyguide.nn.parallel`).
 
     Parameters
     ----------
@@ -153,6 +156,7 @@ class Trainer(Generic[B]):
         self.optimizer = torch.optim.AdamW(
             network.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
         )
+        self.group = Group.join(self.device, settings.seed)
         self.progress = Progress()
         self.loss_sum = torch.zeros((), device=self.device)  # over the batches of the epoch so far
         self.average = [p.detach().clone() for p in network.parameters()] if settings.average else []
@@ -168,9 +172,12 @@ class Trainer(Generic[B]):
         FitInterrupted
             On Ctrl-C; the last checkpoint stays.
         """
-        with seeded(self.settings.seed, self.device), _bar(self.options.progress, self.settings.epochs) as show:
+        shown = self.options.progress and self.group.first
+        with seeded(self.settings.seed, self.device), _bar(shown, self.settings.epochs) as show:
             try:
                 self._resume()
+                self.group.agree(self.progress.step)
+                self.group.copy_weights(self.network)
                 while not self._finished():
                     self._epoch(show)
             except KeyboardInterrupt:
@@ -178,6 +185,7 @@ class Trainer(Generic[B]):
         self._swap_average()
         if self.best:
             self.network.load_state_dict(self.best)
+        self.group.copy_weights(self.network)
         self.network.eval()
         return self.progress.curve
 
@@ -206,16 +214,18 @@ class Trainer(Generic[B]):
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate(self.progress.step, done)
         self.optimizer.zero_grad()
-        bfloat16 = self.options.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
-            loss = self.loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self.group.backward(self.network, self._loss, batch, self.progress.step)
         if self.settings.clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self.optimizer.step()
         self._update_average()
-        self.loss_sum += loss.detach()
+        self.loss_sum += loss
         self.progress.step += 1
+
+    def _loss(self, batch: B) -> Tensor:
+        bfloat16 = self.options.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            return self.loss(batch)
 
     def _update_average(self) -> None:
         if self.average:
@@ -235,7 +245,7 @@ class Trainer(Generic[B]):
     def _close_epoch(self, n_batches: int, started: float) -> None:
         p = self.progress
         entry = {"epoch": p.epoch + 1, "loss": self.loss_sum.item() / max(1, n_batches)}
-        if self.validate is not None:
+        if self.validate is not None and self.group.first:
             entry["valid_ndcg@10"] = self._judge(self.validate)
         p.cpu = cpu_seconds() - started
         p.curve.append({**entry, "cpu_seconds": round(p.cpu, 2)})
@@ -244,6 +254,7 @@ class Trainer(Generic[B]):
         p.epoch, p.batch = p.epoch + 1, 0
         self.loss_sum.zero_()
         self._save()
+        self.progress = Progress(**self.group.share(asdict(p)))  # all stop when the first does
 
     def _judge(self, validate: Callable[[], float]) -> float:
         """Validate the averaged weights, keep them if they are the best, and count the epochs without a gain."""
@@ -274,7 +285,7 @@ class Trainer(Generic[B]):
     # -- checkpoints --------------------------------------------------------------------------
 
     def _save(self) -> None:
-        if self.options.checkpoint is None:
+        if self.options.checkpoint is None or not self.group.first:
             return
         self._check()
         tensors = {
@@ -330,7 +341,10 @@ def choose_device(name: str) -> torch.device:
     """
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+        process = this_process()
+        if cuda and process.size > 1:
+            return torch.device("cuda", process.local_rank)  # one device each
+        return torch.device("cuda" if cuda else "mps" if mps and process.size == 1 else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
