@@ -21,6 +21,8 @@ N_USERS, N_ITEMS = 307, 300  # different, so that an array with one row per user
 
 # Options that make a model fit the small data set in a second or two; the rest keep their defaults.
 QUICK: dict[str, dict[str, Any]] = {
+    "boosted": {"sources": ("floor", "popularity"), "trees": 20, "candidates": 50},
+    "din": {"epochs": 2, "layers": (16,), "dim": 8, "max_len": 20, "negatives": 2},
     "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
 }
 

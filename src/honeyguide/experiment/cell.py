@@ -27,11 +27,13 @@ from honeyguide.metrics.arrays import Vector
 from honeyguide.metrics.catalogue import Catalogue
 from honeyguide.metrics.evaluate import evaluate_lists
 from honeyguide.metrics.holdout import holdout_ndcg, rank_catalogue
+from honeyguide.metrics.predictive import auc, ece, gauc, log_loss
 from honeyguide.metrics.slices import evaluate_slices
 
 ACCURACY = ("ndcg", "recall", "mrr")  # per user, tested against the floor, with seen items removed and kept
 BEYOND = ("novelty", "aplt", "catalogue_coverage", "gini_index")  # with seen items removed
 KEPT = ":kept"
+EVENTS = ("auc", "gauc", "log_loss", "ece")  # over labelled test events, of models whose scores are probabilities
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def run(spec: Spec) -> dict[str, Any]:
         "seed": spec.seed,
         "params": model.config.model_dump(mode="json"),
         "n_parameters": model.n_parameters,
-        "metrics": test.overall,
+        "metrics": test.overall | measure_events(model, data),
         "slices": test.slices,
         "valid": {f"ndcg@{spec.k}": valid_ndcg(model, data, spec.k)},
         "n_users": int(np.count_nonzero(data.histories("test").lengths)),
@@ -135,6 +137,20 @@ def measure(model: Recommender, data: Dataset, k: int) -> Measured:
         per_user=main.per_user | {f"{name}{KEPT}": kept.per_user[name] for name in accuracy},
         slices={name: {"n_users": part.n_users - part.n_skipped, **part.overall} for name, part in slices.items()},
     )
+
+
+def measure_events(model: Recommender, data: Dataset) -> dict[str, float]:
+    """AUC, GAUC, log-loss and ECE over the test events, where these are labelled and the scores are probabilities."""
+    events = data.select("test").interactions
+    if model.scale != "probability" or "positive" not in events.columns or events["positive"].n_unique() < 2:
+        return {}
+    truth, scores = events["positive"].to_numpy(), model.score_events(data, "test")
+    return {
+        "auc": auc(truth, scores),
+        "gauc": gauc(truth, scores, events["user"].to_numpy()),
+        "log_loss": log_loss(truth, scores),
+        "ece": ece(truth, scores),
+    }
 
 
 def valid_ndcg(model: Recommender, data: Dataset, k: int) -> float:

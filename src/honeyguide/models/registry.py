@@ -91,6 +91,22 @@ MODELS: dict[str, Entry] = {
             "graph filter, linear plus ideal low-pass",
             deterministic=True,
         ),
+        Entry(
+            "itemrate",
+            "honeyguide.models.ranking.itemrate",
+            "ItemRate",
+            "share of the meetings with an item in which it was liked",
+            deterministic=True,
+        ),
+        Entry("logistic", "honeyguide.models.ranking.logistic", "Logistic", "logistic regression on features"),
+        Entry("din", "honeyguide.models.ranking.din", "DIN", "features and target attention over the history", "torch"),
+        Entry(
+            "boosted",
+            "honeyguide.models.ranking.boosted",
+            "Boosted",
+            "gradient-boosted trees over the candidates of lighter models",
+            "boost",
+        ),
         Entry("sasrec", "honeyguide.models.sequence.sasrec", "SASRec", "causal self-attention", "torch"),
     )
 }

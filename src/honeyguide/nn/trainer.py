@@ -134,6 +134,8 @@ class Trainer(Generic[B]):
         it all epochs are run and the last weights kept.
     identity
         Says what is being trained (data and options); a checkpoint of another run is refused.
+    metric
+        Name of what ``validate`` returns, for the curve and the bar.
     """
 
     def __init__(
@@ -145,10 +147,12 @@ class Trainer(Generic[B]):
         options: FitOptions,
         validate: Callable[[], float] | None = None,
         identity: str = "",
+        metric: str = "ndcg@10",
     ) -> None:
         self.network, self.loss, self.batches = network, loss, batches
         self.settings, self.options, self.validate = settings, options, validate
         self.identity = f"{identity} {settings}"
+        self.metric = metric
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(
             network.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
@@ -168,7 +172,10 @@ class Trainer(Generic[B]):
         FitInterrupted
             On Ctrl-C; the last checkpoint stays.
         """
-        with seeded(self.settings.seed, self.device), _bar(self.options.progress, self.settings.epochs) as show:
+        with (
+            seeded(self.settings.seed, self.device),
+            _bar(self.options.progress, self.settings.epochs, self.metric) as show,
+        ):
             try:
                 self._resume()
                 while not self._finished():
@@ -236,7 +243,7 @@ class Trainer(Generic[B]):
         p = self.progress
         entry = {"epoch": p.epoch + 1, "loss": self.loss_sum.item() / max(1, n_batches)}
         if self.validate is not None:
-            entry["valid_ndcg@10"] = self._judge(self.validate)
+            entry[f"valid_{self.metric}"] = self._judge(self.validate)
         p.cpu = cpu_seconds() - started
         p.curve.append({**entry, "cpu_seconds": round(p.cpu, 2)})
         p.epoch, p.batch = p.epoch + 1, 0
@@ -343,7 +350,7 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def _bar(wanted: bool, epochs: int) -> Iterator[Show]:
+def _bar(wanted: bool, epochs: int, metric: str) -> Iterator[Show]:
     """A function that shows how far training is, on standard error; does nothing unless ``wanted``."""
     if not wanted:
         yield lambda progress, n_batches: None
@@ -355,7 +362,7 @@ def _bar(wanted: bool, epochs: int) -> Iterator[Show]:
         task = bar.add_task("training", total=epochs)
 
         def show(progress: Progress, n_batches: int) -> None:
-            best = "" if progress.best is None else f", best valid NDCG@10 {progress.best:.4f}"
+            best = "" if progress.best is None else f", best valid {metric} {progress.best:.4f}"
             bar.update(
                 task,
                 completed=progress.epoch + progress.batch / n_batches,
