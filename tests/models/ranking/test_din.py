@@ -101,8 +101,9 @@ def test_probabilities_are_calibrated_on_valid(model: DIN, taste: Dataset) -> No
 
 
 def test_with_positives_alone_the_catalogue_adds_up_to_one_next_event(books: Dataset) -> None:
-    model = DIN(dim=8, layers=(16,), epochs=2, max_len=20).fit(books)
-    sums = model.score_histories(books.histories("train")).sum(1)
+    some = replace(books, interactions=books.interactions.filter(pl.col("user") < 80))
+    model = DIN(dim=8, layers=(16,), epochs=2, max_len=20).fit(some)
+    sums = model.score_histories(some.histories("train"))[:80].sum(1)
     assert sums.mean() == pytest.approx(1, abs=0.4)
     uncorrected = replace(model.calibration, correction=0.0)
     assert uncorrected.shift == model.calibration.shift

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.models.ranking.examples import train_events
-from honeyguide.models.ranking.features import CLIP, FeatureSpec, Features, Side, item_trends
+from honeyguide.models.ranking.features import CLIP, Features, FeatureSpec, Side, item_trends
 
 
 def fit(data: Dataset, context: tuple[str, ...] = ()) -> Features:

@@ -102,7 +102,7 @@ class Boosted(Recommender):
         memory = max(p.memory_bytes for p in parts) + rows * (24 + 10 * (3 * len(names) + 6))
         memory += 12.0 * BLOCK * data.n_items * len(names)
         scoring = 2e-9 * users * data.n_items * len(names) * 10
-        return Estimate(memory, 2 * sum(p.cpu_seconds for p in parts) + scoring + 1.2e-7 * rows * c.trees)
+        return Estimate(memory, 2 * sum(p.cpu_seconds for p in parts) + scoring + 2e-8 * rows * c.trees)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         c, self.trees, self.text = self.config, None, ""

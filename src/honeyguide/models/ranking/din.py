@@ -151,22 +151,16 @@ class DIN(Recommender):
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``: probabilities for users of whom only the history is known."""
         scores = np.empty((len(histories), len(self.features.items)), np.float32)
+        lengths = np.bincount(histories.rows[histories.values >= 0], minlength=len(histories))
+        standardised = self.features.spec.derived[0].standardise(np.log1p(lengths))
         with torch.inference_mode():
-            tables = self._catalogue()
+            self._tables = tables = self._tables or self.network.tables(self.features)
             for row, history in enumerate(histories):
                 known = history[history >= 0]
                 latest = torch.from_numpy(known[-self.config.max_len :].astype(np.int64)).to(self._device)
-                constant = self.network.constant(self.features, len(known))
-                scores[row] = self.network.catalogue_logits(latest, constant, tables).float().cpu().numpy()
+                found = self.network.catalogue_logits(latest, float(standardised[row]), tables)
+                scores[row] = found.float().cpu().numpy()
         return self.calibration.probabilities(scores)
-
-    def _catalogue(self) -> Tables:
-        if self._tables is None:
-            n = len(self.features.items)
-            derived = self.features.derived(np.zeros(n, np.int64), np.arange(n, dtype=np.int32))
-            derived[:, 0] = 0.0  # the length is a matter of the request
-            self._tables = self.network.tables(torch.from_numpy(derived).to(self._device))
-        return self._tables
 
     def score_events(self, data: Dataset, part: str = "test") -> FloatArray:
         """Probabilities of the events of ``part``, with the features of their users and contexts: float32 ``[n]``."""

@@ -74,12 +74,14 @@ class FieldSum(nn.Module):
 
 
 class Tables(NamedTuple):
-    """What of the network depends on an item alone, for the whole catalogue."""
+    """What of the network does not depend on the history, for the whole catalogue."""
 
     vectors: Tensor  # [m, d]
     query: Tensor  # [m, a]: the item as target in the activation unit
     key: Tensor  # [m, a]: the item as event
     first: Tensor  # [m, width]: its share of the first layer
+    nobody: Tensor  # [width]: the share of an unknown user, of no context and of the bias
+    length: Tensor  # [width]: the weights of the history's length
 
 
 class DINNetwork(nn.Module):
@@ -181,11 +183,23 @@ class DINNetwork(nn.Module):
 
     # -- the whole catalogue for one history ---------------------------------------------------
 
-    def tables(self, derived: Tensor) -> Tables:
-        """Item-side terms; ``derived`` ``[m, 3]`` with the history's length left at zero."""
-        x = self.item_vectors(torch.arange(self.n_items, device=derived.device))
-        _, _, item, _, _, dense = self._first()
-        return Tables(x, self.query(x), self.key(x), x @ item.T + derived @ dense.T)
+    def tables(self, features: Features) -> Tables:
+        """What does not depend on the history, for a user and a context of which nothing is known."""
+        n, device = self.n_items, self.ids.weight.device
+        derived = features.derived(np.zeros(n, np.int64), np.arange(n, dtype=np.int32))
+        of_user, _, of_item, _, of_context, dense = self._first()
+        nobody = [
+            tuple(t.to(device) for t in tensors(s.nothing(1))) for s in (features.spec.users, features.spec.context)
+        ]
+        x = self.item_vectors(torch.arange(n, device=device))
+        return Tables(
+            vectors=x,
+            query=self.query(x),
+            key=self.key(x),
+            first=x @ of_item.T + torch.from_numpy(derived[:, 1:]).to(device) @ dense[:, 1:].T,
+            nobody=of_user @ self.users(*nobody[0])[0] + of_context @ self.context(*nobody[1])[0] + self.layers[0].bias,
+            length=dense[:, 0],
+        )
 
     def _first(self) -> tuple[Tensor, ...]:
         """The first layer's weights for u, v, x, v * x, c and derived, ``[width, ...]`` each."""
@@ -193,11 +207,8 @@ class DINNetwork(nn.Module):
         first: nn.Linear = self.layers[0]  # type: ignore[assignment]
         return torch.split(first.weight, [d, d, d, d, d, len(DERIVED)], 1)
 
-    def catalogue_logits(self, history: Tensor, constant: Tensor, tables: Tables) -> Tensor:
-        """Logits of all items ``[m]`` for one history ``[t]``.
-
-        ``constant`` ``[width]`` is the share of user, context, length and bias in the first layer.
-        """
+    def catalogue_logits(self, history: Tensor, length: float, tables: Tables) -> Tensor:
+        """Logits of all items ``[m]`` for the latest events ``[t]`` of a history of standardised ``length``."""
         h, key = tables.vectors[history], tables.key[history]  # [t, d], [t, a]
         t, a = key.shape
         _, pooled, _, crossed, _, _ = self._first()
@@ -207,7 +218,7 @@ class DINNetwork(nn.Module):
         for x, query, first in zip(
             *(torch.split(table, step) for table in (tables.vectors, tables.query, tables.first)), strict=True
         ):
-            z = first + constant
+            z = first + tables.nobody + length * tables.length
             if t:
                 unit = (read @ x.T).view(t, a, -1) + key[..., None] + query.T  # [t, a, c]
                 unit = torch.relu(unit) + self.unit.alpha[:, None] * unit.clamp_max(0)
@@ -216,14 +227,3 @@ class DINNetwork(nn.Module):
                 z = z + v @ pooled.T + (v * x) @ crossed.T
             found.append(self.out(self._upper(z))[:, 0])
         return torch.cat(found)
-
-    def constant(self, features: Features, length: int) -> Tensor:
-        """The share of an unknown user, no context and a history's length in the first layer: ``[width]``."""
-        device = self.ids.weight.device
-        of_user, _, _, _, of_context, dense = self._first()
-        u = self.users(*(t.to(device) for t in tensors(features.spec.users.nothing(1))))[0]
-        c = self.context(*(t.to(device) for t in tensors(features.spec.context.nothing(1))))[0]
-        z = features.spec.derived[0].standardise(np.log1p(np.array([length])))
-        first: nn.Linear = self.layers[0]  # type: ignore[assignment]
-        share: Tensor = of_user @ u + of_context @ c + dense[:, 0] * float(z[0]) + first.bias
-        return share
