@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from honeyguide.core import artifact
-from honeyguide.core.dataset import Dataset
+from honeyguide.core.dataset import PARTS, Dataset
 from honeyguide.core.errors import ArtifactError, CapabilityError, ConfigError, DataError, NotFittedError
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
@@ -281,6 +281,26 @@ class Recommender(ABC):
             rows = slice(start, start + step)
             items[rows], values[rows] = rank(requests.take(rows), k)
         return items, values
+
+    def score_events(self, data: Dataset, part: str = "test") -> FloatArray:
+        """Score of every event of ``part`` in its order, liked or not: float32 ``[n_events]``.
+
+        The history is what was liked in the parts before; the outcomes of ``part`` are not read. Models
+        that read features of users or of the context take them from ``data``.
+        """
+        self._fitted()
+        events = data.select(part).interactions
+        users, items = events["user"].to_numpy(), events["item"].to_numpy()
+        histories = data.histories(*PARTS[: PARTS.index(part)])
+        scores = np.empty(len(users), np.float32)
+        step = max(1, SCORE_BLOCK // max(1, data.n_items))
+        asked = np.unique(users)
+        for start in range(0, len(asked), step):
+            block = asked[start : start + step]
+            rows = np.flatnonzero((users >= block[0]) & (users <= block[-1]))
+            found = self.score_histories(histories.take(block), block)
+            scores[rows] = found[np.searchsorted(block, users[rows]), items[rows]]
+        return scores
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """How much each event of ``history`` adds to the score of ``item``: float32 ``[len(history)]``.

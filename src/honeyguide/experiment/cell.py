@@ -31,12 +31,14 @@ from honeyguide.metrics.arrays import Vector
 from honeyguide.metrics.catalogue import Catalogue
 from honeyguide.metrics.evaluate import evaluate_lists
 from honeyguide.metrics.holdout import holdout_ndcg, rank_catalogue
+from honeyguide.metrics.predictive import auc, ece, gauc, log_loss
 from honeyguide.metrics.slices import evaluate_slices
 
 ACCURACY = ("ndcg", "recall", "mrr")  # per user, tested against the floor, with seen items removed and kept
 BEYOND = ("novelty", "aplt", "catalogue_coverage", "gini_index")  # with seen items removed
 KEPT = ":kept"
 MEASURED = 1 << 31  # users times items up to which everybody is evaluated
+EVENTS = ("auc", "gauc", "log_loss", "ece")  # over labelled test events, of models whose scores are probabilities
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def run(spec: Spec) -> dict[str, Any]:
         model.save(spec.model_out)
     costs = {"fit": model.report.cpu_seconds, "recommend": watch.cpu}
     return _fitted(spec, model, valid_ndcg(model, data, spec.k), costs, peak) | {
-        "metrics": test.overall,
+        "metrics": test.overall | measure_events(model, data),
         "slices": test.slices,
         "n_users": len(evaluated_users(data.histories("test"), data.n_items)),
     }
@@ -175,6 +177,20 @@ def evaluated_users(truth: Ragged, n_items: int) -> npt.NDArray[np.int64]:
     users = np.flatnonzero(truth.lengths)
     limit = max(1, MEASURED // max(1, n_items))
     return users if len(users) <= limit else np.sort(np.random.default_rng(0).choice(users, limit, replace=False))
+
+
+def measure_events(model: Recommender, data: Dataset) -> dict[str, float]:
+    """AUC, GAUC, log-loss and ECE over the test events, where these are labelled and the scores are probabilities."""
+    events = data.select("test").interactions
+    if model.scale != "probability" or "positive" not in events.columns or events["positive"].n_unique() < 2:
+        return {}
+    truth, scores = events["positive"].to_numpy(), model.score_events(data, "test")
+    return {
+        "auc": auc(truth, scores),
+        "gauc": gauc(truth, scores, events["user"].to_numpy()),
+        "log_loss": log_loss(truth, scores),
+        "ece": ece(truth, scores),
+    }
 
 
 def valid_ndcg(model: Recommender, data: Dataset, k: int) -> float:

@@ -75,7 +75,8 @@ class Comparison:
 
     def frame(self) -> pl.DataFrame:
         """One row per model: its label, its verdict and its mean metrics."""
-        return pl.DataFrame([{"model": r["model"], "verdict": r["verdict"], **r["metrics"]} for r in self.rows])
+        rows = [{"model": r["model"], "verdict": r["verdict"], **r["metrics"]} for r in self.rows]
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     def winner(self) -> str:
         """Label of the model with the best NDCG on valid; test plays no part.

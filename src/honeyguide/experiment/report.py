@@ -45,7 +45,7 @@ def render(comparison: Comparison, data: Dataset, *, reading: Sequence[str] = ()
         k=comparison.k,
         rows=comparison.rows,
         main=f"ndcg@{comparison.k}",
-        columns=_columns(comparison.k),
+        columns=_columns(comparison.k, rows),
         tested=[f"ndcg@{comparison.k}", f"recall@{comparison.k}", f"mrr@{comparison.k}", f"ndcg@{comparison.k}:kept"],
         pictures=_pictures(comparison, rows),
         slices=_slices(rows, comparison.k),
@@ -67,8 +67,9 @@ def fill(template: str, **values: Any) -> str:
     return environment.get_template(template).render(versions=versions(_PACKAGES), **values)
 
 
-def _columns(k: int) -> list[tuple[str, str]]:
+def _columns(k: int, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """Metric ids of the table and what they are called there."""
+    of_events = {"auc": "AUC", "gauc": "GAUC", "log_loss": "log-loss", "ece": "ECE"}
     return [
         (f"ndcg@{k}", f"NDCG@{k}"),
         (f"recall@{k}", f"Recall@{k}"),
@@ -78,6 +79,7 @@ def _columns(k: int) -> list[tuple[str, str]]:
         (f"novelty@{k}", "novelty, bits"),
         (f"aplt@{k}", "long tail"),
         (f"gini_index@{k}", "Gini"),
+        *((id, name) for id, name in of_events.items() if any(id in row["metrics"] for row in rows)),
     ]
 
 

@@ -137,6 +137,8 @@ class Trainer(Generic[B]):
         it all epochs are run and the last weights kept.
     identity
         Says what is being trained (data and options); a checkpoint of another run is refused.
+    metric
+        Name of what ``validate`` returns, for the curve and the bar.
     """
 
     def __init__(
@@ -148,10 +150,12 @@ class Trainer(Generic[B]):
         options: FitOptions,
         validate: Callable[[], float] | None = None,
         identity: str = "",
+        metric: str = "ndcg@10",
     ) -> None:
         self.network, self.loss, self.batches = network, loss, batches
         self.settings, self.options, self.validate = settings, options, validate
         self.identity = f"{identity} {settings}"
+        self.metric = metric
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(
             network.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
@@ -173,7 +177,7 @@ class Trainer(Generic[B]):
             On Ctrl-C; the last checkpoint stays.
         """
         shown = self.options.progress and self.group.first
-        with seeded(self.settings.seed, self.device), _bar(shown, self.settings.epochs) as show:
+        with seeded(self.settings.seed, self.device), _bar(shown, self.settings.epochs, self.metric) as show:
             try:
                 self._resume()
                 self.group.agree(self.progress.step)
@@ -246,7 +250,7 @@ class Trainer(Generic[B]):
         p = self.progress
         entry = {"epoch": p.epoch + 1, "loss": self.loss_sum.item() / max(1, n_batches)}
         if self.validate is not None and self.group.first:
-            entry["valid_ndcg@10"] = self._judge(self.validate)
+            entry[f"valid_{self.metric}"] = self._judge(self.validate)
         p.cpu = cpu_seconds() - started
         p.curve.append({**entry, "cpu_seconds": round(p.cpu, 2)})
         if self.options.on_epoch is not None:
@@ -359,7 +363,7 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def _bar(wanted: bool, epochs: int) -> Iterator[Show]:
+def _bar(wanted: bool, epochs: int, metric: str) -> Iterator[Show]:
     """A function that shows how far training is, on standard error; does nothing unless ``wanted``."""
     if not wanted:
         yield lambda progress, n_batches: None
@@ -371,7 +375,7 @@ def _bar(wanted: bool, epochs: int) -> Iterator[Show]:
         task = bar.add_task("training", total=epochs)
 
         def show(progress: Progress, n_batches: int) -> None:
-            best = "" if progress.best is None else f", best valid NDCG@10 {progress.best:.4f}"
+            best = "" if progress.best is None else f", best valid {metric} {progress.best:.4f}"
             bar.update(
                 task,
                 completed=progress.epoch + progress.batch / n_batches,
