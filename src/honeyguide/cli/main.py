@@ -26,6 +26,7 @@ from honeyguide.cli import (
     reproduce,
     similar,
     tune,
+    update,
     version,
 )
 from honeyguide.core.errors import HoneyguideError
@@ -107,6 +108,7 @@ def _report(ctx: Any, error: Exception, message: str, remedy: str | None) -> Non
 for _panel, _commands in {
     "Use": (quickstart.quickstart, fit.fit, recommend.recommend, similar.similar, compare.compare, forget.forget),
     "Look": (models.models, metrics.metrics, version.version),
+    "Keep fresh": (update.update,),
     "Choose": (tune.tune, backtest.backtest),
     "Evidence": (papers.papers, reproduce.reproduce),
 }.items():

@@ -61,8 +61,9 @@ class PairCounts:
     def plus(self, difference: sp.csr_matrix) -> PairCounts:
         """``G`` and a symmetric difference of it; pairs that are no more are dropped."""
         total = (grown(self.upper, difference.shape[0]) + sp.triu(difference, 0, "csr")).tocsr()
-        total.data[np.abs(total.data) < 1e-6] = 0.0
-        total.eliminate_zeros()
+        if (difference.data < 0).any():
+            total.data[np.abs(total.data) < 1e-6] = 0.0
+            total.eliminate_zeros()
         return PairCounts(total.astype(np.float32))
 
     def scaled(self, scale: FloatArray) -> PairCounts:
