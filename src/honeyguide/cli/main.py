@@ -27,6 +27,7 @@ from honeyguide.cli import (
     reproduce,
     similar,
     tune,
+    update,
     version,
 )
 from honeyguide.core.errors import HoneyguideError
@@ -116,6 +117,7 @@ for _panel, _commands in {
         add_items.add_items,
     ),
     "Look": (models.models, metrics.metrics, version.version),
+    "Keep fresh": (update.update,),
     "Choose": (tune.tune, backtest.backtest),
     "Evidence": (papers.papers, reproduce.reproduce),
 }.items():

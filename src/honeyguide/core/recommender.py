@@ -24,6 +24,7 @@ from honeyguide.core.resources import Estimate, Stopwatch, check_memory, peak_rs
 from honeyguide.core.space import Space
 from honeyguide.core.topk import NEVER, exclude_in_place, top_k
 
+STATISTICS = "statistics."  # arrays kept for updates: of the log, not learnt from it
 SCORE_BLOCK = 1 << 22  # scores held at once while recommending: 16 MiB, which the allocator keeps and reuses
 RANK_BLOCK = 1 << 12  # requests ranked at once where not every item is scored
 LARGE_CATALOGUE = 1 << 16  # items from which it pays not to score every one
@@ -72,7 +73,7 @@ class FitOptions:
 
 @dataclass
 class FitReport:
-    """What a fit did: cost, search, learning curve. Saved with the model."""
+    """What a fit did: cost, search, learning curve; and the updates since. Saved with the model."""
 
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
@@ -80,6 +81,33 @@ class FitReport:
     n_parameters: int = 0
     search: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
+    updates: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an update brings: the users whose histories changed, and the catalogue as it is now.
+
+    Parameters
+    ----------
+    before, after
+        What the model has learnt of each of them so far, and what it shall have learnt then; item
+        codes, oldest first. A user's first events come after an empty list.
+    items
+        The catalogue; old items keep their codes.
+    replay
+        Histories of others, for models that would forget without them.
+    """
+
+    before: Ragged
+    after: Ragged
+    items: Ids
+    replay: Ragged | None = None
+
+    @property
+    def n_items(self) -> int:
+        """Size of the catalogue now."""
+        return len(self.items)
 
 
 class Recommender(ABC):
@@ -191,6 +219,62 @@ class Recommender(ABC):
             ) from error
         return model
 
+    def update(
+        self,
+        before: Ragged,
+        after: Ragged,
+        items: Ids | None = None,
+        *,
+        replay: Ragged | None = None,
+        options: FitOptions | None = None,
+    ) -> Self:
+        """Learn from new events without fitting anew (capability ``update``).
+
+        The model holds no histories, so the caller gives those of the users whose histories
+        changed. With capability ``exact_update`` the result is that of a fit on the whole log with
+        the options of the first fit, up to rounding; other models say on their page what differs.
+
+        Parameters
+        ----------
+        before, after
+            One list for each such user: what was given to the fit or to the last update, and what it is now.
+        items
+            The catalogue if it has grown: ``model.item_ids.append(...)``; new items have the last codes.
+        replay
+            Histories of other users; only models that would forget without them read it.
+        options
+            As for :meth:`fit`.
+
+        Raises
+        ------
+        CapabilityError
+            If the model cannot be updated.
+        DataError
+            If the catalogue is not a continuation of the old one, or the lists do not fit it.
+        """
+        known = self._fitted()
+        self.require("update")
+        items = known if items is None else items
+        if not items.values.head(len(known)).equals(known.values):
+            raise DataError(
+                "the catalogue does not begin with the old one.", "Grow it with model.item_ids.append(ids)."
+            )
+        if len(before) != len(after):
+            raise DataError(f"there are {len(before)} histories before and {len(after)} after.", "Give both for each.")
+        if max(before.values.max(initial=-1) - len(known), after.values.max(initial=-1) - len(items)) >= 0:
+            raise DataError("a history has an item that the catalogue has not.", "Give the grown catalogue as items.")
+        before, after = before.known(), after.known()
+        rows = np.flatnonzero(before.differ(after))
+        if not len(rows) and len(items) == len(known):
+            return self
+        change = Change(before.take(rows), after.take(rows), items, replay)
+        with Stopwatch() as watch:
+            self._update(change, options or FitOptions())
+        self.item_ids = items
+        entry = {"users": len(rows), "new_items": len(items) - len(known), "cpu_seconds": watch.cpu}
+        self.report.updates.append(entry)
+        return self
+
     # -- what subclasses implement ------------------------------------------------------------
 
     @abstractmethod
@@ -212,10 +296,15 @@ class Recommender(ABC):
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         """Undo :meth:`_state`."""
 
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """Take ``change`` in; with capability ``update``. There is something in it when this is called."""
+        raise NotImplementedError(f"{self.name} declares 'update' and does not implement it")
+
     @property
     def n_parameters(self) -> int:
         """Numbers the model learnt."""
-        return sum(int(a.size) for a in self._state()[0].values() if a.dtype.kind == "f")
+        arrays = self._state()[0]
+        return sum(int(a.size) for n, a in arrays.items() if a.dtype.kind == "f" and not n.startswith(STATISTICS))
 
     # -- use ----------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, Lists, Recommender
+from honeyguide.core.recommender import Change, FitOptions, Lists, Recommender
 from honeyguide.core.requests import Requests
 from honeyguide.core.topk import NEVER
 
@@ -20,9 +20,15 @@ class Popularity(Recommender):
     """Score of item j = number of positive train interactions with j, whoever asks."""
 
     name = "popularity"
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "update", "exact_update"})
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         self.counts = data.popularity("train")  # [n_items]
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        counts = np.bincount(change.after.values, minlength=change.n_items)
+        counts -= np.bincount(change.before.values, minlength=change.n_items)
+        self.counts = counts.astype(np.float32) + np.pad(self.counts, (0, change.n_items - len(self.counts)))
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``: the same row for everybody."""
