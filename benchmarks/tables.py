@@ -28,6 +28,7 @@ TABLES: dict[str, Render] = {}
 BARS: list[Callable[[], list[list[str]]]] = []
 
 LINEAR = ("popularity", "itemknn", "ease", "ials", "gfcf", "floor")
+NEXT_ITEM = ("gru4rec", "esasrec", "bert4rec", "hstu")  # beside SASRec, which has tables of its own
 SEQUENTIAL = ("amazon-beauty", "amazon-toys", "amazon-sports", "ml-1m")
 
 # Figures that others printed for the same model on the same split: Recall and NDCG, and where.
@@ -210,45 +211,88 @@ def linear_bars() -> list[list[str]]:
     return lines
 
 
-def sasrec_rows(dataset: str) -> list[dict[str, Any]]:
+def next_item_rows(model: str, dataset: str) -> list[dict[str, Any]]:
     """Means over seeds on one data set: the default options first, then every ablation."""
-    result = read_result(f"sasrec_{dataset}")
+    result = read_result(f"{model}_{dataset}")
     rows = (
         sorted(result["results"]["summary"], key=lambda row: (bool(row["options"]), -row["ndcg@10"])) if result else []
     )
-    return [{**row, "dataset": dataset, "command": result["command"]} for row in rows] if result else []
+    return [{**row, "model": model, "dataset": dataset} for row in rows]
 
 
-def sasrec_cells(row: dict[str, Any]) -> list[str]:
+def next_item_cells(row: dict[str, Any]) -> list[str]:
     """Seeds, valid NDCG, test accuracy with seen items removed and kept, CPU-seconds of the fit."""
     pairs = [" / ".join(digits(row[f"{name}@10{suffix}"]) for name in ("recall", "ndcg")) for suffix in ("", ":kept")]
     return [str(len(row["seeds"])), digits(row["valid_ndcg@10"]), *pairs, f"{row['cpu_seconds']:.0f}"]
 
 
-_SASREC_HEADER = ["seeds", "valid NDCG@10", "test Recall@10 / NDCG@10", "the same, seen kept", "fit, CPU-s"]
+_SAME = {"dim": 64, "loss": "sampled"}  # what networks are compared under
+_BLOCK_NAMES = {
+    ("sasrec", "sasrec"): "SASRec, block of the paper",
+    ("sasrec", None): "SASRec, LiGR block",
+    ("hstu", None): "HSTU",
+    ("gru4rec", None): "GRU4Rec",
+    ("bert4rec", None): "BERT4Rec",
+}
+_NEXT_ITEM_HEADER = ["seeds", "valid NDCG@10", "test Recall@10 / NDCG@10", "the same, seen kept", "fit, CPU-s"]
 
 
 @table("model-sasrec")
 def sasrec_accuracy() -> str:
     """SASRec with its default options on every data set it was measured on."""
-    rows = [row for name in SEQUENTIAL for row in sasrec_rows(name) if not row["options"]]
+    rows = [row for name in SEQUENTIAL for row in next_item_rows("sasrec", name) if not row["options"]]
     if not rows:
         return _MISSING
-    cells = [[row["dataset"], *sasrec_cells(row)] for row in rows]
-    return markdown(["data", *_SASREC_HEADER], cells) + "\n\n`python benchmarks/sasrec_accuracy.py`"
+    cells = [[row["dataset"], *next_item_cells(row)] for row in rows]
+    return markdown(["data", *_NEXT_ITEM_HEADER], cells) + "\n\n`python benchmarks/sequence_accuracy.py`"
 
 
 @table("sasrec-ablations")
 def sasrec_ablations() -> str:
     """Other options than the default ones, the worse included."""
-    rows = [row for name in SEQUENTIAL for row in sasrec_rows(name)]
+    return next_item_table("sasrec")
+
+
+def next_item_table(model: str) -> str:
+    """One model with all the options that it was measured with."""
+    rows = [row for name in SEQUENTIAL for row in next_item_rows(model, name)]
     if not rows:
         return _MISSING
-    cells = []
-    for row in rows:
-        options = ", ".join(f"`{name}={value}`" for name, value in row["options"].items()) or "defaults"
-        cells.append([row["dataset"], options, *sasrec_cells(row)])
-    return markdown(["data", "options", *_SASREC_HEADER], cells)
+    cells = [[row["dataset"], shown(row["options"]), *next_item_cells(row)] for row in rows]
+    return markdown(["data", "options", *_NEXT_ITEM_HEADER], cells)
+
+
+def shown(options: dict[str, Any]) -> str:
+    """Options that differ from the defaults."""
+    return ", ".join(f"`{name}={value}`" for name, value in options.items()) or "defaults"
+
+
+for _model in NEXT_ITEM:
+    table(f"model-{_model}")(
+        lambda model=_model: (
+            next_item_table(model)
+            + f"\n\n`python benchmarks/sequence_accuracy.py --models {model}`, and `--set` for options"
+        )
+    )
+
+
+@table("sequence-blocks")
+def sequence_blocks() -> str:
+    """Networks side by side under the same width and loss, with the same start and schedule."""
+    rows = [
+        row
+        for name in SEQUENTIAL
+        for model in ("sasrec", *NEXT_ITEM)
+        for row in next_item_rows(model, name)
+        if {option: value for option, value in row["options"].items() if option not in ("block", "epochs")} == _SAME
+    ]
+    if not rows:
+        return _MISSING
+    rows.sort(key=lambda row: (SEQUENTIAL.index(row["dataset"]), -row["valid_ndcg@10"]))
+    cells = [
+        [row["dataset"], _BLOCK_NAMES[row["model"], row["options"].get("block")], *next_item_cells(row)] for row in rows
+    ]
+    return markdown(["data", "network", *_NEXT_ITEM_HEADER], cells) + "\n\nOptions of all: " + shown(_SAME) + "."
 
 
 @table("sasrec-speed")
@@ -270,14 +314,14 @@ def sasrec_bars() -> list[list[str]]:
     """Accuracy of SASRec in CPU-seconds, and speed against RecTools."""
     lines = []
     for dataset in ("amazon-beauty", "ml-1m"):
-        for row in sasrec_rows(dataset):
+        for row in next_item_rows("sasrec", dataset):
             if not row["options"]:
                 bar, holds = _BARS["sasrec", dataset]
                 met = holds(row["recall@10"], row["ndcg@10"], row["cpu_seconds"])
-                _, _, reached, _, seconds = sasrec_cells(row)
+                _, _, reached, _, seconds = next_item_cells(row)
                 seeds = f"mean of {len(row['seeds'])} seeds" if len(row["seeds"]) > 1 else "one seed"
                 what = f"sasrec, {dataset}, Recall@10 / NDCG@10, {seeds}"
-                command = f"python benchmarks/sasrec_accuracy.py --datasets {dataset}"
+                command = f"python benchmarks/sequence_accuracy.py --datasets {dataset}"
                 lines.append(bar_line(what, bar, f"{reached} in {seconds} CPU-s", met, command))
     speed = read_result("sasrec_speed")
     for row in speed["results"] if speed else ():
@@ -285,6 +329,62 @@ def sasrec_bars() -> list[list[str]]:
         what = f"sasrec training per target against RecTools, {row['dataset']}"
         lines.append(bar_line(what, bar, f"{row['ratio']:.3f}", row["ratio"] <= limit, speed["command"]))
     return lines
+
+
+def ranking_cells(task: str) -> dict[str, list[dict[str, Any]]]:
+    """Cells of one task of the ranking benchmark, by data set."""
+    result = read_result("ranking_accuracy")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for cell in result["results"] if result else ():
+        if cell["task"] == task:
+            found.setdefault(cell["dataset"], []).append(cell)
+    return found
+
+
+def _p_value(cells: list[dict[str, Any]], name: str) -> str:
+    largest = max(cell["p"][name] for cell in cells)
+    return "< .001" if largest < 0.001 else f"{largest:.3f}".removeprefix("0")
+
+
+@table("ranking-clicks")
+def ranking_clicks() -> str:
+    """DIN and its floors over labelled events, means over seeds; p of DIN against each, the largest of the seeds."""
+    rows = []
+    for dataset, cells in ranking_cells("clicks").items():
+        for name in ("itemrate", "logistic", "din"):
+            mean = {m: sum(c["metrics"][name][m] for c in cells) / len(cells) for m in cells[0]["metrics"][name]}
+            values = [digits(mean[m]) for m in ("auc", "gauc", "log_loss", "ece")]
+            ps = [_p_value(cells, f"{name} {m}") if name != "din" else "" for m in ("auc", "log_loss")]
+            rows.append([f"{dataset}, {name}", str(len(cells)), *values, *ps, f"{mean['cpu_seconds']:.1f}"])
+    header = ["data, model", "seeds", "AUC", "GAUC", "log-loss", "ECE", "p, AUC in users", "p, log-loss", "fit, CPU-s"]
+    return markdown(header, rows) + made_by(read_result("ranking_accuracy") or {}) if rows else _MISSING
+
+
+@table("ranking-lists")
+def ranking_lists() -> str:
+    """The boosted re-ranker and its sources, means over seeds."""
+    rows = []
+    for dataset, cells in ranking_cells("lists").items():
+        sources = {name: sum(c["ndcg@10"][name] for c in cells) / len(cells) for name in cells[0]["ndcg@10"]}
+        recall = sum(c["recall@10"]["boosted"] for c in cells) / len(cells)
+        ours, floor = sources.pop("boosted"), sources["floor"]
+        others = ", ".join(f"{name} {digits(value)}" for name, value in sources.items() if name != "floor")
+        cost = sum(c["cpu_seconds"]["boosted"] for c in cells) / len(cells)
+        gain = f"{100 * (ours / floor - 1):+.1f} %"
+        values = [digits(recall), digits(ours), digits(floor), gain, _p_value(cells, "floor"), others, f"{cost:.0f}"]
+        rows.append([dataset, str(len(cells)), *values])
+    header = ["data", "seeds", "Recall@10", "NDCG@10", "floor", "gain", "p", "other sources", "fit, CPU-s"]
+    return markdown(header, rows) + made_by(read_result("ranking_accuracy") or {}) if rows else _MISSING
+
+
+@table("ranking-gains")
+def ranking_gains() -> str:
+    """The five features that the trees gained most from."""
+    rows = []
+    for dataset, cells in ranking_cells("lists").items():
+        gains = sorted(cells[0]["gains"].items(), key=lambda entry: -entry[1])[:5]
+        rows.append([dataset, ", ".join(f"{name} {gain:.2f}" for name, gain in gains)])
+    return markdown(["data", "features"], rows) if rows else _MISSING
 
 
 @bars

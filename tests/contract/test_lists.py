@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from honeyguide.core import recommender
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import Recommender
@@ -162,3 +163,21 @@ def test_similar_items_exclude_the_item_itself(model: Recommender) -> None:
     assert np.isfinite(found.scores[shown]).all()
     assert (np.diff(np.where(shown, found.scores, -np.inf), axis=1)[shown[:, 1:]] <= 0).all()
     assert shown.any(axis=1).all()
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_lists_over_a_large_catalogue_are_those_over_a_small_one(
+    model: Recommender, asked: Requests, monkeypatch: pytest.MonkeyPatch, seen: bool
+) -> None:
+    histories = asked.histories.concat_rows(Ragged.from_lists([[], [-1], [3, 3, -1, 5]]))
+    requests = Requests(histories, exclude=Ragged.empty(len(histories)) if seen else None)
+    scored = model.recommend(requests, 20)
+    monkeypatch.setattr(recommender, "LARGE_CATALOGUE", 0)  # from here on not every item need be scored
+    monkeypatch.setattr(recommender, "RANK_BLOCK", 100)
+    ranked = model.recommend(requests, 20)
+    np.testing.assert_allclose(ranked.scores, scored.scores, rtol=2e-5, atol=1e-6)
+    same = ranked.items == scored.items
+    assert same.mean() > 0.99  # but for items of equal score up to rounding
+    gap = np.abs(np.diff(scored.scores, axis=1, append=-np.inf))
+    before = np.concatenate([np.full((len(gap), 1), np.inf, np.float32), gap[:, :-1]], axis=1)
+    assert (np.minimum(gap, before)[~same] <= 1e-4).all()

@@ -222,3 +222,19 @@ def test_another_model_or_another_thing_is_refused(model: Counting, tmp_path: An
     artifact.publish(tmp_path / "store", artifact.Artifact("store", {}))
     with pytest.raises(ArtifactError, match="holds a store, not a model"):
         Counting.load(tmp_path / "store")
+
+
+def test_events_of_a_part_are_scored_from_the_parts_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = pl.Series("split", ["train", "train", "test", "train", "test", "test"])
+    liked = pl.Series("positive", [True, True, True, True, False, True])
+    data = build("events", EVENTS.with_columns(parts, liked))
+    fitted = Counting().fit(data)
+    scores = fitted.score(Requests(data.histories("train", "valid")))
+    test = data.select("test").interactions
+    expected = scores[test["user"].to_numpy(), test["item"].to_numpy()]
+    assert len(expected) == 3  # the event that was not liked is scored too
+    assert_array_equal(fitted.score_events(data), expected)
+    monkeypatch.setattr(recommender, "SCORE_BLOCK", 1)  # one user at a time
+    assert_array_equal(fitted.score_events(data, "test"), expected)
+    with pytest.raises(NotFittedError):
+        Counting().score_events(data)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.topk import NEVER, demote_in_place, exclude_in_place, top_k
+from honeyguide.core.topk import NEVER, demote_in_place, exclude_in_place, top_k, top_k_sparse
 
 
 def sorted_top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,3 +90,25 @@ def test_demoted_items_lose_ties_and_nothing_else() -> None:
     scores = np.array([[1, 1, 0.5], [2, 1, 3]], np.float32)
     demote_in_place(scores, Ragged.from_lists([[0], [0, 2]]))
     assert top_k(scores, 3)[0].tolist() == [[1, 0, 2], [2, 0, 1]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sparse_rows_have_the_lists_of_dense_rows(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, m = 23, 5000
+    density = rng.choice([0.001, 0.05, 0.6], n)
+    dense = np.where(rng.random((n, m)) < density[:, None], rng.integers(0, 300, (n, m)), 0).astype(np.float32)
+    excluded = Ragged.from_lists([rng.integers(-1, m + 9, rng.integers(0, 30)).tolist() for _ in range(n)])
+    matrix = sp.csr_matrix(dense)
+    for row in range(n):  # a product has its entries in any order
+        inside = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        order = rng.permutation(matrix.indptr[row + 1] - matrix.indptr[row])
+        matrix.data[inside], matrix.indices[inside] = matrix.data[inside][order], matrix.indices[inside][order]
+    exclude_in_place(dense, excluded)
+    for k in (1, 10, 50):
+        items, values, complete = top_k_sparse(matrix, k, excluded)
+        expected = top_k(dense, k)
+        np.testing.assert_array_equal(complete, (dense > 0).sum(axis=1) >= k)
+        assert complete.any()
+        np.testing.assert_array_equal(items[complete], expected[0][complete])
+        np.testing.assert_array_equal(values[complete], expected[1][complete])

@@ -1,10 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from honeyguide.nn.blocks import Dropout, EventDropout, LiGRBlock, RMSNorm, Rotary, SASRecBlock, causal_attention
+from honeyguide.nn.blocks import (
+    Dropout,
+    EventDropout,
+    HSTUBlock,
+    LiGRBlock,
+    RMSNorm,
+    Rotary,
+    SASRecBlock,
+    causal_attention,
+    two_sided_attention,
+)
 
 
 def test_dropout_keeps_the_mean_and_the_share() -> None:
@@ -64,9 +77,50 @@ def test_attention_equals_its_formula() -> None:
     torch.testing.assert_close(causal_attention(q, k, v), torch.einsum("bhij,bjhd->bihd", weights, v))
 
 
+def test_two_sided_attention_equals_its_formula_and_reads_only_what_is_seen() -> None:
+    q, k, v = torch.randn(3, 2, 5, 2, 4)  # [b, t, h, d / h] each
+    seen = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    weights = torch.einsum("bihd,bjhd->bhij", q, k) / 4**0.5
+    weights = weights.masked_fill(~seen[:, None, None], -torch.inf).softmax(-1)
+    torch.testing.assert_close(two_sided_attention(q, k, v, seen), torch.einsum("bhij,bjhd->bihd", weights, v))
+
+
+def test_hstu_equals_its_formula() -> None:
+    torch.manual_seed(0)
+    block = HSTUBlock(8, 2, 0.0, 6)
+    x = torch.randn(1, 5, 8)
+    u, v, q, k = functional.silu(block.project(block.norm_in(x[0]))).chunk(4, -1)  # [t, d] each
+    rows = []
+    for i in range(5):
+        mixed = torch.zeros(2, 4)
+        for j in range(i + 1):
+            for head in range(2):
+                part = slice(4 * head, 4 * head + 4)
+                weight = functional.silu(q[i, part] @ k[j, part] + block.bias[head, i - j]) / (i + 1)
+                mixed[head] += weight * v[j, part]
+        rows.append(x[0, i] + block.out(u[i] * block.norm_mixed(mixed.flatten())))
+    torch.testing.assert_close(block(x)[0], torch.stack(rows))
+
+
+def test_hstu_knows_positions_by_their_distance_alone() -> None:
+    torch.manual_seed(0)
+    block = HSTUBlock(8, 1, 0.0, 20).eval()
+    x = torch.randn(1, 6, 8)
+    torch.testing.assert_close(block(x)[:, 3], block(x[:, :4])[:, -1])
+    swapped = x[:, [1, 0, 2, 3, 4, 5]]
+    assert not torch.allclose(block(swapped)[:, -1], block(x)[:, -1], atol=1e-6)  # order matters, through the bias
+    with torch.no_grad():
+        block.bias.zero_()
+    torch.testing.assert_close(block(swapped)[:, -1], block(x)[:, -1])
+
+
+def hstu(dim: int, heads: int, dropout: float, rotary: Rotary | None) -> HSTUBlock:
+    return HSTUBlock(dim, heads, dropout, 10)
+
+
 @pytest.mark.parametrize("positions", [None, "rope"])
-@pytest.mark.parametrize("kind", [LiGRBlock, SASRecBlock])
-def test_blocks_do_not_see_the_future(kind: type[nn.Module], positions: str | None) -> None:
+@pytest.mark.parametrize("kind", [LiGRBlock, SASRecBlock, hstu])
+def test_blocks_do_not_see_the_future(kind: Callable[..., nn.Module], positions: str | None) -> None:
     torch.manual_seed(0)
     block = kind(16, 2, 0.2, Rotary(8, 10) if positions else None).eval()
     x = torch.randn(2, 7, 16)

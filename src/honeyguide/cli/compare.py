@@ -33,6 +33,7 @@ def compare(
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     memory_limit: options.MemoryLimit = None,
+    ray: options.Ray = None,
     user_col: options.UserCol = None,
     item_col: options.ItemCol = None,
     time_col: options.TimeCol = None,
@@ -75,6 +76,7 @@ def compare(
                 device=device,
                 precision=precision,
                 memory_limit=options.parse_bytes(memory_limit),
+                ray=ray,
             ),
             progress=tell,
         )
@@ -116,6 +118,8 @@ def progress() -> Iterator[Progress]:
 
 def show(comparison: Comparison, say: Any) -> None:
     """The table, and what one must know to read it."""
+    from honeyguide.experiment.cell import EVENTS
+
     k = comparison.k
     accuracy = [f"ndcg@{k}", f"recall@{k}", f"ndcg@{k}:kept"]
     beyond = [f"catalogue_coverage@{k}", f"aplt@{k}"]
@@ -125,6 +129,10 @@ def show(comparison: Comparison, say: Any) -> None:
     found = comparison.document["dataset"]
     title = f"{found['name']}: {found['n_users']:,} users, {found['n_items']:,} items"
     say.print(console.table(title, head, rows, numeric=len(head) - 2))
+    judged = [row for row in comparison.rows if "auc" in row["metrics"]]
+    if judged:
+        events = [[row["model"], *(_number(row["metrics"][id]) for id in EVENTS)] for row in judged]
+        say.print(console.table("Labelled test events", ["model", *EVENTS], events, numeric=len(EVENTS)))
     for row in comparison.rows:
         if row["error"]:
             say.print(f"[red]{row['model']} failed:[/red] {row['error']}", markup=True)
@@ -132,6 +140,9 @@ def show(comparison: Comparison, say: Any) -> None:
         f"vs floor: paired test of ndcg@{k} over users, Holm-corrected; 'better' and 'worse' only below p = .05. "
         "95 % bootstrap interval in brackets. Seconds are CPU-seconds."
     )
+    _, sampled, rest = comparison.document["protocol"].partition("metrics over a seeded sample")
+    if sampled:
+        say.print(f"Large data: {sampled}{rest}.")
     runs = len(comparison.document["seeds"])
     if runs > 1 and any(len(row["seeds"]) == 1 and not row["error"] for row in comparison.rows):
         say.print("Models that draw nothing at random ran one seed: more would repeat it.")
@@ -156,4 +167,10 @@ def _line(row: dict[str, Any], accuracy: list[str], beyond: list[str], main: str
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
+    return (
+        "-"
+        if value is None or value != value
+        else f"{value:.4f}".replace("0.", ".", 1)
+        if abs(value) < 1
+        else f"{value:.2f}"
+    )

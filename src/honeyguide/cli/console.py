@@ -42,6 +42,11 @@ def set_quiet(quiet: bool) -> None:
         notes().quiet = quiet
 
 
+def mute() -> None:
+    """Print nothing any more but errors: another process prints."""
+    notes().quiet = results().quiet = True
+
+
 def is_quiet() -> bool:
     """Whether ``--quiet`` was given."""
     return bool(notes.cache_info().currsize) and notes().quiet

@@ -143,6 +143,28 @@ def split(
     console.results().print(f"Wrote {out}: {parts}.")
 
 
+@app.command()
+def generate(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    events: Annotated[int, typer.Option("--events", min=1, help="Number of events.")] = 1_000_000,
+    users: Annotated[int, typer.Option("--users", min=1, help="Number of users.")] = 100_000,
+    items: Annotated[int, typer.Option("--items", min=1, help="Number of items.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same log.")] = 0,
+    exponent: Annotated[float, typer.Option("--exponent", help="Of the power law of popularity.")] = 1.0,
+    follow: Annotated[float, typer.Option("--follow", help="How often an event follows from the one before.")] = 0.35,
+    json: options.Json = False,
+) -> None:
+    """Draw a synthetic log of any size: power laws, clusters, drift, and an order that tells something."""
+    from honeyguide.data.generate import LogShape, generate
+
+    found = generate(out, LogShape(events, users, items, seed, exponent, follow))
+    if json:
+        console.emit(found.to_dict())
+        return
+    console.results().print(str(found))
+    console.notes().print(f"Wrote {out}. Next: honeyguide fit {out} --out model")
+
+
 @app.command("list")
 def list_(json: options.Json = False) -> None:
     """Names that can stand for DATA: the bundled data sets, and those under $HONEYGUIDE_DATA."""

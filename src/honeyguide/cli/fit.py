@@ -45,12 +45,18 @@ def fit(
 
     A published split is obeyed and its test part is never fitted on; without one, everything is
     training data but for a small seeded part by which options are chosen.
+
+    Started by torchrun, several processes fit one model together; the first of them prints and saves it.
     """
+    from honeyguide.core.processes import this_process
     from honeyguide.core.recommender import FitOptions
     from honeyguide.data.load import read_with_report
     from honeyguide.experiment.bundle import save_bundle
     from honeyguide.experiment.parts import with_valid
 
+    first = this_process().rank == 0
+    if not first:
+        console.mute()
     recommender = build(model, config, setting, seed)
     read = options.read_options(
         items,
@@ -74,6 +80,8 @@ def fit(
         precision=precision,
     )
     recommender.fit(dataset, how)
+    if not first:
+        return
     save_bundle(out, recommender, dataset)
     if checkpoint is None:
         shutil.rmtree(out / "checkpoint", ignore_errors=True)

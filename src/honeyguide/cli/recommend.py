@@ -31,6 +31,7 @@ def recommend(
     ] = None,
     seen: Annotated[bool, typer.Option("--seen", help="Also recommend what is in the history.")] = False,
     version: Annotated[str | None, typer.Option("--version", help="An earlier version of the model.")] = None,
+    ray: options.Ray = None,
     json: options.Json = False,
 ) -> None:
     """Recommend items to a user of the store, to a history, or to everybody."""
@@ -41,11 +42,16 @@ def recommend(
         raise ConfigError("say for whom.", "Give one of --user ID, --history ITEM,ITEM or --all.")
     if everybody and (out is None or json or why):
         raise ConfigError("--all writes a file, without reasons.", "Give --out FILE and leave --json and --why away.")
+    if ray is not None and not everybody:
+        raise ConfigError("--ray is for --all.", "Leave it away; one user's list takes no cluster.")
     if out is not None and out.suffix.lstrip(".") not in FORMATS:
         raise ConfigError(f"{out} has no known format.", f"Name it {' or '.join(f'*.{f}' for f in FORMATS)}.")
     bundle = open_bundle(model, version)
     if everybody and out is not None:
-        _write_all(bundle, out, k, seen)
+        from honeyguide.experiment.everybody import recommend_everybody
+
+        rows = recommend_everybody(bundle, out, k, seen=seen, version=version, ray=ray)
+        console.notes().print(f"Wrote {rows:,} recommendations to {out}.")
         return
     if history is not None:
         who: list[str | None] = [None]
@@ -125,19 +131,6 @@ def _with_seen(requests: Requests) -> Requests:
     from honeyguide.core.ragged import Ragged
 
     return replace(requests, exclude=Ragged.empty(len(requests)))
-
-
-def _write_all(bundle: Bundle, out: Path, k: int, seen: bool) -> None:
-    """Everybody's lists, block by block."""
-    import polars as pl
-
-    frames = []
-    for users, requests in bundle.all_users():
-        lists = bundle.model.recommend(_with_seen(requests) if seen else requests, k)
-        frames.append(lists.frame(users))
-    frame = pl.concat(frames).collect() if frames else pl.DataFrame()
-    _write_frame(frame, out)
-    console.notes().print(f"Wrote {frame.height:,} recommendations to {out}.")
 
 
 def _write_frame(frame: Any, out: Path) -> None:

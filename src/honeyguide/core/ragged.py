@@ -84,7 +84,11 @@ class Ragged:
 
     def last(self, n: int) -> Ragged:
         """The last ``n`` values of every list."""
-        starts = np.maximum(self.offsets[1:] - n, self.offsets[:-1])
+        return self.last_of(np.full(len(self), n))
+
+    def last_of(self, counts: npt.NDArray[np.integer]) -> Ragged:
+        """The last ``counts[i]`` values of list ``i``, or all where there are fewer."""
+        starts = np.maximum(self.offsets[1:] - counts, self.offsets[:-1])
         lengths = self.offsets[1:] - starts
         offsets = _offsets(lengths)
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
@@ -93,6 +97,21 @@ class Ragged:
     def ages(self) -> npt.NDArray[np.int64]:
         """int64 ``[nnz]``: 0 for the last value of a list, 1 for the one before it, and so on."""
         return np.repeat(self.offsets[1:], self.lengths) - 1 - np.arange(len(self.values))
+
+    def known(self) -> Ragged:
+        """The lists without unknown items (-1)."""
+        kept = self.values >= 0
+        return self if kept.all() else Ragged.from_groups(self.rows[kept], self.values[kept], len(self))
+
+    def differ(self, other: Ragged) -> npt.NDArray[np.bool_]:
+        """Bool ``[n]``: whether each list differs from that of ``other`` in the same row."""
+        if len(self) != len(other):
+            raise ValueError(f"cannot compare {len(self)} lists with {len(other)}")
+        same: npt.NDArray[np.bool_] = self.lengths == other.lengths
+        rows = np.flatnonzero(same)
+        a, b = self.take(rows), other.take(rows)
+        same[rows[a.rows[a.values != b.values]]] = False
+        return np.logical_not(same)
 
     def concat(self, other: Ragged) -> Ragged:
         """Row by row, ``self`` followed by ``other``."""

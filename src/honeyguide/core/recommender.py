@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,15 +15,21 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from honeyguide.core import artifact
-from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import ArtifactError, CapabilityError, ConfigError, NotFittedError
+from honeyguide.core.dataset import PARTS, Dataset
+from honeyguide.core.errors import ArtifactError, CapabilityError, ConfigError, DataError, NotFittedError
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.requests import Recommendations, Requests, Scale
 from honeyguide.core.resources import Estimate, Stopwatch, check_memory, peak_rss_mb
+from honeyguide.core.space import Space
 from honeyguide.core.topk import NEVER, exclude_in_place, top_k
 
+STATISTICS = "statistics."  # arrays kept for updates: of the log, not learnt from it
 SCORE_BLOCK = 1 << 22  # scores held at once while recommending: 16 MiB, which the allocator keeps and reuses
+RANK_BLOCK = 1 << 12  # requests ranked at once where not every item is scored
+LARGE_CATALOGUE = 1 << 16  # items from which it pays not to score every one
+
+Lists = tuple[IntArray, FloatArray]  # items and scores, [n, k] each
 
 
 class ModelConfig(BaseModel):
@@ -56,6 +63,8 @@ class FitOptions:
         that a resumed fit with a higher limit goes on as if it had never ended.
     on_better
         Is given every recommender that a search finds better than those before, while the search goes on.
+    on_epoch
+        Is given each entry of the learning curve as soon as it is there.
     """
 
     progress: bool = False
@@ -66,11 +75,12 @@ class FitOptions:
     precision: str = "float32"
     cpu_limit: float | None = None
     on_better: Callable[[Recommender], None] | None = None
+    on_epoch: Callable[[dict[str, float]], None] | None = None
 
 
 @dataclass
 class FitReport:
-    """What a fit did: cost, search, learning curve. Saved with the model.
+    """What a fit did: cost, search, learning curve; and the updates since. Saved with the model.
 
     Parameters
     ----------
@@ -84,6 +94,8 @@ class FitReport:
         Learning curve, one entry per epoch.
     finished
         Whether training ended by itself, and not at a limit of time.
+    updates
+        One entry for each.
     """
 
     cpu_seconds: float = 0.0
@@ -93,14 +105,45 @@ class FitReport:
     search: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
     finished: bool = True
+    updates: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an update brings: the users whose histories changed, and the catalogue as it is now.
+
+    Parameters
+    ----------
+    before, after
+        What the model has learnt of each of them so far, and what it shall have learnt then; item
+        codes, oldest first. A user's first events come after an empty list.
+    items
+        The catalogue; old items keep their codes.
+    replay
+        Histories of others, for models that would forget without them.
+    """
+
+    before: Ragged
+    after: Ragged
+    items: Ids
+    replay: Ragged | None = None
+
+    @property
+    def n_items(self) -> int:
+        """Size of the catalogue now."""
+        return len(self.items)
 
 
 class Recommender(ABC):
     """A model that scores items for a user from the user's history.
 
-    Subclasses declare ``name``, ``Config`` and ``capabilities`` and implement :meth:`_fit`,
+    Subclasses declare ``name``, ``Config``, ``space`` and ``capabilities`` and implement :meth:`_fit`,
     :meth:`score_histories`, :meth:`_state` and :meth:`_restore`. No state of a model belongs to
     one user: users, known or new, are served from the history that comes with the request.
+
+    Capabilities: ``fold_in`` (serves from histories), ``similar``, ``inner_product`` (a score is the
+    dot product of :meth:`user_vectors` and :meth:`item_vectors`), ``cold_items`` (an item without
+    events is scored from what is known of it), ``add_items``, ``instruction``, ``query``.
 
     Parameters
     ----------
@@ -117,6 +160,7 @@ class Recommender(ABC):
 
     name: ClassVar[str]
     Config: ClassVar[type[ModelConfig]] = ModelConfig
+    space: ClassVar[Space] = {}  # options worth a search; none: 'honeyguide tune' runs the defaults
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in"})
     scale: ClassVar[Scale] = "rank"
 
@@ -199,6 +243,62 @@ class Recommender(ABC):
             ) from error
         return model
 
+    def update(
+        self,
+        before: Ragged,
+        after: Ragged,
+        items: Ids | None = None,
+        *,
+        replay: Ragged | None = None,
+        options: FitOptions | None = None,
+    ) -> Self:
+        """Learn from new events without fitting anew (capability ``update``).
+
+        The model holds no histories, so the caller gives those of the users whose histories
+        changed. With capability ``exact_update`` the result is that of a fit on the whole log with
+        the options of the first fit, up to rounding; other models say on their page what differs.
+
+        Parameters
+        ----------
+        before, after
+            One list for each such user: what was given to the fit or to the last update, and what it is now.
+        items
+            The catalogue if it has grown: ``model.item_ids.append(...)``; new items have the last codes.
+        replay
+            Histories of other users; only models that would forget without them read it.
+        options
+            As for :meth:`fit`.
+
+        Raises
+        ------
+        CapabilityError
+            If the model cannot be updated.
+        DataError
+            If the catalogue is not a continuation of the old one, or the lists do not fit it.
+        """
+        known = self._fitted()
+        self.require("update")
+        items = known if items is None else items
+        if not items.values.head(len(known)).equals(known.values):
+            raise DataError(
+                "the catalogue does not begin with the old one.", "Grow it with model.item_ids.append(ids)."
+            )
+        if len(before) != len(after):
+            raise DataError(f"there are {len(before)} histories before and {len(after)} after.", "Give both for each.")
+        if max(before.values.max(initial=-1) - len(known), after.values.max(initial=-1) - len(items)) >= 0:
+            raise DataError("a history has an item that the catalogue has not.", "Give the grown catalogue as items.")
+        before, after = before.known(), after.known()
+        rows = np.flatnonzero(before.differ(after))
+        if not len(rows) and len(items) == len(known):
+            return self
+        change = Change(before.take(rows), after.take(rows), items, replay)
+        with Stopwatch() as watch:
+            self._update(change, options or FitOptions())
+        self.item_ids = items
+        entry = {"users": len(rows), "new_items": len(items) - len(known), "cpu_seconds": watch.cpu}
+        self.report.updates.append(entry)
+        return self
+
     # -- what subclasses implement ------------------------------------------------------------
 
     @abstractmethod
@@ -220,10 +320,15 @@ class Recommender(ABC):
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         """Undo :meth:`_state`."""
 
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """Take ``change`` in; with capability ``update``. There is something in it when this is called."""
+        raise NotImplementedError(f"{self.name} declares 'update' and does not implement it")
+
     @property
     def n_parameters(self) -> int:
         """Numbers the model learnt."""
-        return sum(int(a.size) for a in self._state()[0].values() if a.dtype.kind == "f")
+        arrays = self._state()[0]
+        return sum(int(a.size) for n, a in arrays.items() if a.dtype.kind == "f" and not n.startswith(STATISTICS))
 
     # -- use ----------------------------------------------------------------------------------
 
@@ -258,15 +363,57 @@ class Recommender(ABC):
         ids = self._fitted()
         if k < 1:
             raise ConfigError(f"k must be at least 1, not {k}.", "Ask for one item or more.")
-        step = max(1, SCORE_BLOCK // max(1, len(ids)))
+        dense = self._dense(requests)
+        items, values = self._by_blocks(self._rank_dense if dense else self._rank, requests, k, dense)
+        return Recommendations(items, values, ids, self.scale)
+
+    def _dense(self, requests: Requests) -> bool:
+        """Whether every item is scored: what is asked, or a small catalogue, leaves nothing to save."""
+        asked = (requests.candidates, requests.instruction, requests.query)
+        return any(a is not None for a in asked) or len(self._fitted()) < LARGE_CATALOGUE
+
+    def _rank(self, requests: Requests, k: int) -> Lists:
+        """Top-k of at most ``RANK_BLOCK`` plain requests over a large catalogue.
+
+        A model that can tell the best items without the scores of all of them does so here; the lists
+        are those of :meth:`_rank_dense`.
+        """
+        return self._by_blocks(self._rank_dense, requests, k, dense=True)
+
+    def _rank_dense(self, requests: Requests, k: int) -> Lists:
+        """Top-k from the scores of all items."""
+        scores = self.score(requests)
+        exclude_in_place(scores, requests.excluded)
+        return top_k(scores, k)
+
+    def _by_blocks(self, rank: Callable[[Requests, int], Lists], requests: Requests, k: int, dense: bool) -> Lists:
+        step = max(1, SCORE_BLOCK // max(1, len(self._fitted()))) if dense else RANK_BLOCK
         items = np.full((len(requests), k), -1, np.int32)
         values = np.full((len(requests), k), NEVER, np.float32)
         for start in range(0, len(requests), step):
-            block = requests.take(slice(start, start + step))
-            scores = self.score(block)
-            exclude_in_place(scores, block.excluded)
-            items[start : start + step], values[start : start + step] = top_k(scores, k)
-        return Recommendations(items, values, ids, self.scale)
+            rows = slice(start, start + step)
+            items[rows], values[rows] = rank(requests.take(rows), k)
+        return items, values
+
+    def score_events(self, data: Dataset, part: str = "test") -> FloatArray:
+        """Score of every event of ``part`` in its order, liked or not: float32 ``[n_events]``.
+
+        The history is what was liked in the parts before; the outcomes of ``part`` are not read. Models
+        that read features of users or of the context take them from ``data``.
+        """
+        self._fitted()
+        events = data.select(part).interactions
+        users, items = events["user"].to_numpy(), events["item"].to_numpy()
+        histories = data.histories(*PARTS[: PARTS.index(part)])
+        scores = np.empty(len(users), np.float32)
+        step = max(1, SCORE_BLOCK // max(1, data.n_items))
+        asked = np.unique(users)
+        for start in range(0, len(asked), step):
+            block = asked[start : start + step]
+            rows = np.flatnonzero((users >= block[0]) & (users <= block[-1]))
+            found = self.score_histories(histories.take(block), block)
+            scores[rows] = found[np.searchsorted(block, users[rows]), items[rows]]
+        return scores
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """How much each event of ``history`` adds to the score of ``item``: float32 ``[len(history)]``.
@@ -284,6 +431,38 @@ class Recommender(ABC):
         self.require("similar")
         raise NotImplementedError(f"{self.name} declares 'similar' and does not implement it")
 
+    def add_items(self, items: pl.DataFrame) -> Self:
+        """The same model with more items, scored from what ``items`` says of them (capability ``add_items``).
+
+        Parameters
+        ----------
+        items
+            Column ``item_id`` and the columns that the model reads, such as a title; one row per new item.
+
+        Returns
+        -------
+        Recommender
+            A model that knows the new items too. Codes and scores of the others stay; new codes follow in
+            the order of the ids. This model is not changed.
+
+        Raises
+        ------
+        CapabilityError
+            If the model cannot score an item without events.
+        DataError
+            If an id repeats or is known already, or a column that the model reads is missing.
+        """
+        self.require("add_items")
+        ids, items = with_new_items(self._fitted(), items)
+        grown = copy.copy(self)
+        grown.item_ids = ids
+        grown._add_items(items)
+        return grown
+
+    def _add_items(self, items: pl.DataFrame) -> None:
+        """Take in new items, one row each in the order of their codes; arrays are replaced, not written into."""
+        raise NotImplementedError(f"{self.name} declares 'add_items' and does not implement it")
+
     def require(self, capability: str) -> None:
         """Raise a :class:`CapabilityError` that names a model which has ``capability``."""
         if capability not in self.capabilities:
@@ -297,6 +476,34 @@ class Recommender(ABC):
         if self.item_ids is None:
             raise NotFittedError(f"{self.name} is not fitted.", "Call fit(data) or load(directory) first.")
         return self.item_ids
+
+
+def with_new_items(known: Ids, items: pl.DataFrame) -> tuple[Ids, pl.DataFrame]:
+    """``known`` with the ids of ``items`` behind them, and ``items`` in the order of their codes.
+
+    Raises
+    ------
+    DataError
+        If there is no column ``item_id``, or an id is missing, repeats, is of another kind or is known already.
+    """
+    if "item_id" not in items.columns:
+        raise DataError(
+            "the new items have no column 'item_id'.", f"Columns: {', '.join(items.columns)}.", column="item_id"
+        )
+    ids = items["item_id"]
+    repeated = ids.filter(ids.is_duplicated())
+    if len(repeated):
+        raise DataError(f"the new items have {repeated[0]!r} twice.", "Give one row per item.", column="item_id")
+    grown = known.append(ids)
+    codes = grown.encode(ids)
+    old = ids.filter(pl.Series(codes < len(known), dtype=pl.Boolean))
+    if len(old):
+        raise DataError(
+            f"the item {old[0]!r} is known already{f', and {len(old) - 1} more' if len(old) > 1 else ''}.",
+            "Leave out items that are in the catalogue; to change one, fit the model again.",
+            column="item_id",
+        )
+    return grown, items[np.argsort(codes)].with_columns(pl.col("item_id").cast(known.dtype))
 
 
 def _explain(name: str, error: ValidationError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 
@@ -75,6 +76,67 @@ def top_k(scores: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
         items[start + rows[kept], rank[kept]] = columns[kept]
         values[start + rows[kept], rank[kept]] = found[kept]
     return items, values
+
+
+def top_k_sparse(scores: sp.csr_matrix, k: int, excluded: Ragged) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_]]:
+    """The ``k`` highest positive entries of each row that are not excluded, best first; ties by the lower code.
+
+    Parameters
+    ----------
+    scores
+        float32 ``[n, n_items]``, finite, no entry stored twice; the order of the entries of a row does not matter.
+    k
+        Length of each list.
+    excluded
+        ``n`` lists of item codes never to return.
+
+    Returns
+    -------
+    items, values, complete
+        int32 and float32 ``[n, k]``, padded with -1 and minus infinity; and bool ``[n]``, whether a row has
+        ``k`` such entries. Where it has, they are those that :func:`top_k` finds in the dense row.
+    """
+    n, m = scores.shape
+    items = np.full((n, k), -1, np.int32)
+    values = np.full((n, k), NEVER, np.float32)
+    lengths = np.diff(scores.indptr)
+    wanted = k + excluded.lengths  # so many, that k are left without the excluded ones
+    bound = _bounds(scores, wanted)
+    kept = np.flatnonzero(scores.data >= np.repeat(bound, lengths))
+    rows = np.searchsorted(scores.indptr, kept, side="right") - 1
+    columns, found = scores.indices[kept], scores.data[kept]
+    known = (excluded.values >= 0) & (excluded.values < m)
+    hidden = excluded.rows[known] * m + excluded.values[known]  # (row, item) pairs as one number
+    allowed = ~np.isin(rows * m + columns, hidden)
+    rows, columns, found = rows[allowed], columns[allowed], found[allowed]
+    order = np.lexsort((columns, -found, rows))
+    rows, columns, found = rows[order], columns[order], found[order]
+    rank = np.arange(len(rows)) - np.searchsorted(rows, np.arange(n))[rows]
+    best = rank < k
+    items[rows[best], rank[best]] = columns[best]
+    values[rows[best], rank[best]] = found[best]
+    return items, values, items[:, -1] >= 0
+
+
+def _bounds(scores: sp.csr_matrix, wanted: npt.NDArray[np.int64]) -> FloatArray:
+    """float32 ``[n]``: at least ``wanted[i]`` entries of row i reach bound i, or it is the least positive number.
+
+    As in :func:`_candidates`, by the maxima of disjoint groups of entries.
+    """
+    n, lengths = scores.shape[0], np.diff(scores.indptr)
+    bound = np.full(n, np.nextafter(np.float32(0), np.float32(1)), np.float32)
+    width = max(_GROUPS, 4 * int(wanted.max(initial=0)))
+    long = np.flatnonzero(lengths >= 2 * width)
+    if not len(long):
+        return bound
+    within = (np.arange(width) * lengths[long, None]) // width  # [long rows, width]
+    starts = scores.indptr[long, None] + within
+    ends = np.append(starts.ravel()[1:], 0)  # a group of reduceat ends where the next begins: close the last of a row
+    ends[width - 1 :: width] = scores.indptr[long + 1]
+    edges = np.stack([starts.ravel(), np.minimum(ends, len(scores.data) - 1)], axis=1).ravel()
+    maxima = np.sort(np.maximum.reduceat(scores.data, edges)[::2].reshape(len(long), width), axis=1)
+    bound[long] = np.maximum(bound[long], maxima[np.arange(len(long)), width - wanted[long]])
+    return bound
 
 
 def _candidates(scores: FloatArray, k: int) -> npt.NDArray[np.bool_]:

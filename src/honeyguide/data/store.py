@@ -7,21 +7,68 @@ would remember who was deleted. One process may write at a time; readers hold wh
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from honeyguide.core import artifact
-from honeyguide.core.artifact import Artifact
+from honeyguide.core.artifact import Arrays, Artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import IntArray, Ragged
 
 _KIND = "histories"
+_SCHEMA = pl.Schema({"user": pl.Int64, "item": pl.Int32, "state": pl.UInt8, "time": pl.Int64})
+HELD_OUT, LEARNT, PENDING = range(3)  # what the model beside the store has to do with an event
+
+
+@dataclass(frozen=True)
+class Events:
+    """Everybody's events.
+
+    Parameters
+    ----------
+    histories
+        One list per user, oldest first.
+    states
+        uint8 ``[nnz]``: ``HELD_OUT`` from the model beside the store, ``LEARNT`` by it, or ``PENDING``.
+    times
+        int64 ``[nnz]`` microseconds since 1970, or ``None`` where events have no times.
+    """
+
+    histories: Ragged
+    states: npt.NDArray[np.uint8]
+    times: npt.NDArray[np.int64] | None
+
+    def take(self, rows: npt.NDArray[np.integer]) -> Events:
+        """The events of the users ``rows``."""
+        places = Ragged(self.histories.offsets, np.arange(len(self.states), dtype=np.int32)).take(rows).values
+        times = None if self.times is None else self.times[places]
+        return Events(self.histories.take(rows), self.states[places], times)
+
+    def where(self, *states: int) -> Ragged:
+        """The histories with only the events in one of ``states``."""
+        kept = np.isin(self.states, states)
+        return Ragged.from_groups(self.histories.rows[kept], self.histories.values[kept], len(self.histories))
+
+    def frame(self) -> pl.DataFrame:
+        """One row per event: ``user, item, state, time``."""
+        columns = {"user": self.histories.rows, "item": self.histories.values, "state": self.states}
+        return pl.DataFrame(columns).with_columns(_times(self.times))
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, n_users: int, timed: bool) -> Events:
+        """Undo :meth:`frame`, for rows sorted by user."""
+        histories = Ragged.from_groups(frame["user"].to_numpy(), frame["item"].to_numpy(), n_users)
+        times = frame["time"].to_numpy().astype(np.int64) if timed else None
+        return cls(histories, frame["state"].to_numpy().astype(np.uint8), times)
 
 
 class HistoryStore:
@@ -35,18 +82,25 @@ class HistoryStore:
         The item table, one row per code.
     """
 
-    def __init__(self, directory: Path, user_ids: Ids, item_ids: Ids, histories: Ragged, items: pl.DataFrame) -> None:
+    def __init__(self, directory: Path, user_ids: Ids, item_ids: Ids, events: Events, items: pl.DataFrame) -> None:
         self.directory = directory
         self.item_ids = item_ids
         self.items = items
         self._user_ids = user_ids
-        self._histories = histories
+        self._events = events
 
     @classmethod
     def create(cls, directory: str | Path, data: Dataset, *parts: str) -> HistoryStore:
-        """Write the histories of ``parts`` of ``data``, of all by default; replaces a store that is there."""
-        store = cls(Path(directory), data.user_ids, data.item_ids, data.histories(*parts), data.items)
-        store._publish(store._user_ids, store._histories)
+        """Write the histories of ``parts`` of ``data``, of all by default; replaces a store that is there.
+
+        The part train is what a model fitted on ``data`` has learnt; the others are held out.
+        """
+        frame = data.positives(*parts)
+        train = np.ones(frame.height, bool) if "split" not in frame.columns else (frame["split"] == "train").to_numpy()
+        states = np.where(train, LEARNT, HELD_OUT).astype(np.uint8)
+        events = Events(data.histories(*parts), states, data.times(*parts))
+        store = cls(Path(directory), data.user_ids, data.item_ids, events, data.items)
+        store._publish(store._user_ids, events)
         return store
 
     @classmethod
@@ -60,8 +114,9 @@ class HistoryStore:
         """
         content = artifact.read(directory, _KIND)
         histories = Ragged(content.arrays["offsets"], content.arrays["values"])
+        events = Events(histories, content.arrays["states"], content.arrays.get("times"))
         user_ids, items = Ids(content.tables["users"]["user_id"]), content.tables["items"]
-        return cls(Path(directory), user_ids, Ids(items["item_id"]), histories, items)
+        return cls(Path(directory), user_ids, Ids(items["item_id"]), events, items)
 
     def __len__(self) -> int:
         return len(self._user_ids)
@@ -82,13 +137,17 @@ class HistoryStore:
         DataError
             If the user is not in the store.
         """
-        return self._histories[self._code(user_id)]
+        return self._events.histories[self._code(user_id)]
 
     def histories(self, user_ids: pl.Series | Sequence[object]) -> Ragged:
         """Item codes of many users in the given order; empty for those who are not in the store."""
         codes = self._user_ids.encode(user_ids)
-        padded = self._histories.concat_rows(Ragged.empty(1))  # -1 takes the last, empty one
+        padded = self._events.histories.concat_rows(Ragged.empty(1))  # -1 takes the last, empty one
         return padded.take(np.where(codes < 0, len(self), codes))
+
+    def block(self, first: int, last: int) -> tuple[pl.Series, Ragged]:
+        """External ids and item codes of the users at the places ``first`` to ``last`` (not included)."""
+        return self._user_ids.values.slice(first, max(0, last - first)), self._events.histories.take(slice(first, last))
 
     def append(self, user_ids: pl.Series, item_ids: pl.Series) -> None:
         """Add events, one per pair and in that order, at the end of histories; new users are added.
@@ -102,11 +161,97 @@ class HistoryStore:
         if (items < 0).any():
             unknown = item_ids[int(np.argmax(items < 0))]
             raise DataError(f"the item {unknown!r} is not in the store.", "Create the store anew from the data.")
-        known = self._user_ids.append(user_ids)
-        users = known.encode(user_ids)
-        order = np.argsort(users, kind="stable")
-        old = self._histories.concat_rows(Ragged.empty(len(known) - len(self)))
-        self._publish(known, old.concat(Ragged.from_groups(users[order], items[order], len(known))))
+        if self._events.times is not None:
+            raise DataError("the events of this store have times.", "Add events with their times: merge().")
+        users = self._user_ids.append(user_ids)
+        new = pl.DataFrame({"user": users.encode(user_ids).astype(np.int64), "item": items})
+        frame = pl.concat([self._events.frame(), new.with_columns(state=PENDING, time=None).cast(_SCHEMA)])
+        self._publish(users, Events.of(frame.sort("user", maintain_order=True), len(users), timed=False))
+
+    def merge(
+        self,
+        user_ids: pl.Series,
+        item_ids: pl.Series,
+        times: npt.NDArray[np.int64] | None = None,
+        items: pl.DataFrame | None = None,
+    ) -> int:
+        """Add events that are not there yet, in their place in time; new users and items are added.
+
+        Two events are the same if user, item and time are; in a store without times, if user and item are.
+        What is added is *pending* until :meth:`mark_learnt`.
+
+        Parameters
+        ----------
+        user_ids, item_ids, times
+            Of each event, in the order in which they happened; times in microseconds since 1970, which a store
+            without times leaves aside.
+        items
+            What is known of new items: a table with a column ``item_id``.
+
+        Returns
+        -------
+        int
+            Number of events added.
+
+        Raises
+        ------
+        DataError
+            If the store has times and none are given, or ids are of another kind than those of the store.
+        """
+        timed = self._events.times is not None
+        if timed and times is None:
+            raise DataError("the events of the store have times, and these have none.", "Give a column of times.")
+        users, catalogue = self._user_ids.append(user_ids), self.item_ids.append(item_ids)
+        codes = {"user": users.encode(user_ids).astype(np.int64), "item": catalogue.encode(item_ids)}
+        new = pl.DataFrame(codes).with_columns(_times(times if timed else None), state=PENDING)
+        old, key = self._events.frame(), ["user", "item", "time"] if timed else ["user", "item"]
+        new = new.select(old.columns).cast(_SCHEMA).unique(key, keep="first", maintain_order=True)
+        new = new.join(old.select(key).unique(), on=key, how="anti", maintain_order="left")
+        if new.height or len(catalogue) > len(self.item_ids):
+            self.items, self.item_ids = _with_items(self.items, catalogue, items), catalogue
+            frame = pl.concat([old, new]).sort(["user", "time"] if timed else ["user"], maintain_order=True)
+            self._publish(users, Events.of(frame, len(users), timed))
+        return new.height
+
+    def pending(self) -> tuple[Ragged, Ragged]:
+        """Of every user with pending events: what the model has learnt, and what it shall have learnt with them."""
+        waiting = np.unique(self._events.histories.rows[self._events.states == PENDING])
+        events = self._events.take(waiting)
+        return events.where(LEARNT), events.where(LEARNT, PENDING)
+
+    def settled(self, n: int, seed: int) -> Ragged:
+        """What the model has learnt of at most ``n`` users without pending events, drawn at random."""
+        waiting = np.unique(self._events.histories.rows[self._events.states == PENDING])
+        others = np.setdiff1d(np.arange(len(self)), waiting)
+        drawn = np.random.default_rng(seed).permutation(others)[:n]
+        return self._events.take(np.sort(drawn)).where(LEARNT)
+
+    def pending_digest(self) -> str | None:
+        """SHA-256 of the pending events and of what was learnt of their users; ``None`` without any."""
+        before, after = self.pending()
+        if not len(after):
+            return None
+        parts = (before.offsets, before.values, after.offsets, after.values)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+    def mark_learnt(self) -> None:
+        """Say that the model beside the store has learnt what was pending."""
+        states = np.where(self._events.states == PENDING, LEARNT, self._events.states).astype(np.uint8)
+        self._publish(self._user_ids, Events(self._events.histories, states, self._events.times))
+
+    def add_items(self, items: pl.DataFrame) -> None:
+        """Add rows to the item table: new ids follow the others in sorted order; a row of a known id replaces it.
+
+        Columns that the store does not have are added, and those that ``items`` lacks stay empty.
+        """
+        ids = self.item_ids.append(items["item_id"])
+        new = items.with_columns(pl.col("item_id").cast(ids.dtype))
+        table = pl.concat([_like(new, self.items), self.items], how="diagonal_relaxed")
+        table = table.select(*self.items.columns, pl.exclude(self.items.columns))
+        table = table.unique("item_id", keep="first", maintain_order=True)
+        table = pl.DataFrame({"item_id": ids.values}).join(table, on="item_id", how="left", maintain_order="left")
+        self.item_ids, self.items = ids, table
+        self._publish(self._user_ids, self._events)
 
     def delete(self, user_id: object) -> None:
         """Forget a user: when this returns, no file of the store holds the id or the history any more.
@@ -120,7 +265,7 @@ class HistoryStore:
         """
         code = self._code(user_id)
         keep = np.delete(np.arange(len(self)), code)
-        self._publish(Ids(self._user_ids.values.gather(keep)), self._histories.take(keep))
+        self._publish(Ids(self._user_ids.values.gather(keep)), self._events.take(keep))
 
     def _code(self, user_id: object) -> int:
         code = int(self._user_ids.encode([user_id])[0])
@@ -128,16 +273,46 @@ class HistoryStore:
             raise DataError(f"the user {user_id!r} is not in the store {self.directory}.", "Check the id.")
         return code
 
-    def _publish(self, user_ids: Ids, histories: Ragged) -> None:
+    def _publish(self, user_ids: Ids, events: Events) -> None:
         """Write a new version, then take it over and remove every other: also what a crashed write left."""
+        histories = events.histories
+        arrays: Arrays = {"offsets": histories.offsets, "values": histories.values, "states": events.states}
+        if events.times is not None:
+            arrays["times"] = events.times
         content = Artifact(
             kind=_KIND,
-            meta={"users": len(user_ids), "items": len(self.item_ids), "events": len(histories.values)},
-            arrays={"offsets": histories.offsets, "values": histories.values},
+            meta={"users": len(user_ids), "items": len(self.item_ids), "events": len(events.states)},
+            arrays=arrays,
             tables={"users": pl.DataFrame({"user_id": user_ids.values}), "items": self.items},
         )
         current = artifact.publish(self.directory, content)
-        self._user_ids, self._histories = user_ids, histories
+        self._user_ids, self._events = user_ids, events
         for path in self.directory.iterdir():
             if path.is_dir() and path != current and path.name.startswith(("v", ".new", ".old")):
                 shutil.rmtree(path)
+
+
+def _like(new: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
+    """``new`` with the types that ``old`` has for the same columns; a word where lists are kept is a list of one."""
+    casts = []
+    for name in set(new.columns) & set(old.columns):
+        kept, given = old.schema[name], new.schema[name]
+        if isinstance(kept, pl.List) and not isinstance(given, pl.List):
+            casts.append(pl.col(name).cast(kept.inner, strict=False).reshape((-1, 1)).arr.to_list().alias(name))
+        else:
+            casts.append(pl.col(name).cast(kept, strict=False))
+    return new.with_columns(casts)
+
+
+def _times(times: npt.NDArray[np.int64] | None) -> pl.Expr | pl.Series:
+    return pl.lit(None, pl.Int64).alias("time") if times is None else pl.Series("time", times, pl.Int64)
+
+
+def _with_items(old: pl.DataFrame, catalogue: Ids, given: pl.DataFrame | None) -> pl.DataFrame:
+    """The item table with a row for every item of the grown catalogue; of the given table, the known columns."""
+    new = pl.DataFrame({"item_id": catalogue.values.slice(old.height)})
+    if given is not None:
+        known = [column for column in old.columns if column in given.columns]
+        features = given.select(known).cast({column: old.schema[column] for column in known}, strict=False)
+        new = new.join(features, on="item_id", how="left", maintain_order="left")
+    return pl.concat([old, new], how="diagonal")

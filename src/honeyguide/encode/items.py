@@ -13,13 +13,15 @@ import polars as pl
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError, EncoderError
 from honeyguide.core.ragged import FloatArray
-from honeyguide.encode.cache import encode_cached
+from honeyguide.encode.cache import VectorCache, encode_cached
 from honeyguide.encode.text import TextEncoder, text_encoder
 
 LONGEST = 240  # characters read of one value: encoders of sentences read no more than a paragraph
 MOST = 6  # values read of one list: of a cast or of tags the first say enough
 FEW = 4  # a value of which no more than a fourth of the words is new is left out
 LEVELS = 2  # of a category path, the last: the first are shared by half of the catalogue
+# CPU-seconds to load an encoder, to read a text and a character of it; benchmarks/text_encoding.py measures them.
+_SECONDS = {"minilm": (4.0, 1e-3, 5e-5), "use": (0.8, 5e-4, 5e-6)}
 _SAMPLE = 1000  # values by which a column is judged
 
 # What a column is called and where it goes in the text; the first pattern that fits decides.
@@ -166,6 +168,15 @@ def text_vectors(texts: Sequence[str], encoder: TextEncoder) -> FloatArray:
     if written:
         vectors[written] = encode_cached(encoder, [texts[row] for row in written], str.encode)
     return vectors
+
+
+def encoding_seconds(items: pl.DataFrame, encoder: TextEncoder, columns: Sequence[str] | None = None) -> float:
+    """CPU-seconds that the vectors of ``items`` are expected to take: of texts that are not in the cache."""
+    texts = [text for text in item_texts(items, columns) if text]
+    cache = VectorCache(encoder)
+    missing = np.flatnonzero(~cache.get(cache.keys([text.encode() for text in texts]))[1])
+    start, each, letter = _SECONDS.get(encoder.name, _SECONDS["minilm"])
+    return start + sum(each + letter * len(texts[row]) for row in missing) if len(missing) else 0.0
 
 
 def _sample(column: pl.Series) -> list[str]:

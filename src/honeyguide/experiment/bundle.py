@@ -97,10 +97,29 @@ class Bundle:
 
     def all_users(self, block: int = 4096) -> Iterator[tuple[pl.Series, Requests]]:
         """Blocks of ``(external user ids, requests)`` over everybody in the store."""
-        users = self.store.user_ids
-        for start in range(0, len(users), block):
-            ids = users.slice(start, block)
-            yield ids, Requests(self._recode(self.store.histories(ids)))
+        for start in range(0, len(self.store), block):
+            yield self.users(start, start + block)
+
+    def users(self, first: int, last: int) -> tuple[pl.Series, Requests]:
+        """External ids and requests of the people at the places ``first`` to ``last`` (not included) of the store."""
+        ids, histories = self.store.block(first, last)
+        return ids, Requests(self._recode(histories))
+
+    def add_items(self, items: pl.DataFrame) -> Bundle:
+        """The same bundle with more items: a new version of its model, and a longer item table, are on disk.
+
+        The store is written first and takes the same items twice, so that the call may be repeated after a crash.
+
+        Raises
+        ------
+        CapabilityError, DataError, EncoderError
+            As :meth:`Recommender.add_items <honeyguide.core.recommender.Recommender.add_items>` says; nothing
+            is written then.
+        """
+        model = self.model.add_items(items)
+        self.store.add_items(items)
+        model.save(self.directory)
+        return Bundle(self.directory, model, self.store)
 
     def _recode(self, histories: Ragged) -> Ragged:
         """The store's item codes as the model's, where a store was kept from another fit."""

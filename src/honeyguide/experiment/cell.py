@@ -6,20 +6,24 @@ the result beside it, so that CPU-seconds and peak memory belong to this model a
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import HoneyguideError
 from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import FitOptions, Recommender
 from honeyguide.core.requests import Requests
-from honeyguide.core.resources import Stopwatch, peak_rss_mb
+from honeyguide.core.resources import Stopwatch, cpu_seconds, peak_rss_mb
+from honeyguide.experiment.child import end_with_parent
 from honeyguide.experiment.records import read_json, write_json
 from honeyguide.experiment.settings import build_model
 from honeyguide.experiment.snapshot import thaw
@@ -27,11 +31,14 @@ from honeyguide.metrics.arrays import Vector
 from honeyguide.metrics.catalogue import Catalogue
 from honeyguide.metrics.evaluate import evaluate_lists
 from honeyguide.metrics.holdout import holdout_ndcg, rank_catalogue
+from honeyguide.metrics.predictive import auc, ece, gauc, log_loss
 from honeyguide.metrics.slices import evaluate_slices
 
 ACCURACY = ("ndcg", "recall", "mrr")  # per user, tested against the floor, with seen items removed and kept
 BEYOND = ("novelty", "aplt", "catalogue_coverage", "gini_index")  # with seen items removed
 KEPT = ":kept"
+MEASURED = 1 << 31  # users times items up to which everybody is evaluated
+EVENTS = ("auc", "gauc", "log_loss", "ece")  # over labelled test events, of models whose scores are probabilities
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,9 @@ class Spec:
         Where the fitted model is saved, if anywhere.
     device, precision, memory_limit
         As in :class:`FitOptions`.
+    tested
+        Whether the cell is evaluated on test. One that is not reads valid only, writes no per-user
+        values, and tells its learning curve in ``OUT.curve``, one JSON object a line.
     """
 
     snapshot: str
@@ -66,10 +76,11 @@ class Spec:
     device: str = "auto"
     precision: str = "float32"
     memory_limit: int | None = None
+    tested: bool = True
 
 
 def run(spec: Spec) -> dict[str, Any]:
-    """Fit, choose-score on valid, evaluate on test; returns the result and writes the per-user values."""
+    """Fit, choose-score on valid, evaluate on test if asked for; returns the result and writes the per-user values."""
     data = thaw(spec.snapshot)
     model = build_model(spec.model, spec.settings | {"seed": spec.seed})
     checkpoint = Path(f"{spec.out}.checkpoint")
@@ -79,8 +90,11 @@ def run(spec: Spec) -> dict[str, Any]:
         memory_limit=spec.memory_limit,
         device=spec.device,
         precision=spec.precision,
+        on_epoch=None if spec.tested else _teller(Path(f"{spec.out}.curve")),
     )
     model.fit(data, options)
+    if not spec.tested:
+        return _fitted(spec, model, valid_ndcg(model, data, spec.k), {"fit": model.report.cpu_seconds}, peak_rss_mb())
     with Stopwatch() as watch:
         model.recommend(Requests(data.histories("train", "valid")), spec.k)
     peak = peak_rss_mb()  # of the fit and the recommendations, before anything is measured on them
@@ -89,20 +103,37 @@ def run(spec: Spec) -> dict[str, Any]:
     np.savez_compressed(f"{spec.out}.npz", **per_user)
     if spec.model_out is not None:
         model.save(spec.model_out)
+    costs = {"fit": model.report.cpu_seconds, "recommend": watch.cpu}
+    return _fitted(spec, model, valid_ndcg(model, data, spec.k), costs, peak) | {
+        "metrics": test.overall | measure_events(model, data),
+        "slices": test.slices,
+        "n_users": len(evaluated_users(data.histories("test"), data.n_items)),
+    }
+
+
+def _fitted(spec: Spec, model: Recommender, valid: float, costs: dict[str, float], peak: float) -> dict[str, Any]:
+    """What is known of a fitted model without test; ``process`` is everything since the process began."""
     return {
         "model": spec.model,
         "seed": spec.seed,
         "params": model.config.model_dump(mode="json"),
         "n_parameters": model.n_parameters,
-        "metrics": test.overall,
-        "slices": test.slices,
-        "valid": {f"ndcg@{spec.k}": valid_ndcg(model, data, spec.k)},
-        "n_users": int(np.count_nonzero(data.histories("test").lengths)),
-        "cpu_seconds": {"fit": model.report.cpu_seconds, "recommend": watch.cpu},
+        "valid": {f"ndcg@{spec.k}": valid},
+        "cpu_seconds": costs if spec.tested else costs | {"process": cpu_seconds()},
         "peak_rss_mb": peak,
         "report": asdict(model.report),
         "model_out": spec.model_out,
     }
+
+
+def _teller(path: Path) -> Callable[[dict[str, float]], None]:
+    """Append each entry of a learning curve to ``path``."""
+
+    def tell(entry: dict[str, float]) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    return tell
 
 
 @dataclass(frozen=True)
@@ -115,12 +146,12 @@ class Measured:
 
 
 def measure(model: Recommender, data: Dataset, k: int) -> Measured:
-    """Rank the whole catalogue for everybody with a test item; history = train + valid.
+    """Rank the whole catalogue for :func:`evaluated_users`; history = train + valid.
 
     Accuracy with seen items removed and, under ids that end in ``:kept``, not removed.
     """
     history, truth = data.histories("train", "valid"), data.histories("test")
-    asked = np.flatnonzero(truth.lengths)
+    asked = evaluated_users(truth, data.n_items)
     history, truth = history.take(asked), truth.take(asked)
     catalogue = Catalogue(data.n_items, data.popularity("train"), history)
     accuracy = [f"{name}@{k}" for name in ACCURACY]
@@ -137,11 +168,38 @@ def measure(model: Recommender, data: Dataset, k: int) -> Measured:
     )
 
 
+def evaluated_users(truth: Ragged, n_items: int) -> npt.NDArray[np.int64]:
+    """Codes of the users whose lists are evaluated: all with a held-out item.
+
+    Where these times the items are more than ``MEASURED``, so many of them are drawn, with a fixed seed, hence
+    the same for every model.
+    """
+    users = np.flatnonzero(truth.lengths)
+    limit = max(1, MEASURED // max(1, n_items))
+    return users if len(users) <= limit else np.sort(np.random.default_rng(0).choice(users, limit, replace=False))
+
+
+def measure_events(model: Recommender, data: Dataset) -> dict[str, float]:
+    """AUC, GAUC, log-loss and ECE over the test events, where these are labelled and the scores are probabilities."""
+    events = data.select("test").interactions
+    if model.scale != "probability" or "positive" not in events.columns or events["positive"].n_unique() < 2:
+        return {}
+    truth, scores = events["positive"].to_numpy(), model.score_events(data, "test")
+    return {
+        "auc": auc(truth, scores),
+        "gauc": gauc(truth, scores, events["user"].to_numpy()),
+        "log_loss": log_loss(truth, scores),
+        "ece": ece(truth, scores),
+    }
+
+
 def valid_ndcg(model: Recommender, data: Dataset, k: int) -> float:
     """What models are chosen by: NDCG@k on valid with the history train; NaN without a valid part."""
     truth = data.histories("valid") if "valid" in data.parts else Ragged.empty(data.n_users)
     if not len(truth.values):
         return float("nan")
+    asked = np.isin(truth.rows, evaluated_users(truth, data.n_items))
+    truth = Ragged.from_groups(truth.rows[asked], truth.values[asked], len(truth))
     return float(holdout_ndcg(model.score_histories, data.histories("train"), truth, k).mean())
 
 
@@ -164,4 +222,5 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main(sys.argv[1]))

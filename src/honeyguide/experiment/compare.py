@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -20,8 +21,8 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
 from honeyguide.core.recommender import Recommender
 from honeyguide.experiment.cell import Spec
-from honeyguide.experiment.child import run_module
 from honeyguide.experiment.comparison import CellResult, Comparison, assemble
+from honeyguide.experiment.many import Job, run_jobs
 from honeyguide.experiment.parts import with_test
 from honeyguide.experiment.records import read_json, write_json, write_text
 from honeyguide.experiment.settings import Settings, build_model
@@ -50,6 +51,8 @@ class Options:
         Save the fitted model of every cell in its folder.
     device, precision, memory_limit
         As in :class:`honeyguide.FitOptions`.
+    ray
+        Address of a Ray cluster that runs the cells side by side; its nodes must share the folder ``runs``.
     """
 
     runs: Path = RUNS
@@ -58,6 +61,7 @@ class Options:
     device: str = "auto"
     precision: str = "float32"
     memory_limit: int | None = None
+    ray: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def compare(
     if not seeds:
         raise ConfigError("no seeds were given.", "Give at least one.")
     systems = _systems(models, settings or {})
-    data = with_test(_dataset(data))
+    data = with_test(as_dataset(data))
     cells = _run_all(data, systems, seeds, k, options, progress)
     comparison = assemble(data, cells, seeds, k)
     if json is not None:
@@ -135,7 +139,8 @@ def compare(
     return comparison
 
 
-def _dataset(data: Dataset | str) -> Dataset:
+def as_dataset(data: Dataset | str) -> Dataset:
+    """``data``, read first if it is a name or a path."""
     if isinstance(data, Dataset):
         return data
     from honeyguide.data.load import load_data
@@ -165,23 +170,38 @@ def _run_all(
 ) -> list[CellResult]:
     plan = [(system, seed) for system in systems for seed in (seeds[:1] if system.deterministic else seeds)]
     content = fingerprint(data)
-    folder = Path(options.runs) / f"{_slug(data.name)}-{content[:12]}"
-    results = []
-    with _frozen(data, folder) as snapshot:
-        for number, (system, seed) in enumerate(plan, start=1):
-            spec = _spec(system, seed, k, folder, snapshot, content, options)
-            if options.fresh:
-                shutil.rmtree(f"{spec.out}.checkpoint", ignore_errors=True)
-            done = None if options.fresh else _finished(spec)
-            if progress is not None:
-                what = f"{system.label}, seed {seed}" if not system.deterministic else system.label
-                progress(what + (" (kept from an earlier run)" if done else ""), number, len(plan))
-            results.append(CellResult(system.label, system.model, seed, done or _run(spec), _values(spec)))
-    return results
+    folder = Path(options.runs) / f"{slug(data.name)}-{content[:12]}"
+    with frozen(data, folder) as snapshot:
+        specs = [_spec(system, seed, k, folder, snapshot, content, options) for system, seed in plan]
+        records = [None if options.fresh else _finished(spec) for spec in specs]
+        tell, missing = _teller(plan, progress), [i for i, record in enumerate(records) if record is None]
+        for number in sorted(set(range(len(plan))) - set(missing)):
+            tell(number, " (kept from an earlier run)")
+        jobs = [_job(specs[number], options.fresh) for number in missing]
+        for number, record in zip(missing, run_jobs(jobs, options.ray, lambda i: tell(missing[i])), strict=True):
+            records[number] = record
+            shutil.rmtree(f"{specs[number].out}.checkpoint", ignore_errors=True)
+    return [
+        CellResult(system.label, system.model, seed, record or {}, _values(spec))
+        for (system, seed), spec, record in zip(plan, specs, records, strict=True)
+    ]
+
+
+def _teller(plan: Sequence[tuple[System, int]], progress: Progress | None) -> Callable[..., None]:
+    """A function that says which cell of the plan it is, and counts."""
+    turn = itertools.count(1)
+
+    def tell(number: int, note: str = "") -> None:
+        system, seed = plan[number]
+        what = system.label if system.deterministic else f"{system.label}, seed {seed}"
+        if progress is not None:
+            progress(what + note, next(turn), len(plan))
+
+    return tell
 
 
 @contextmanager
-def _frozen(data: Dataset, folder: Path) -> Iterator[Path]:
+def frozen(data: Dataset, folder: Path) -> Iterator[Path]:
     """The data set on disk while the cells run; it holds histories, so nothing of it stays."""
     snapshot = folder / f"data-{os.getpid()}"
     try:
@@ -219,13 +239,13 @@ def _finished(spec: Spec) -> dict[str, Any] | None:
     return result if result is not None and "error" not in result and complete else None
 
 
-def _run(spec: Spec) -> dict[str, Any]:
-    """Run a cell in a child process."""
+def _job(spec: Spec, fresh: bool) -> Job:
+    """Describe a cell on disk."""
+    if fresh:
+        shutil.rmtree(f"{spec.out}.checkpoint", ignore_errors=True)
     description = Path(f"{spec.out}.spec.json")
     write_json(description, asdict(spec))
-    result = run_module("honeyguide.experiment.cell", [str(description)], Path(f"{spec.out}.json"))
-    shutil.rmtree(f"{spec.out}.checkpoint", ignore_errors=True)
-    return result
+    return Job("honeyguide.experiment.cell", description, Path(f"{spec.out}.json"))
 
 
 def _values(spec: Spec) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
@@ -236,5 +256,6 @@ def _values(spec: Spec) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
         return {}
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """``name`` as part of a file name."""
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40] or "data"

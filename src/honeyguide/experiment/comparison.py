@@ -75,7 +75,8 @@ class Comparison:
 
     def frame(self) -> pl.DataFrame:
         """One row per model: its label, its verdict and its mean metrics."""
-        return pl.DataFrame([{"model": r["model"], "verdict": r["verdict"], **r["metrics"]} for r in self.rows])
+        rows = [{"model": r["model"], "verdict": r["verdict"], **r["metrics"]} for r in self.rows]
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     def winner(self) -> str:
         """Label of the model with the best NDCG on valid; test plays no part.
@@ -108,12 +109,20 @@ def assemble(data: Dataset, cells: Sequence[CellResult], seeds: Sequence[int], k
             "n_interactions": data.interactions.height,
         },
         "split": {part: data.select(part).interactions.height for part in data.parts},
-        "protocol": PROTOCOL,
+        "protocol": PROTOCOL + _sampled(data, rows),
         "k": k,
         "seeds": list(seeds),
         "rows": rows,
     }
     return Comparison(document, list(cells), k)
+
+
+def _sampled(data: Dataset, rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the protocol says where not everybody was evaluated."""
+    users, asked = max((row["n_users"] for row in rows), default=0), data.select("test").positives()["user"].n_unique()
+    if not 0 < users < asked:
+        return ""
+    return f"; metrics over a seeded sample of {users:,} of the {asked:,} users with a test item, the same for all"
 
 
 def _average(cells: Sequence[CellResult]) -> dict[str, Values]:

@@ -38,19 +38,14 @@ def render(comparison: Comparison, data: Dataset, *, reading: Sequence[str] = ()
     reading
         What reading the data found, line by line.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"figure": _figure, "seconds": _seconds, "p": _p}
     rows = [row for row in comparison.rows if row["metrics"]]
-    return environment.get_template("report.html.j2").render(
+    return fill(
+        "report.html.j2",
         document=comparison.document,
         k=comparison.k,
         rows=comparison.rows,
         main=f"ndcg@{comparison.k}",
-        columns=_columns(comparison.k),
+        columns=_columns(comparison.k, rows),
         tested=[f"ndcg@{comparison.k}", f"recall@{comparison.k}", f"mrr@{comparison.k}", f"ndcg@{comparison.k}:kept"],
         pictures=_pictures(comparison, rows),
         slices=_slices(rows, comparison.k),
@@ -58,12 +53,23 @@ def render(comparison: Comparison, data: Dataset, *, reading: Sequence[str] = ()
         leakage=str(leakage_report(data)).splitlines(),
         winner=comparison.winner() if any(row["valid"] for row in rows) else None,
         conclusion=_conclusion(comparison),
-        versions=versions(_PACKAGES),
     )
 
 
-def _columns(k: int) -> list[tuple[str, str]]:
+def fill(template: str, **values: Any) -> str:
+    """A page from one of the templates; what comes from data is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"figure": _figure, "seconds": _seconds, "p": _p}
+    return environment.get_template(template).render(versions=versions(_PACKAGES), **values)
+
+
+def _columns(k: int, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """Metric ids of the table and what they are called there."""
+    of_events = {"auc": "AUC", "gauc": "GAUC", "log_loss": "log-loss", "ece": "ECE"}
     return [
         (f"ndcg@{k}", f"NDCG@{k}"),
         (f"recall@{k}", f"Recall@{k}"),
@@ -73,6 +79,7 @@ def _columns(k: int) -> list[tuple[str, str]]:
         (f"novelty@{k}", "novelty, bits"),
         (f"aplt@{k}", "long tail"),
         (f"gini_index@{k}", "Gini"),
+        *((id, name) for id, name in of_events.items() if any(id in row["metrics"] for row in rows)),
     ]
 
 

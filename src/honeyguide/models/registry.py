@@ -91,7 +91,35 @@ MODELS: dict[str, Entry] = {
             "graph filter, linear plus ideal low-pass",
             deterministic=True,
         ),
+        Entry(
+            "text-profile",
+            "honeyguide.models.content.text_profile",
+            "TextProfile",
+            "items whose text is like that of the history",
+            "text",
+            deterministic=True,
+        ),
+        Entry("gru4rec", "honeyguide.models.sequence.gru4rec", "GRU4Rec", "gated recurrent units", "torch"),
+        Entry(
+            "itemrate",
+            "honeyguide.models.ranking.itemrate",
+            "ItemRate",
+            "share of the meetings with an item in which it was liked",
+            deterministic=True,
+        ),
+        Entry("logistic", "honeyguide.models.ranking.logistic", "Logistic", "logistic regression on features"),
+        Entry("din", "honeyguide.models.ranking.din", "DIN", "features and target attention over the history", "torch"),
+        Entry(
+            "boosted",
+            "honeyguide.models.ranking.boosted",
+            "Boosted",
+            "gradient-boosted trees over the candidates of lighter models",
+            "boost",
+        ),
         Entry("sasrec", "honeyguide.models.sequence.sasrec", "SASRec", "causal self-attention", "torch"),
+        Entry("esasrec", "honeyguide.models.sequence.esasrec", "ESASRec", "SASRec by the eSASRec recipe", "torch"),
+        Entry("bert4rec", "honeyguide.models.sequence.bert4rec", "BERT4Rec", "gaps filled from both sides", "torch"),
+        Entry("hstu", "honeyguide.models.sequence.hstu", "HSTU", "causal attention without a softmax", "torch"),
     )
 }
 

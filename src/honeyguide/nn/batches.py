@@ -36,6 +36,15 @@ class Batch:
             return self
         return Batch(self.items.to(device), self.targets.to(device))
 
+    @property
+    def n_targets(self) -> int:
+        """Number of real targets."""
+        return int((self.targets != IGNORED).sum())
+
+    def part(self, rank: int, size: int) -> Batch:
+        """The rows of process ``rank`` of ``size``: every ``size``-th."""
+        return Batch(self.items[rank::size], self.targets[rank::size])
+
 
 def pad_right(rows: Ragged, fill: int) -> npt.NDArray[np.int64]:
     """int64 ``[n, longest]``: the lists as a matrix, ``fill`` behind the end of each."""

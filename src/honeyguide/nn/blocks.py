@@ -100,6 +100,12 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
 
 
+def two_sided_attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
+    """softmax(q k' / sqrt(d / h)) v over the positions that are ``seen``, bool ``[b, t]``; all ``[b, t, h, d / h]``."""
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None, None]).transpose(1, 2)
+
+
 class LiGRBlock(nn.Module):
     """Pre-norm block with a learnt gate on each residual branch (LiGR, Borisyuk et al. 2024).
 
@@ -130,14 +136,14 @@ class LiGRBlock(nn.Module):
         self.dropout = Dropout(dropout)
         self.widths = [expansion * dim, expansion * dim, dim]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``[b, t, d]`` to ``[b, t, d]``."""
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """``[b, t, d]`` to the same shape, from what is not after each position, or from all that is ``seen``."""
         q, k, v, gate = self.attention_in(self.norm_attention(x)).chunk(4, -1)
         q, k, v = (y.unflatten(-1, (self.heads, -1)) for y in (q, k, v))  # [b, t, h, d / h]
         if self.rotary is not None:
             q, k = self.rotary(q), self.rotary(k)
-        mixed = self.attention_out(causal_attention(q, k, v).flatten(-2))
-        x = x + self.dropout(torch.sigmoid(gate) * mixed)
+        mixed = causal_attention(q, k, v) if seen is None else two_sided_attention(q, k, v, seen)
+        x = x + self.dropout(torch.sigmoid(gate) * self.attention_out(mixed.flatten(-2)))
         up, switch, gate = self.feed_in(self.norm_feed(x)).split(self.widths, -1)
         fed: Tensor = self.dropout(torch.sigmoid(gate) * self.feed_out(F.silu(switch) * up))
         return x + fed
@@ -171,6 +177,42 @@ class SASRecBlock(nn.Module):
         x = self.norm_feed(normed + self.attention_out(causal_attention(q, k, v).flatten(-2)))
         fed: Tensor = self.dropout(self.feed_out(self.dropout(F.relu(self.feed_in(x)))))
         return x + fed
+
+
+class HSTUBlock(nn.Module):
+    """Hierarchical sequential transduction unit (Zhai et al. 2024, equations 1 to 3): attention without a softmax.
+
+    U, V, Q, K = silu(W1 n(x));  A = silu(Q K' + r) / N;  x = x + W2 (U * n(A V)), where n is LayerNorm,
+    r is learnt for every distance between two events and N is the number of events attended to.
+    A sum of weights that are not forced to add up to one can tell how much there was; U takes the
+    place of a feed-forward layer.
+
+    Parameters
+    ----------
+    dim, heads, dropout
+        As in :class:`LiGRBlock`.
+    length
+        Longest sequence.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float, length: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_in, self.norm_mixed = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
+        self.project, self.out = nn.Linear(dim, 4 * dim), nn.Linear(dim, dim)
+        self.bias = nn.Parameter(torch.randn(heads, length) * 0.02)  # r by distance
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[b, t, d]`` to ``[b, t, d]``."""
+        u, v, q, k = F.silu(self.project(self.norm_in(x))).chunk(4, -1)
+        v, q, k = (y.view(*y.shape[:2], self.heads, -1).transpose(1, 2) for y in (v, q, k))  # [b, h, t, d / h]
+        step = torch.arange(x.shape[1], device=x.device)
+        distance = step[:, None] - step  # [t, t], negative where an event is still to come
+        weights = F.silu(q @ k.mT + self.bias[:, distance.clamp_min(0)]) / (step[:, None] + 1)  # [b, h, t, t]
+        mixed = (weights * (distance >= 0)) @ v
+        gated: Tensor = self.out(self.dropout(u * self.norm_mixed(mixed.transpose(1, 2).flatten(-2))))
+        return x + gated
 
 
 def init_weights(module: nn.Module, std: float) -> None:

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from honeyguide.core.errors import ConfigError, FitInterrupted, TrainingError
+from honeyguide.core.processes import this_process
 from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import cpu_seconds
 from honeyguide.nn import checkpoint
+from honeyguide.nn.parallel import Group
 
 _CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
 
@@ -115,7 +117,8 @@ class Trainer(Generic[B]):
     """Minimises a loss over epochs of batches.
 
     An interrupted and resumed run ends with the same weights, bit for bit, as an uninterrupted
-    one (on a CPU, with the same number of threads and the same versions).
+    one (on a CPU, with the same number of threads and the same versions). Several processes,
+    started by ``torchrun``, share the rows of each batch (:mod:`honeyguide.nn.parallel`).
 
     Parameters
     ----------
@@ -134,6 +137,8 @@ class Trainer(Generic[B]):
         it all epochs are run and the last weights kept.
     identity
         Says what is being trained (data and options); a checkpoint of another run is refused.
+    metric
+        Name of what ``validate`` returns, for the curve and the bar.
     """
 
     def __init__(
@@ -145,14 +150,17 @@ class Trainer(Generic[B]):
         options: FitOptions,
         validate: Callable[[], float] | None = None,
         identity: str = "",
+        metric: str = "ndcg@10",
     ) -> None:
         self.network, self.loss, self.batches = network, loss, batches
         self.settings, self.options, self.validate = settings, options, validate
         self.identity = f"{identity} {settings}"
+        self.metric = metric
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(
             network.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
         )
+        self.group = Group.join(self.device, settings.seed)
         self.progress = Progress()
         self.loss_sum = torch.zeros((), device=self.device)  # over the batches of the epoch so far
         self.average = [p.detach().clone() for p in network.parameters()] if settings.average else []
@@ -169,9 +177,12 @@ class Trainer(Generic[B]):
         FitInterrupted
             On Ctrl-C; the last checkpoint stays.
         """
-        with seeded(self.settings.seed, self.device), _bar(self.options.progress, self.settings.epochs) as show:
+        shown = self.options.progress and self.group.first
+        with seeded(self.settings.seed, self.device), _bar(shown, self.settings.epochs, self.metric) as show:
             try:
                 self._resume()
+                self.group.agree(self.progress.step)
+                self.group.copy_weights(self.network)
                 while not self._finished() and not self.limited:
                     self._epoch(show)
             except KeyboardInterrupt:
@@ -180,6 +191,7 @@ class Trainer(Generic[B]):
         self._swap_average()
         if self.best:
             self.network.load_state_dict(self.best)
+        self.group.copy_weights(self.network)
         self.network.eval()
         return self.progress.curve
 
@@ -214,16 +226,18 @@ class Trainer(Generic[B]):
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate(self.progress.step, done)
         self.optimizer.zero_grad()
-        bfloat16 = self.options.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
-            loss = self.loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self.group.backward(self.network, self._loss, batch, self.progress.step)
         if self.settings.clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self.optimizer.step()
         self._update_average()
-        self.loss_sum += loss.detach()
+        self.loss_sum += loss
         self.progress.step += 1
+
+    def _loss(self, batch: B) -> Tensor:
+        bfloat16 = self.options.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            return self.loss(batch)
 
     def _update_average(self) -> None:
         if self.average:
@@ -243,13 +257,16 @@ class Trainer(Generic[B]):
     def _close_epoch(self, n_batches: int, started: float) -> None:
         p = self.progress
         entry = {"epoch": p.epoch + 1, "loss": self.loss_sum.item() / max(1, n_batches)}
-        if self.validate is not None:
-            entry["valid_ndcg@10"] = self._judge(self.validate)
+        if self.validate is not None and self.group.first:
+            entry[f"valid_{self.metric}"] = self._judge(self.validate)
         p.cpu = cpu_seconds() - started
         p.curve.append({**entry, "cpu_seconds": round(p.cpu, 2)})
+        if self.options.on_epoch is not None:
+            self.options.on_epoch(p.curve[-1])
         p.epoch, p.batch = p.epoch + 1, 0
         self.loss_sum.zero_()
         self._save()
+        self.progress = Progress(**self.group.share(asdict(p)))  # all stop when the first does
 
     def _judge(self, validate: Callable[[], float]) -> float:
         """Validate the averaged weights, keep them if they are the best, and count the epochs without a gain."""
@@ -280,7 +297,7 @@ class Trainer(Generic[B]):
     # -- checkpoints --------------------------------------------------------------------------
 
     def _save(self) -> None:
-        if self.options.checkpoint is None:
+        if self.options.checkpoint is None or not self.group.first:
             return
         self._check()
         tensors = {
@@ -336,7 +353,10 @@ def choose_device(name: str) -> torch.device:
     """
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+        process = this_process()
+        if cuda and process.size > 1:
+            return torch.device("cuda", process.local_rank)  # one device each
+        return torch.device("cuda" if cuda else "mps" if mps and process.size == 1 else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -351,7 +371,7 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def _bar(wanted: bool, epochs: int) -> Iterator[Show]:
+def _bar(wanted: bool, epochs: int, metric: str) -> Iterator[Show]:
     """A function that shows how far training is, on standard error; does nothing unless ``wanted``."""
     if not wanted:
         yield lambda progress, n_batches: None
@@ -363,7 +383,7 @@ def _bar(wanted: bool, epochs: int) -> Iterator[Show]:
         task = bar.add_task("training", total=epochs)
 
         def show(progress: Progress, n_batches: int) -> None:
-            best = "" if progress.best is None else f", best valid NDCG@10 {progress.best:.4f}"
+            best = "" if progress.best is None else f", best valid {metric} {progress.best:.4f}"
             bar.update(
                 task,
                 completed=progress.epoch + progress.batch / n_batches,

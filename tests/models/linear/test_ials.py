@@ -87,7 +87,10 @@ def test_remembered_vectors_are_those_folded_in(model: IALS, books: Dataset) -> 
 
 def test_an_artifact_holds_item_factors_and_nothing_of_users(model: IALS, books: Dataset, tmp_path: Path) -> None:
     model.save(tmp_path)
-    assert set(artifact.read(tmp_path, "model").arrays) == {"item_factors"}
+    arrays = artifact.read(tmp_path, "model").arrays
+    sums = {"statistics.gram": (32, 32), "statistics.square": (32, 32), "statistics.takers": (books.n_items,)}
+    assert set(arrays) == {"item_factors", *sums}
+    assert {name: arrays[name].shape for name in sums} == sums, "sums over all users"
     again = IALS.load(tmp_path)
     requests = Requests(books.histories("train"))
     found, expected = again.recommend(requests), model.recommend(requests)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +16,9 @@ from honeyguide.data.build import build
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.sequence.sasrec import SASRec, SASRecConfig
 
+Walks = Callable[[int], Dataset]
+
 SMALL = {"dim": 16, "blocks": 1, "heads": 1, "max_len": 20, "batch_tokens": 256, "epochs": 12, "lr": 1e-2}
-
-
-def walks(n_users: int = 300, n_items: int = 30, length: int = 9, seed: int = 0) -> Dataset:
-    """Users who go round a ring of items one step at a time: only the order tells what comes next."""
-    starts = np.random.default_rng(seed).integers(0, n_items, n_users)
-    users, steps = np.repeat(np.arange(n_users), length), np.tile(np.arange(length), n_users)
-    split = np.where(steps == length - 1, "test", np.where(steps == length - 2, "valid", "train"))
-    items = (starts[users] + steps) % n_items
-    return build("walks", pl.DataFrame({"user_id": users, "item_id": items, "position": steps, "split": split}))
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return walks()
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +92,12 @@ def test_saved_and_loaded_is_the_same(model: SASRec, data: Dataset, tmp_path: Pa
     assert np.array_equal(loaded.recommend(request, 3).items, model.recommend(request, 3).items)
 
 
-def test_checkpoints_through_the_model(model: SASRec, data: Dataset, tmp_path: Path) -> None:
+def test_checkpoints_through_the_model(model: SASRec, data: Dataset, walks: Walks, tmp_path: Path) -> None:
     SASRec(**SMALL).fit(data, FitOptions(checkpoint=tmp_path))
     resumed = SASRec(**SMALL).fit(data, FitOptions(checkpoint=tmp_path, resume=True))  # finished: nothing is trained
     assert np.array_equal(resumed.item_vectors(), model.item_vectors())
     with pytest.raises(ConfigError, match="other data or options"):
-        SASRec(**SMALL).fit(walks(seed=1), FitOptions(checkpoint=tmp_path, resume=True))
+        SASRec(**SMALL).fit(walks(1), FitOptions(checkpoint=tmp_path, resume=True))
 
 
 def test_the_report(model: SASRec) -> None:

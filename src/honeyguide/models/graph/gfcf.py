@@ -13,12 +13,14 @@ from pydantic import Field
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Change, FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
+from honeyguide.core.space import Real, Space, Whole
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.models.linear.cosine import products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
+from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, ready, unpack_pairs
 
 
 class GFCFConfig(ModelConfig):
@@ -46,8 +48,11 @@ class GFCF(Recommender):
 
     name = "gfcf"
     Config = GFCFConfig
+    space: ClassVar[Space] = {"factors": Whole(16, 512, log=True), "alpha": Real(0.03, 3.0, log=True)}
     config: GFCFConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "update"})
+
+    _counts: PairCounts | None = None
 
     def estimate(self, data: Dataset) -> Estimate:
         """The sparse item-to-item filter, the singular vectors and the work space of ARPACK."""
@@ -56,15 +61,35 @@ class GFCF(Recommender):
         k, smaller = self.config.factors, min(data.n_users, data.n_items)
         lanczos = 4.0 * smaller * (2 * k + 1)  # ARPACK's basis
         seconds = 5e-9 * products + 6e-9 * k * data.interactions.height + 4e-10 * k**2 * smaller
-        return Estimate(12.0 * filled + 2 * lanczos + 4.0 * k * data.n_items + 1e8, seconds)
+        return Estimate(16.0 * filled + 2 * lanczos + 4.0 * k * data.n_items + 1e8, seconds)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         r = data.matrix("train")
         degrees = np.sqrt(np.maximum(r.sum(axis=0).A1, 1.0)).astype(np.float32)  # [n_items], D_i^1/2
         user_degrees = np.sqrt(np.maximum(r.sum(axis=1).A1, 1.0))
         normalised = (sp.diags(1.0 / user_degrees) @ r @ sp.diags(1.0 / degrees)).astype(np.float32).tocsr()
-        self.linear = ItemWeights.of((normalised.T @ normalised).tocsr())  # [n_items, n_items]
+        gram = (normalised.T @ normalised).tocsr()  # [n_items, n_items]
+        # R' D_u^-1 R, which changed users change alone
+        kept = PairCounts.of(gram) if gram.nnz <= 2 * MOST_PAIRS else None
+        self._counts = kept.scaled(degrees) if kept is not None else None
+        self.linear = ItemWeights.of(gram)
         self._set_low_pass(right_singular_vectors(normalised, self.config.factors, self.config.seed), degrees)
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """The linear filter exactly; the low-pass one by a step of subspace iteration from the old vectors.
+
+        ``V <- Ritz vectors of R~'R~ in the span of R~'R~ V``: what a fit iterates until it stands still.
+        """
+        n, more = change.n_items, change.n_items - len(self.degrees)
+        before, after = distinct(change.before, n), distinct(change.after, n)
+        difference = _per_user(after).T @ _per_user(after) - _per_user(before).T @ _per_user(before)
+        counts = ready(self._counts, self.name)
+        takers = np.square(self.degrees) * (counts.diagonal > 0)  # a degree of 1 also stands for nobody
+        takers = np.pad(takers, (0, more)) + (after.sum(axis=0) - before.sum(axis=0)).A1
+        degrees = np.sqrt(np.maximum(np.rint(takers), 1.0)).astype(np.float32)
+        self._counts = counts.plus(difference.tocsr())
+        self.linear = ItemWeights.of(self._counts.scaled(1.0 / degrees).whole())
+        self._set_low_pass(_ritz(self.linear.matrix, np.pad(self.vectors, ((0, more), (0, 0)))), degrees)
 
     def _set_low_pass(self, vectors: FloatArray, degrees: FloatArray) -> None:
         self.vectors, self.degrees = vectors, degrees
@@ -92,11 +117,26 @@ class GFCF(Recommender):
         return Recommendations(*top_k(scores, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        return {**self.linear.pack(), "vectors": self.vectors, "degrees": self.degrees}, {}
+        arrays = {**self.linear.pack(), "vectors": self.vectors, "degrees": self.degrees}
+        return arrays | (self._counts.pack() if self._counts else {}), {}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
-        self.linear = ItemWeights.unpack(arrays)
+        self.linear, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays)
         self._set_low_pass(arrays["vectors"], arrays["degrees"])
+
+
+def _per_user(sets: sp.csr_matrix) -> sp.csr_matrix:
+    """``D_u^-1/2 R`` for rows of R."""
+    lengths = np.maximum(np.diff(sets.indptr), 1)
+    return (sp.diags(lengths**-0.5) @ sets).astype(np.float32).tocsr()
+
+
+def _ritz(matrix: sp.csr_matrix | FloatArray, vectors: FloatArray) -> FloatArray:
+    """Ritz vectors of a symmetric ``[n, n]`` matrix A in the span of A V, by falling value: ``[n, k]``."""
+    basis, _ = np.linalg.qr(matrix @ vectors)
+    small = basis.T @ (matrix @ basis)
+    _, turn = np.linalg.eigh((small + small.T) / 2)
+    return np.ascontiguousarray((basis @ turn[:, ::-1]).astype(np.float32))
 
 
 def right_singular_vectors(matrix: sp.csr_matrix, k: int, seed: int) -> FloatArray:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
+from honeyguide.core.ragged import FloatArray
 from honeyguide.core.topk import top_k
+from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, upper_rows
 
 _BLOCK = 1 << 23  # products of one block of rows: 64 MiB as CSR
 
@@ -29,6 +31,27 @@ def cosine_neighbours(matrix: sp.csr_matrix, k: int, shrinkage: float = 0.0) -> 
     csr_matrix
         float32 ``[n_items, n_items]`` with sorted indices.
     """
+    return _neighbours(matrix, k, shrinkage, None)
+
+
+def counted_neighbours(
+    matrix: sp.csr_matrix, k: int, shrinkage: float = 0.0
+) -> tuple[sp.csr_matrix, PairCounts | None]:
+    """:func:`cosine_neighbours`, and the counts behind them, from which :func:`neighbours_of` goes on.
+
+    There are none where there could be more than ``MOST_PAIRS``.
+    """
+    n_items = matrix.shape[1]
+    if min(int(products_per_item(matrix).sum()), n_items**2) > 2 * MOST_PAIRS:
+        return cosine_neighbours(matrix, k, shrinkage), None
+    counts: list[sp.csr_matrix] = []
+    neighbours = _neighbours(matrix, k, shrinkage, counts)
+    whole = sp.vstack(counts, format="csr") if counts else sp.csr_matrix((0, 0), dtype=np.float32)
+    return neighbours, PairCounts(whole)
+
+
+def _neighbours(matrix: sp.csr_matrix, k: int, shrinkage: float, counts: list[sp.csr_matrix] | None) -> sp.csr_matrix:
+    """:func:`cosine_neighbours`, block by block; what is counted on the way goes into ``counts``."""
     n_items = matrix.shape[1]
     transposed = matrix.T.tocsr()
     norms = np.sqrt(transposed.multiply(transposed).sum(axis=1).A1).astype(np.float32)
@@ -39,12 +62,25 @@ def cosine_neighbours(matrix: sp.csr_matrix, k: int, shrinkage: float = 0.0) -> 
         done = work[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(work, done + _BLOCK, side="right")))
         block = transposed[start:stop] @ matrix  # [stop - start, n_items]
-        rows = np.repeat(np.arange(start, stop), np.diff(block.indptr))
-        block.data /= norms[rows] * norms[block.indices] + np.float32(shrinkage)
-        block.data[block.indices == rows] = 0.0
-        blocks.append(keep_largest(block, k))
+        if counts is not None:
+            counts.append(upper_rows(block, start))
+        blocks.append(_largest_cosines(block, start, norms, k, shrinkage))
         start = stop
     return sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix((0, 0), dtype=np.float32)
+
+
+def neighbours_of(counts: PairCounts, k: int, shrinkage: float = 0.0) -> sp.csr_matrix:
+    """The cosines of :func:`cosine_neighbours` from the counts of :func:`counted_neighbours`, counted on or not."""
+    norms = np.sqrt(counts.diagonal)
+    return _largest_cosines(counts.whole(), 0, norms, k, shrinkage)
+
+
+def _largest_cosines(block: sp.csr_matrix, start: int, norms: FloatArray, k: int, shrinkage: float) -> sp.csr_matrix:
+    """Rows ``start, start + 1, ...`` of ``G`` (overwritten) as the ``k`` largest cosines of each."""
+    rows = np.repeat(np.arange(start, start + block.shape[0]), np.diff(block.indptr))
+    block.data /= norms[rows] * norms[block.indices] + np.float32(shrinkage)
+    block.data[block.indices == rows] = 0.0
+    return keep_largest(block, k)
 
 
 def keep_largest(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:

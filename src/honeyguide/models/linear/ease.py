@@ -7,17 +7,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 from pydantic import Field
+from scipy.linalg.blas import sgemm
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import STATISTICS, Change, FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
+from honeyguide.core.space import Real, Space
 from honeyguide.models.linear.cosine import products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
+from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, ready, unpack_pairs
+
+_ROUNDS = 4  # a user changed by Woodbury's identity costs so many n_items^2 of the n_items^3 of an inversion
 
 
 class EASEConfig(ModelConfig):
@@ -41,22 +47,70 @@ class EASE(Recommender):
 
     name = "ease"
     Config = EASEConfig
+    space: ClassVar[Space] = {"regularization": Real(5.0, 20_000.0, log=True)}
     config: EASEConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "update", "exact_update"})
+
+    _counts: PairCounts | None = None
 
     def estimate(self, data: Dataset) -> Estimate:
-        """The dense matrix, twice while it is filled: 8 n_items^2 bytes, or the sparse Gram matrix beside it."""
+        """The dense matrix, twice while it is filled: 8 n_items^2 bytes, or once and 1.5 Gram matrices."""
         n = float(data.n_items)
         products = float(products_per_item(data.matrix("train")).sum())
         gram = 8.0 * min(products, n * n)
-        return Estimate(4.0 * n * n + max(4.0 * n * n, gram) + 1e8, 3e-11 * n**3 + 5e-9 * products)
+        return Estimate(4.0 * n * n + max(4.0 * n * n, gram) + gram / 2 + 1e8, 3e-11 * n**3 + 5e-9 * products)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         x = data.matrix("train")  # [n_users, n_items]
-        inverse = invert_in_place((x.T @ x).toarray(order="F"), self.config.regularization)
-        inverse /= -np.diagonal(inverse).copy()  # column j by -P[j, j]
+        gram = (x.T @ x).tocsr()
+        self._counts = PairCounts.of(gram) if gram.nnz <= 2 * MOST_PAIRS else None
+        self._solve(gram)
+
+    def _solve(self, gram: sp.csr_matrix) -> None:
+        """B from ``X'X``."""
+        inverse = invert_in_place(gram.toarray(order="F"), self.config.regularization)
+        self.diagonal = np.diagonal(inverse).copy()  # P[j, j], [n_items]
+        inverse /= -self.diagonal  # column j
         np.fill_diagonal(inverse, 0.0)
         self.weights = ItemWeights(inverse)
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        before, after = distinct(change.before, change.n_items), distinct(change.after, change.n_items)
+        rows = np.flatnonzero(np.diff((after - before).tocsr().indptr))  # a repeated item changes no set
+        before, after = before[rows], after[rows]
+        self._counts = ready(self._counts, self.name).changed(before, after)
+        if _ROUNDS * len(rows) >= change.n_items:
+            self._solve(self._counts.whole())
+        else:
+            self._grow(change.n_items)
+            self._move(before, after)
+
+    def _grow(self, n_items: int) -> None:
+        """Items that nobody took: ``P[j, j] = 1 / lambda`` and nothing beside it."""
+        new = n_items - len(self.diagonal)
+        if new:
+            self.weights = ItemWeights(np.pad(self.weights.matrix, (0, new)))
+            self.diagonal = np.append(self.diagonal, np.full(new, 1 / self.config.regularization, np.float32))
+
+    def _move(self, before: sp.csr_matrix, after: sp.csr_matrix) -> None:
+        """B for ``X'X + U C U'`` by Woodbury's identity, where ``U = [N', S']``, ``N = A - B``, ``S = A + B``.
+
+        ``P <- P - Z (C^-1 + U'Z)^-1 Z'`` with ``Z = P U`` and ``C = [[0, I], [I, 0]] / 2``; P is never written
+        down, but ``B = I - P diag(P)^-1`` is moved in its place.
+        """
+        ut = sp.vstack([after - before, after + before], format="csr")  # U', [2 n, n_items]
+        b, d, n = self.weights.matrix, self.diagonal, before.shape[0]
+        z = (ut.toarray() - ut @ b) * d  # Z' = U'P, and P = (I - B) diag(P)
+        inner = np.asarray(ut @ z.T, np.float64)
+        inner[np.arange(n), n + np.arange(n)] += 2.0
+        inner[n + np.arange(n), np.arange(n)] += 2.0
+        left = np.linalg.solve((inner + inner.T) / 2, z).astype(np.float32)  # [2 n, n_items]
+        moved = d - np.einsum("rj,rj->j", z, left)
+        b = b * (d / moved)
+        # B[i, j] = -P[i, j] / P[j, j], with what was taken from P: B += Z (left / moved), in its memory
+        sgemm(1.0, (left / moved).T, z.T, beta=1.0, c=b.T, trans_b=1, overwrite_c=1)
+        np.fill_diagonal(b, 0.0)
+        self.weights, self.diagonal = ItemWeights(b), moved.astype(np.float32)
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``: sums of rows of B."""
@@ -71,10 +125,12 @@ class EASE(Recommender):
         return Recommendations(*self.weights.similar(items, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        return self.weights.pack(), {}
+        arrays = {**self.weights.pack(), f"{STATISTICS}diagonal": self.diagonal}
+        return arrays | (self._counts.pack() if self._counts else {}), {}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
-        self.weights = ItemWeights.unpack(arrays)
+        self.weights, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays)
+        self.diagonal = arrays[f"{STATISTICS}diagonal"]
 
 
 def invert_in_place(gram: FloatArray, regularization: float) -> FloatArray:

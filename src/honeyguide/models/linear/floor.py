@@ -7,27 +7,32 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 from pydantic import Field
 
 from honeyguide.core import artifact
+from honeyguide.core.artifact import pack_csr, unpack_csr
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
-from honeyguide.core.requests import Recommendations
+from honeyguide.core.recommender import STATISTICS, Change, FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
+from honeyguide.core.space import Space, Whole
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.graph.gfcf import GFCF
-from honeyguide.models.linear.cosine import cosine_neighbours, products_per_item
-from honeyguide.models.linear.floor_search import search_grid
+from honeyguide.models.linear.cosine import counted_neighbours, neighbours_of, products_per_item
+from honeyguide.models.linear.floor_search import SEARCHED, search_grid
 from honeyguide.models.linear.ials import IALS
-from honeyguide.models.linear.item_weights import ItemWeights
+from honeyguide.models.linear.item_weights import ItemWeights, distinct
 from honeyguide.models.linear.itemknn import ItemKNN
+from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, grown, ready, unpack_pairs
 from honeyguide.models.linear.transitions import (
     Normalisation,
     normalise,
     recency,
     recent_events,
     transition_counts,
+    transition_difference,
 )
 
 UNORDERED: dict[str, type[Recommender]] = {model.name: model for model in (IALS, GFCF, ItemKNN)}
@@ -69,9 +74,11 @@ class Floor(Recommender):
 
     name = "floor"
     Config = FloorConfig
+    space: ClassVar[Space] = {"window": Whole(1, 20, log=True), "neighbours": Whole(50, 5000, log=True)}
     config: FloorConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "update", "exact_update"})
 
+    _counts: PairCounts | None = None
     chosen: dict[str, Any]
     delegate: Recommender | None = None
 
@@ -83,9 +90,14 @@ class Floor(Recommender):
         n, events = data.n_items, data.interactions.height
         products = products_per_item(data.matrix("train"))
         cosines = float(np.minimum(products, min(n, self.config.neighbours)).sum())
+        counts = float(np.minimum(products, n).sum()) / 2
+        counts = counts if counts <= MOST_PAIRS else 0.0
         pairs = min(float(self.config.window * events), float(n) * n)
-        seconds = 5e-9 * float(products.sum()) + 1e-5 * events + 1e-9 * n * data.n_users * len(self._grid())
-        return Estimate(24.0 * cosines + 8.0 * (3 + len(self.config.normalisations)) * pairs + 4e8, seconds)
+        searched = min(float(n) * data.n_users, float(SEARCHED)) * len(self._grid())
+        seconds = 5e-9 * float(products.sum()) + 1e-5 * events + 1e-9 * searched
+        return Estimate(
+            8.0 * counts + 24.0 * cosines + 8.0 * (3 + len(self.config.normalisations)) * pairs + 4e8, seconds
+        )
 
     def _grid(self) -> list[tuple[Normalisation, float, float]]:
         c = self.config
@@ -101,9 +113,9 @@ class Floor(Recommender):
     def _fit_ordered(self, data: Dataset) -> None:
         c = self.config
         histories = data.histories("train")
-        cosines = cosine_neighbours(data.matrix("train"), c.neighbours)
-        counts = transition_counts(histories, data.n_items, c.window)
-        transitions = {name: normalise(counts, name) for name in c.normalisations}
+        cosines, self._counts = counted_neighbours(data.matrix("train"), c.neighbours)
+        self._transitions = transition_counts(histories, data.n_items, c.window)
+        transitions = {name: normalise(self._transitions, name) for name in c.normalisations}
         name, decay, mix = self._grid()[0]
         if "valid" in data.parts and len(self._grid()) > 1:
             valid = data.histories("valid")
@@ -111,7 +123,28 @@ class Floor(Recommender):
             best = max(self.report.search, key=lambda point: point["ndcg@10"])
             name, decay, mix = best["normalisation"], best["decay"], best["mix"]
         self.chosen = {"normalisation": name, "decay": decay, "mix": mix}
-        self.weights = ItemWeights.of(transitions[name] + np.float32(mix) * cosines if mix else transitions[name])
+        self._weigh(transitions[name], cosines if mix else None)
+
+    def _weigh(self, transitions: sp.csr_matrix, cosines: sp.csr_matrix | None) -> None:
+        """``M + mix C``."""
+        mix = np.float32(self.chosen["mix"])
+        self.weights = ItemWeights.of(transitions if cosines is None else transitions + mix * cosines)
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """The same sums counted on; the options stay those that the fit chose."""
+        if self.delegate is not None:
+            self.delegate._update(change, options)
+            self.delegate.item_ids = change.items
+            return
+        n = change.n_items
+        counts = ready(self._counts, self.name).changed(distinct(change.before, n), distinct(change.after, n))
+        moved = transition_difference(change.before, change.after, n, self.config.window)
+        self._transitions = (grown(self._transitions, n) + moved).tocsr()
+        self._transitions.data[np.abs(self._transitions.data) < 0.5 / self.config.window] = 0.0  # rounding
+        self._transitions.eliminate_zeros()
+        self._counts = counts
+        cosines = neighbours_of(counts, self.config.neighbours) if self.chosen["mix"] else None
+        self._weigh(normalise(self._transitions, self.chosen["normalisation"]), cosines)
 
     def _fit_unordered(self, data: Dataset, options: FitOptions) -> None:
         histories, valid = data.histories("train"), data.histories("valid")
@@ -131,7 +164,15 @@ class Floor(Recommender):
         """float32 ``[n, n_items]``."""
         if self.delegate is not None:
             return self.delegate.score_histories(histories, users)
-        return self.weights.score(recent_events(histories, self.weights.n_items, self.chosen["decay"]))
+        return self.weights.score(self._events(histories))
+
+    def _events(self, histories: Ragged) -> sp.csr_matrix:
+        return recent_events(histories, self.weights.n_items, self.chosen["decay"])
+
+    def _rank(self, requests: Requests, k: int) -> Lists:
+        if self.delegate is not None:
+            return self.delegate._rank(requests, k)
+        return self.weights.rank(self._events(requests.histories), requests.excluded, k)
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """``decay^age (M[i, item] + mix C[i, item])`` of every event."""
@@ -147,14 +188,16 @@ class Floor(Recommender):
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         if self.delegate is None:
-            return self.weights.pack(), {"chosen": self.chosen}
+            kept = {**self.weights.pack(), **pack_csr(f"{STATISTICS}transitions", self._transitions)}
+            return kept | (self._counts.pack() if self._counts else {}), {"chosen": self.chosen}
         arrays, meta = self.delegate._state()
         return arrays, {"chosen": self.chosen, "config": self.delegate.config.model_dump(mode="json"), "state": meta}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.chosen = meta["chosen"]
         if "model" not in self.chosen:
-            self.weights = ItemWeights.unpack(arrays)
+            self.weights, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays)
+            self._transitions = unpack_csr(f"{STATISTICS}transitions", arrays)
             return
         self.delegate = UNORDERED[self.chosen["model"]](**meta["config"])
         self.delegate.item_ids = self.item_ids

@@ -15,14 +15,17 @@ from scipy.linalg.lapack import sposv
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.inner_product import top_k_inner_product
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
-from honeyguide.core.requests import Recommendations
+from honeyguide.core.recommender import STATISTICS, Change, FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
+from honeyguide.core.space import Real, Space, Whole
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.models.linear.item_weights import distinct, shares
 
 _CG_STEPS = 2
+_TOGETHER = 256  # items whose systems are solved at once: 16 MiB with 128 factors
 
 
 class IALSConfig(ModelConfig):
@@ -60,8 +63,14 @@ class IALS(Recommender):
 
     name = "ials"
     Config = IALSConfig
+    space: ClassVar[Space] = {
+        "factors": Whole(16, 256, log=True),
+        "alpha": Real(1.5, 200.0, log=True),
+        "regularization": Real(0.1, 200.0, log=True),
+        "iterations": Whole(4, 24, log=True),
+    }
     config: IALSConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product", "update"})
 
     _folded: FoldedIn | None = None
 
@@ -91,11 +100,60 @@ class IALS(Recommender):
                 x = half_step(engine.solver, confidences, x, y, c.regularization)
             y = half_step(engine.solver, transposed, y, x, c.regularization)
         self._serve(y)
-        self._folded = FoldedIn.of(by_user, self._fold_in_sets(by_user))
+        folded = self._fold_in_sets(by_user)
+        self._folded = FoldedIn.of(by_user, folded)
+        self._moments = UserMoments.of(folded @ self._whiten.T, by_user)
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """Changed users are folded in exactly; every item with a new event takes one Newton step.
+
+        ``H_i y_i = alpha sum_u x_u`` over the users u of item i, with
+        ``H_i = X'X + lambda I + (alpha - 1) sum_u x_u x_u'`` (the items' half of equation 4). What changed in both
+        sums is known exactly; for the rest of ``H_i``, which would take the histories of everybody, stands the
+        number of users of i times the mean of ``x x'`` over all events.
+        """
+        more = change.n_items - len(self.item_factors)
+        before, after = distinct(change.before, change.n_items), distinct(change.after, change.n_items)
+        if more:
+            self._serve(np.pad(self.item_factors, ((0, more), (0, 0))))
+        old, new = (self._fold_in_sets(sets) @ self._whiten.T for sets in (before, after))  # X, [n, factors]
+        moments = self._moments.changed(old, before, new, after)
+        touched = np.unique((after - before).tocsr().indices)
+        factors = self.item_factors.copy()
+        for items in np.array_split(touched, max(1, -(-len(touched) // _TOGETHER))):
+            factors[items] += self._newton_steps(items, (old, before), (new, after), moments)
+        self._serve(factors)
+        self._moments = moments
+
+    def _newton_steps(
+        self,
+        items: IntArray,
+        before: tuple[FloatArray, sp.csr_matrix],
+        after: tuple[FloatArray, sp.csr_matrix],
+        moments: UserMoments,
+    ) -> FloatArray:
+        """``H_i^-1 (alpha (s_i - s_i old) - (H_i - H_i old) y_i)`` for each of ``items``: ``[len(items), factors]``."""
+        c, f = self.config, self.config.factors
+        a = np.float32(c.alpha - 1.0)
+        moved = np.broadcast_to(moments.gram - self._moments.gram, (len(items), f, f)).copy()  # H_i - H_i old
+        right = np.zeros((len(items), f), np.float32)
+        for sign, (x, sets) in ((1.0, after), (-1.0, before)):
+            members = sets.T.tocsr()[items]  # users of each item
+            right += np.float32(sign * c.alpha) * (members @ x)
+            for row in range(len(items)):
+                rows = x[members.indices[members.indptr[row] : members.indptr[row + 1]]]
+                moved[row] += np.float32(sign) * a * (rows.T @ rows)
+        y = self.item_factors[items]
+        takers = np.pad(self._moments.takers, (0, len(self.item_factors) - len(self._moments.takers)))[items]
+        base = self._moments.gram + np.float32(c.regularization) * np.eye(f, dtype=np.float32)
+        h = base + a * takers[:, None, None] * self._moments.mean_square + moved
+        right -= np.einsum("nij,nj->ni", moved, y)
+        return np.asarray(np.linalg.solve(h, right[:, :, None])[:, :, 0], np.float32)
 
     def _serve(self, item_factors: FloatArray) -> None:
         self.item_factors = item_factors  # Y, [n_items, factors]
         _, whiten = whitening(item_factors, self.config.regularization)
+        self._whiten = whiten
         self.item_vectors = item_factors @ whiten  # W, [n_items, factors]
         self._eye = np.eye(len(whiten), dtype=np.float32, order="F")
         self._folded = None
@@ -137,6 +195,9 @@ class IALS(Recommender):
         scores: FloatArray = self.fold_in(histories) @ self.item_vectors.T
         return scores
 
+    def _rank(self, requests: Requests, k: int) -> Lists:
+        return top_k_inner_product(self.fold_in(requests.histories), self.item_vectors, k, requests.excluded)
+
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """``alpha y_item' A^-1 y_i`` of every event i: the exact terms of the score (equation 7 of the paper)."""
         known = history >= 0
@@ -156,10 +217,11 @@ class IALS(Recommender):
         return Recommendations(*top_k(scores, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        return {"item_factors": self.item_factors}, {}
+        return {"item_factors": self.item_factors} | self._moments.pack(), {}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self._serve(arrays["item_factors"])
+        self._moments = UserMoments.unpack(arrays)
 
 
 def whitening(factors: FloatArray, regularization: float) -> tuple[FloatArray, FloatArray]:
@@ -199,6 +261,52 @@ def half_step(
     turned = x @ c  # y' x = (whiten' y)' (c' x)
     solver(confidences, turned, w, 0.0)
     return np.asarray(turned @ whiten.T, np.float32)
+
+
+@dataclass(frozen=True)
+class UserMoments:
+    """Sums over all users' vectors, from which no user's can be told.
+
+    Parameters
+    ----------
+    gram
+        ``X'X``, float32 ``[factors, factors]``.
+    square
+        ``sum_u d_u x_u x_u'`` with the number ``d_u`` of items of u, float32 ``[factors, factors]``.
+    takers
+        Users of each item, float32 ``[n_items]``.
+    """
+
+    gram: FloatArray
+    square: FloatArray
+    takers: FloatArray
+
+    @classmethod
+    def of(cls, x: FloatArray, sets: sp.csr_matrix) -> UserMoments:
+        """Of users with vectors ``x`` ``[n, factors]`` and the items ``sets`` ``[n, n_items]``."""
+        weighted = np.diff(sets.indptr)[:, None] * x
+        takers = np.bincount(sets.indices, minlength=sets.shape[1])
+        return cls(x.T @ x, np.asarray(weighted.T @ x, np.float32), takers.astype(np.float32))
+
+    @property
+    def mean_square(self) -> FloatArray:
+        """Mean of ``x x'`` over all events."""
+        return np.asarray(self.square / max(1.0, float(self.takers.sum())), np.float32)
+
+    def changed(self, old: FloatArray, before: sp.csr_matrix, new: FloatArray, after: sp.csr_matrix) -> UserMoments:
+        """With some users' vectors ``old`` and items ``before`` exchanged for ``new`` and ``after``."""
+        less, more = UserMoments.of(old, before), UserMoments.of(new, after)
+        takers = np.pad(self.takers, (0, len(more.takers) - len(self.takers))) + more.takers - less.takers
+        return UserMoments(self.gram + more.gram - less.gram, self.square + more.square - less.square, takers)
+
+    def pack(self) -> artifact.Arrays:
+        """Arrays for an artifact."""
+        return {f"{STATISTICS}{name}": value for name, value in vars(self).items()}
+
+    @classmethod
+    def unpack(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> UserMoments:
+        """Undo :meth:`pack`."""
+        return cls(*(arrays[f"{STATISTICS}{name}"] for name in ("gram", "square", "takers")))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ import scipy.sparse as sp
 
 from honeyguide.core.artifact import Arrays, pack_csr, unpack_csr
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.topk import NEVER, top_k
+from honeyguide.core.topk import NEVER, exclude_in_place, top_k, top_k_sparse
 
 _DENSE_FROM = 0.1  # share of non-zeros from which multiplying by a dense matrix is faster
 _DENSE_UP_TO = 1 << 28  # entries: 1 GiB of float32
+_PRODUCTS = 1 << 21  # of one block of users while ranking: 16 MiB as CSR
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,40 @@ class ItemWeights:
         product = events @ self.matrix
         scores: FloatArray = product.toarray() if sp.issparse(product) else product
         return scores
+
+    def rank(self, events: sp.csr_matrix, excluded: Ragged, k: int) -> tuple[IntArray, FloatArray]:
+        """Top-k of ``events @ W`` without the ``excluded`` items; equal to ranking :meth:`score`.
+
+        Where W is sparse and not negative, only items that some event reaches are looked at; rows
+        with fewer than ``k`` of them are filled up from their dense scores.
+        """
+        if not self._sparse_and_positive:
+            return self._rank_dense(events, excluded, k)
+        matrix: Any = self.matrix
+        items, values = np.empty((events.shape[0], k), np.int32), np.empty((events.shape[0], k), np.float32)
+        entries = np.concatenate([[0], np.cumsum(np.diff(matrix.indptr)[events.indices])])
+        work = entries[events.indptr[1:]]  # products up to and with each row
+        start = 0
+        while start < len(work):
+            done = work[start - 1] if start else 0
+            stop = max(start + 1, int(np.searchsorted(work, done + _PRODUCTS, side="right")))
+            rows = slice(start, stop)
+            hidden = excluded.take(rows)
+            items[rows], values[rows], complete = top_k_sparse(events[rows] @ matrix, k, hidden)
+            short = start + np.flatnonzero(~complete)
+            items[short], values[short] = self._rank_dense(events[short], excluded.take(short), k)
+            start = stop
+        return items, values
+
+    @cached_property
+    def _sparse_and_positive(self) -> bool:
+        matrix: Any = self.matrix
+        return bool(sp.issparse(matrix) and matrix.data.min(initial=0.0) >= 0)
+
+    def _rank_dense(self, events: sp.csr_matrix, excluded: Ragged, k: int) -> tuple[IntArray, FloatArray]:
+        scores = self.score(events)
+        exclude_in_place(scores, excluded)
+        return top_k(scores, k)
 
     def terms(self, history: IntArray, item: int) -> FloatArray:
         """float32 ``[len(history)]``: ``W[i, item]`` for each event i, 0 for unknown items (-1)."""

@@ -12,11 +12,13 @@ from pydantic import Field
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
-from honeyguide.core.requests import Recommendations
+from honeyguide.core.recommender import Change, FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
-from honeyguide.models.linear.cosine import cosine_neighbours, products_per_item
+from honeyguide.core.space import Real, Space, Whole
+from honeyguide.models.linear.cosine import counted_neighbours, neighbours_of, products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
+from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, ready, unpack_pairs
 
 
 class ItemKNNConfig(ModelConfig):
@@ -43,22 +45,37 @@ class ItemKNN(Recommender):
 
     name = "itemknn"
     Config = ItemKNNConfig
+    space: ClassVar[Space] = {"neighbours": Whole(10, 1000, log=True), "shrinkage": Real(0.1, 500.0, log=True)}
     config: ItemKNNConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "update", "exact_update"})
+
+    _counts: PairCounts | None = None
 
     def estimate(self, data: Dataset) -> Estimate:
-        """Two copies of the neighbour lists and one block of products."""
+        """Two copies of the neighbour lists, the counts and one block of products."""
         products = products_per_item(data.matrix("train"))
         kept = np.minimum(products, self.config.neighbours).sum()
-        return Estimate(16.0 * kept + 40.0 * data.interactions.height + 3e8, 5e-9 * float(products.sum()))
+        counts = np.minimum(products, data.n_items).sum() / 2
+        counts = counts if counts <= MOST_PAIRS else 0.0
+        return Estimate(16.0 * (kept + counts) + 40.0 * data.interactions.height + 3e8, 5e-9 * float(products.sum()))
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
-        neighbours = cosine_neighbours(data.matrix("train"), self.config.neighbours, self.config.shrinkage)
+        c = self.config
+        neighbours, self._counts = counted_neighbours(data.matrix("train"), c.neighbours, c.shrinkage)
         self.weights = ItemWeights.of(neighbours)  # [n_items, n_items]
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        n = change.n_items
+        counts = ready(self._counts, self.name).changed(distinct(change.before, n), distinct(change.after, n))
+        self.weights = ItemWeights.of(neighbours_of(counts, self.config.neighbours, self.config.shrinkage))
+        self._counts = counts
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``: sums of cosines."""
         return self.weights.score(distinct(histories, self.weights.n_items))
+
+    def _rank(self, requests: Requests, k: int) -> Lists:
+        return self.weights.rank(distinct(requests.histories, self.weights.n_items), requests.excluded, k)
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """The cosine of each event's item with ``item``; events of the same item share it."""
@@ -69,7 +86,7 @@ class ItemKNN(Recommender):
         return Recommendations(*self.weights.similar(items, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        return self.weights.pack(), {}
+        return {**self.weights.pack(), **(self._counts.pack() if self._counts else {})}, {}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
-        self.weights = ItemWeights.unpack(arrays)
+        self.weights, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays)

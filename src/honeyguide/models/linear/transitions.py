@@ -39,6 +39,28 @@ def transition_counts(histories: Ragged, n_items: int, window: int) -> sp.csr_ma
     return total
 
 
+def transition_difference(before: Ragged, after: Ragged, n_items: int, window: int) -> sp.csr_matrix:
+    """:func:`transition_counts` of ``after`` less those of ``before``, from where each pair of histories parts.
+
+    Parameters
+    ----------
+    before, after
+        Histories of the same users, oldest first.
+    n_items, window
+        As in :func:`transition_counts`.
+    """
+    shared = np.minimum(before.lengths, after.lengths)
+    within = np.arange(shared.sum()) - np.repeat(np.cumsum(shared) - shared, shared)
+    rows = np.repeat(np.arange(len(shared)), shared)
+    apart = before.values[before.offsets[rows] + within] != after.values[after.offsets[rows] + within]
+    prefix = shared.copy()
+    np.minimum.at(prefix, rows[apart], within[apart])
+    tail = np.maximum(prefix - window, 0)  # an event reaches no further back
+    new = transition_counts(after.last_of(after.lengths - tail), n_items, window)
+    inner = transition_counts(before.last_of(before.lengths - tail), n_items, window)
+    return (new - inner).tocsr()
+
+
 def normalise(counts: sp.csr_matrix, how: Normalisation) -> sp.csr_matrix:
     """``M`` as it is, divided by its row sums, or by the square root of row sum times column sum."""
     if how == "raw":

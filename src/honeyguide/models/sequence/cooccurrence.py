@@ -47,3 +47,28 @@ def cooccurrence_vectors(histories: Ragged, n_items: int, dim: int, std: float, 
         vectors *= std / max(vectors.std(), 1e-12)
     vectors += rng.normal(0.0, std / 40, vectors.shape)
     return vectors.astype(np.float32)
+
+
+def with_new_items(vectors: FloatArray, histories: Ragged, n_items: int) -> FloatArray:
+    """A table of item vectors that has grown: a new item begins at the mean of those that stand beside it.
+
+    Parameters
+    ----------
+    vectors
+        float32 ``[old, dim]``.
+    histories
+        Histories in which new items occur; one that occurs beside no old item begins at the mean of all.
+    n_items
+        Size of the catalogue now.
+
+    Returns
+    -------
+    ndarray
+        float32 ``[n_items, dim]``; the first rows are those of ``vectors``.
+    """
+    old = len(vectors)
+    follows = transition_counts(histories, n_items, 1)
+    beside = (follows + follows.T).tocsr()[old:, :old]  # [new, old]
+    total = beside.sum(axis=1).A1[:, None]
+    mean = np.where(total > 0, (beside @ vectors) / np.maximum(total, 1.0), vectors.mean(axis=0))
+    return np.concatenate([vectors, mean]).astype(np.float32)

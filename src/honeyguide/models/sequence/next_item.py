@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -22,15 +22,16 @@ from torch import Tensor, nn
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
+from honeyguide.core.inner_product import top_k_inner_product
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
-from honeyguide.core.requests import Recommendations
+from honeyguide.core.recommender import STATISTICS, Change, FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.encode.items import ItemText
 from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import holdout_ndcg
-from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors
+from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_new_items
 from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode
@@ -91,6 +92,8 @@ class NextItemConfig(ModelConfig):
         t of gBCE.
     lr, warmup, schedule, weight_decay, clip, average, epochs, patience, min_gain
         See :class:`~honeyguide.nn.trainer.TrainerSettings`.
+    update_epochs, update_lr
+        Passes of an update over what changed, and its learning rate as a share of ``lr``.
     valid_users
         Largest number of users on whom an epoch is judged.
     batch_tokens
@@ -116,6 +119,8 @@ class NextItemConfig(ModelConfig):
     epochs: int = Field(60, ge=1)
     patience: int = Field(4, ge=1)
     min_gain: float = Field(0.005, ge=0)
+    update_epochs: int = Field(2, ge=1)
+    update_lr: float = Field(0.1, gt=0)
     valid_users: int = Field(10_000, ge=1)
     batch_tokens: int | Auto = "auto"
 
@@ -233,7 +238,7 @@ class NextItemModel(Recommender):
     """
 
     Config: ClassVar[type[NextItemConfig]] = NextItemConfig
-    capabilities = frozenset({"fold_in", "similar", "inner_product"})
+    capabilities = frozenset({"fold_in", "similar", "inner_product", "update"})
     scale = "logit"
     config: NextItemConfig
     resolved: NextItemConfig
@@ -274,8 +279,7 @@ class NextItemModel(Recommender):
                 "Use popularity, or give longer histories.",
             )
         self.resolved = self.config.resolve(train.lengths)
-        counts = data.popularity("train")
-        self.log_share: FloatArray = np.log((counts + 1) / (counts.sum() + len(counts))).astype(np.float32)
+        self._count(data.popularity("train"))
         device = choose_device(options.device)
         with seeded(self.resolved.seed, device):
             self.network = self._build(data.n_items).to(device)
@@ -294,6 +298,41 @@ class NextItemModel(Recommender):
         )
         self.report.curve = trainer.run()
         self.report.finished = trainer.finished
+
+    def _count(self, counts: FloatArray) -> None:
+        self.counts = counts
+        self.log_share: FloatArray = np.log((counts + 1) / (counts.sum() + len(counts))).astype(np.float32)
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """Go on training: a few passes over the latest windows of the changed users and of ``replay``.
+
+        Not what a fit on the whole log would give: the rest of it is not seen again, Adam starts anew,
+        nothing is validated, and options that follow from the data stay those of the fit.
+        """
+        c: Any = self.resolved
+        counts = np.bincount(change.after.values, minlength=change.n_items)
+        counts -= np.bincount(change.before.values, minlength=change.n_items)
+        more = change.n_items - len(self.counts)
+        self._count((np.pad(self.counts, (0, more)) + counts).astype(np.float32))
+        device = choose_device(options.device)
+        if more:
+            self._grow(change)
+        windows = change.after.last(c.max_len + 1)
+        if change.replay is not None:
+            windows = windows.concat_rows(change.replay.known().last(c.max_len + 1))
+        if (windows.lengths >= 2).any():
+            self.network.to(device)
+            batches = PackedWindows(windows, self._max_len, int(c.batch_tokens), c.seed + len(self.report.updates) + 1)
+            how = {"epochs": c.update_epochs, "lr": c.lr * c.update_lr, "warmup": 0, "average": 0.0}
+            settings = replace(c.trainer(), schedule="constant", patience=c.update_epochs, **how)
+            Trainer(self.network, self._loss(), batches, settings, options).run()
+
+    def _grow(self, change: Change) -> None:
+        """Give new items a vector, and the network a table that has it."""
+        table = with_new_items(self.item_vectors(), change.after, change.n_items)
+        weights = self.network.state_dict() | {"items.weight": torch.from_numpy(table)}
+        self.network = self._build(change.n_items).eval()
+        self.network.load_state_dict(weights)
 
     def _validation(self, train: Ragged, valid: Ragged) -> Callable[[], float] | None:
         """Mean NDCG@10 on valid, of at most ``valid_users`` users drawn once."""
@@ -317,7 +356,7 @@ class NextItemModel(Recommender):
 
     def user_vectors(self, histories: Ragged) -> FloatArray:
         """float32 ``[n, d]``: the state after each history; zeros where it is empty."""
-        histories = _known(histories)
+        histories = histories.known()
         vectors = np.zeros((len(histories), self.network.items.embedding_dim), np.float32)
         some = np.flatnonzero(histories.lengths)
         vectors[some] = encode(self.network, histories.take(some), self._max_len, self._device)
@@ -330,10 +369,18 @@ class NextItemModel(Recommender):
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]`` logits."""
-        histories = _known(histories)
+        histories = histories.known()
         scores: FloatArray = self.user_vectors(histories) @ self.item_vectors().T
         scores[histories.lengths == 0] = self.log_share
         return scores
+
+    def _rank(self, requests: Requests, k: int) -> Lists:
+        histories = requests.histories.known()
+        lists = top_k_inner_product(self.user_vectors(histories), self.item_vectors(), k, requests.excluded)
+        for row in np.flatnonzero(histories.lengths == 0):  # their scores are no inner products
+            one = self._rank_dense(requests.take(slice(row, row + 1)), k)
+            lists[0][row], lists[1][row] = one[0][0], one[1][0]
+        return lists
 
     def _score(self, histories: Ragged, users: IntArray) -> FloatArray:
         return self.score_histories(histories, users)
@@ -373,22 +420,14 @@ class NextItemModel(Recommender):
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         arrays = {name: t.detach().cpu().numpy() for name, t in self.network.state_dict().items()}
-        return {**arrays, "log_share": self.log_share}, {"resolved": self.resolved.model_dump(mode="json")}
+        return {**arrays, f"{STATISTICS}counts": self.counts}, {"resolved": self.resolved.model_dump(mode="json")}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.resolved = self.Config(**meta["resolved"])
-        weights = {name: torch.from_numpy(np.array(a)) for name, a in arrays.items() if name != "log_share"}
-        self.log_share = np.array(arrays["log_share"])
+        weights = {name: torch.from_numpy(np.array(a)) for name, a in arrays.items() if not name.startswith(STATISTICS)}
+        self._count(np.array(arrays[f"{STATISTICS}counts"]))
         self.network = self._build(len(self.log_share)).eval()
         self.network.load_state_dict(weights)
-
-
-def _known(histories: Ragged) -> Ragged:
-    """The histories without unknown items."""
-    known = histories.values >= 0
-    if known.all():
-        return histories
-    return Ragged.from_groups(histories.rows[known], histories.values[known], len(histories))
 
 
 def _digest(histories: Ragged) -> str:

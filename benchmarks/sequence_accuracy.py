@@ -1,7 +1,7 @@
-"""Accuracy and cost of SASRec: one cell per data set, options and seed; cells that are there are not run again.
+"""Accuracy and cost of next-item models: one cell per model, data set, options and seed; none is run twice.
 
-    python benchmarks/sasrec_accuracy.py --datasets amazon-beauty --seeds 0 1 2
-    python benchmarks/sasrec_accuracy.py --datasets amazon-beauty --seeds 0 --set block=sasrec --set average=0
+    python benchmarks/sequence_accuracy.py --models sasrec --datasets amazon-beauty --seeds 0 1 2
+    python benchmarks/sequence_accuracy.py --models sasrec --datasets amazon-beauty --seeds 0 --set block=sasrec
 
 The data is looked for by name under ``$HONEYGUIDE_DATA``. Fitted on train; epochs chosen on valid;
 the test part is read once, after the fit, with train and valid as history.
@@ -20,13 +20,14 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.resources import Stopwatch
 from honeyguide.data.load import load_data
 from honeyguide.metrics.holdout import holdout_ndcg
-from honeyguide.models.sequence.sasrec import SASRec
+from honeyguide.models.registry import model_class
+from honeyguide.models.sequence.next_item import NextItemModel
 from result_file import read_result, write_result
 
 PROTOCOL = "full ranking, ties pessimistic, history = train + valid at test time; :kept does not remove seen items"
 
 
-def measure(model: SASRec, data: Dataset) -> dict[str, float]:
+def measure(model: NextItemModel, data: Dataset) -> dict[str, float]:
     """Test metrics, with seen items removed and kept."""
     histories, truth = data.histories("train", "valid"), data.histories("test")
     found = {}
@@ -37,9 +38,11 @@ def measure(model: SASRec, data: Dataset) -> dict[str, float]:
     return found
 
 
-def run(data: Dataset, options: dict[str, Any], seed: int) -> dict[str, Any]:
+def run(name: str, data: Dataset, options: dict[str, Any], seed: int) -> dict[str, Any]:
     """Fit and measure one cell."""
-    model = SASRec(**options, seed=seed).fit(data)
+    model = model_class(name)(**options, seed=seed)
+    assert isinstance(model, NextItemModel), f"{name} is not a next-item model"
+    model.fit(data)
     with Stopwatch() as watch:
         test = measure(model, data)
     values = [row["valid_ndcg@10"] for row in model.report.curve]
@@ -75,35 +78,37 @@ def summary(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     """Run the cells that are missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["sasrec"])
     parser.add_argument("--datasets", nargs="+", default=["amazon-beauty", "ml-1m"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of SASRec")
+    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the models")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     options = {}
     for name, value in (text.split("=", 1) for text in arguments.set):
         options[name] = value if value.isalpha() else json.loads(value)
     for dataset in arguments.datasets:
-        missing = [seed for seed in arguments.seeds if not _done(dataset, options, seed)]
-        data = load_data(dataset) if missing else None
-        for seed in missing:
-            cell = run(data, options, seed)
-            _write(dataset, [*_cells(dataset), cell])  # read again: another process may have added cells
+        data = load_data(dataset)
+        for model in arguments.models:
+            for seed in arguments.seeds:
+                if not _done(model, dataset, options, seed):
+                    cell = run(model, data, options, seed)
+                    _write(model, dataset, [*_cells(model, dataset), cell])  # another process may have added cells
 
 
-def _done(dataset: str, options: dict[str, Any], seed: int) -> bool:
-    return any(cell["options"] == options and cell["seed"] == seed for cell in _cells(dataset))
+def _done(model: str, dataset: str, options: dict[str, Any], seed: int) -> bool:
+    return any(cell["options"] == options and cell["seed"] == seed for cell in _cells(model, dataset))
 
 
-def _cells(dataset: str) -> list[dict[str, Any]]:
-    content = read_result(f"sasrec_{dataset}")
+def _cells(model: str, dataset: str) -> list[dict[str, Any]]:
+    content = read_result(f"{model}_{dataset}")
     return content["results"]["cells"] if content else []
 
 
-def _write(dataset: str, cells: list[dict[str, Any]]) -> None:
+def _write(model: str, dataset: str, cells: list[dict[str, Any]]) -> None:
     cells.sort(key=lambda cell: (json.dumps(cell["options"], sort_keys=True), cell["seed"]))
     write_result(
-        f"sasrec_{dataset}",
+        f"{model}_{dataset}",
         {"summary": summary(cells), "cells": cells},
         dataset=dataset,
         split="as published: last event test, the one before valid",

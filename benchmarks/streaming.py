@@ -1,0 +1,209 @@
+"""What an update is worth: a log replayed in slices of 1 % of its events.
+
+The first 89 % of the events, by time, are fitted on (a seeded twentieth, last events of users, is kept back to
+choose on). Then, slice by slice, three models are asked for every event of the *next* slice what comes next, from the
+user's history up to that event: the one fitted at the start (stale), the one that was updated with every slice, and,
+at some of the slices, one fitted anew on everything (refit) with the options of the first fit. Name data sets or
+models on the command line to measure only those again.
+
+The bar: an update costs at most 5 % of a refit and recovers at least 90 % of what the refit gains over the stale model.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.ids import Ids
+from honeyguide.core.ragged import Ragged
+from honeyguide.core.recommender import Recommender
+from honeyguide.core.topk import NEVER, exclude_in_place
+from honeyguide.data.load import load_data
+from honeyguide.data.splits import ensure_valid
+from honeyguide.metrics.stats import paired_t
+from honeyguide.models.registry import model_class
+from result_file import read_result, write_result
+
+SLICES, SHARE, K = 10, 0.01, 10
+MOST_COST, LEAST_RECOVERED, LEVEL = 0.05, 0.90, 0.05
+DATA: dict[str, dict[str, Any]] = {  # repeats: whether people come back to what they know
+    "ml-100k": {"repeats": False},
+    "ml-small-2018": {"repeats": False, "tables": {"interactions": "ratings_all.parquet"}},
+    "foursquare-nyc-coords": {"repeats": True},
+}
+REFIT_AT: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("popularity", "itemknn", "ease", "floor", "gfcf", "ials"), (2, 4, 6, 8, 10)),
+    "sasrec": (10,),
+}
+
+
+@dataclass(frozen=True)
+class Log:
+    """Events in the order of time, with codes in the order of first appearance: a prefix has the first codes."""
+
+    name: str
+    users: np.ndarray
+    items: np.ndarray
+    held_out: np.ndarray
+    start: int
+
+    @classmethod
+    def read(cls, name: str) -> Log:
+        options = {key: value for key, value in DATA[name].items() if key != "repeats"}
+        frame = load_data(name, split="none", **options).positives().sort("timestamp", maintain_order=True)
+        users, items = (_by_appearance(frame[column].to_numpy()) for column in ("user", "item"))
+        log = cls(name, users, items, np.zeros(len(users), bool), round((1 - (SLICES + 1) * SHARE) * len(users)))
+        split = ensure_valid(log.data(log.start)).interactions
+        log.held_out[split.filter(split="valid")["event"].to_numpy()] = True
+        return log
+
+    def data(self, stop: int) -> Dataset:
+        """The events before ``stop`` as a data set; those kept back are valid."""
+        users, items = self.users[:stop], self.items[:stop]
+        frame = pl.DataFrame({"user": users, "item": items, "event": np.arange(stop)})
+        if self.held_out.any():
+            frame = frame.with_columns(split=pl.Series(np.where(self.held_out[:stop], "valid", "train")))
+        user_ids, item_ids = (Ids(pl.Series(np.arange(codes.max() + 1))) for codes in (users, items))
+        tables = {
+            "items": pl.DataFrame({"item_id": item_ids.values}),
+            "users": pl.DataFrame({"user_id": user_ids.values}),
+        }
+        return Dataset(self.name, frame.sort("user", "event"), user_ids, item_ids, **tables)
+
+    def bounds(self, number: int) -> tuple[int, int]:
+        """Where slice ``number`` begins and ends; slice 0 is the first that is new."""
+        size = SHARE * len(self.users)
+        return self.start + round(number * size), self.start + round((number + 1) * size)
+
+
+def _by_appearance(codes: np.ndarray) -> np.ndarray:
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int32)
+    rank[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
+    return rank[inverse].astype(np.int32)
+
+
+def slice_values(model: Recommender, log: Log, number: int, repeats: bool) -> np.ndarray:
+    """NDCG@10 of every event of a slice, asked with the user's history up to it; 0 where the item is unknown."""
+    begin, end = log.bounds(number)
+    frame = log.data(end).interactions
+    user, item, event = (frame[column].to_numpy() for column in ("user", "item", "event"))
+    place = np.flatnonzero(event >= begin)
+    first = np.searchsorted(user, user[place])
+    n_items = len(model.item_ids)  # type: ignore[arg-type]
+    values = np.zeros(len(place))
+    for rows in np.array_split(np.arange(len(place)), max(1, len(place) // 500)):
+        past = Ragged.from_lists([item[first[r] : place[r]] for r in rows])
+        past = Ragged(past.offsets, np.where(past.values < n_items, past.values, -1).astype(np.int32))
+        targets = item[place[rows]]
+        known = targets < n_items
+        scores = model.score_histories(past)
+        own = np.where(known, scores[np.arange(len(rows)), np.minimum(targets, n_items - 1)], NEVER)
+        if not repeats:
+            exclude_in_place(scores, past)
+        ahead = np.count_nonzero(scores >= own[:, None], axis=1)  # itself included: ties are pessimistic
+        values[rows] = np.where(known & (ahead <= K), 1 / np.log2(1 + np.maximum(ahead, 1)), 0.0)
+    return values
+
+
+def refit(name: str, first: Recommender, data: Dataset) -> Recommender:
+    """A fit on ``data`` with the options that the first fit chose."""
+    options = first.config.model_dump(mode="json")
+    chosen = getattr(first, "chosen", {})
+    if "decay" in chosen:
+        one = {"normalisations": ("normalisation",), "decays": ("decay",), "mixes": ("mix",)}
+        options |= {option: tuple(chosen[key] for key in keys) for option, keys in one.items()}
+    return model_class(name)(**options).fit(data)
+
+
+def replay_of(data: Dataset, n: int, seed: int) -> Ragged:
+    """Histories of ``n`` users drawn at random."""
+    histories = data.histories("train")
+    return histories.take(np.random.default_rng(seed).permutation(len(histories))[:n])
+
+
+def measure(dataset: str, name: str) -> dict[str, Any]:
+    """One model on one log."""
+    log, repeats = Log.read(dataset), DATA[dataset]["repeats"]
+    data = log.data(log.start)
+    stale = model_class(name)().fit(data)
+    updated = copy.deepcopy(stale)
+    steps: list[dict[str, Any]] = []
+    gains: dict[str, list[np.ndarray]] = {"stale": [], "update": [], "refit": []}
+    for number in range(1, SLICES + 1):
+        later = log.data(log.bounds(number - 1)[1])
+        before, after = data.histories("train"), later.histories("train")
+        before = before.concat_rows(Ragged.empty(len(after) - len(before)))
+        changed = np.flatnonzero(before.differ(after))
+        others = replay_of(data, len(changed), number)
+        updated.update(before.take(changed), after.take(changed), later.item_ids, replay=others)
+        cost, data = updated.report.updates[-1]["cpu_seconds"], later
+        step = {"slice": number, "users": len(changed), "update_cpu_seconds": cost}
+        if number in REFIT_AT[name]:
+            again = refit(name, stale, data)
+            step["refit_cpu_seconds"] = again.report.cpu_seconds
+            for who, model in (("stale", stale), ("update", updated), ("refit", again)):
+                gains[who].append(slice_values(model, log, number, repeats))
+                step[who] = float(gains[who][-1].mean())
+        steps.append(step)
+        print(json.dumps({"dataset": dataset, "model": name} | step), file=sys.stderr, flush=True)
+    values = {who: np.concatenate(found) for who, found in gains.items()}
+    return {"dataset": dataset, "model": name} | judge(values, steps, stale.report.cpu_seconds) | {"steps": steps}
+
+
+def judge(values: dict[str, np.ndarray], steps: list[dict[str, Any]], first: float) -> dict[str, Any]:
+    """Cost and recovered gain, against the bar."""
+    refits = [step["refit_cpu_seconds"] for step in steps if "refit_cpu_seconds" in step]
+    cost = float(np.mean([step["update_cpu_seconds"] for step in steps]))
+    share, share_of_first = cost / float(np.mean(refits)), cost / first
+    gain, regained = (float((values[who] - values["stale"]).mean()) for who in ("refit", "update"))
+    p = paired_t(values["refit"] - values["stale"])
+    real = gain > 0 and p < LEVEL
+    return {
+        "events": len(values["stale"]),
+        **{who: float(found.mean()) for who, found in values.items()},
+        "gain_of_refit": gain,
+        "p_gain": float(p),
+        "recovered": regained / gain if real else None,
+        "p_update_against_refit": float(paired_t(values["update"] - values["refit"])),
+        "update_cpu_seconds": cost,
+        "first_fit_cpu_seconds": first,
+        "refit_cpu_seconds": float(np.mean(refits)),
+        "cost_share": share,
+        "cost_share_of_first_fit": share_of_first,
+        "cost_holds": share_of_first <= MOST_COST,
+        "recovery": "nothing to gain" if not real else "holds" if regained / gain >= LEAST_RECOVERED else "missed",
+    }
+
+
+def main() -> None:
+    """Measure, and write after every model."""
+    known = read_result("streaming") or {"results": []}
+    results = {(row["dataset"], row["model"]): row for row in known["results"]}
+    named = sys.argv[1:]
+    for name in (n for n in REFIT_AT if not set(named) & set(REFIT_AT) or n in named):
+        for dataset in (d for d in DATA if not set(named) & set(DATA) or d in named):
+            results[dataset, name] = measure(dataset, name)
+            order = [(d, n) for d in DATA for n in REFIT_AT if (d, n) in results]
+            write_result(
+                "streaming",
+                [results[key] for key in order],
+                dataset=list(DATA),
+                split=f"by time: the first {1 - (SLICES + 1) * SHARE:.0%}, then {SLICES} slices of {SHARE:.0%}",
+                protocol="NDCG@10 of every event of the next slice from the user's history up to it, full ranking, "
+                "ties pessimistic, seen items removed where people do not come back; one thread",
+                seeds=[0],
+                config={},
+                whole=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

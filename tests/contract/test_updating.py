@@ -1,0 +1,196 @@
+"""What every recommender with capability ``update`` promises: that new events, users and items are taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.testing import assert_array_equal
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import CapabilityError, DataError
+from honeyguide.core.ids import Ids
+from honeyguide.core.ragged import Ragged
+from honeyguide.core.recommender import Recommender
+from honeyguide.core.requests import Requests
+from honeyguide.data.build import build, extend
+
+Make = Callable[..., Recommender]
+NEW_ITEMS = (5_000_001, 5_000_002)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A log, the same log later, and the histories of those who did something in between."""
+
+    early: Dataset
+    late: Dataset
+    before: Ragged
+    after: Ragged
+
+
+@pytest.fixture(scope="module")
+def growth(events: pl.DataFrame) -> Growth:
+    """Forty readers read on, two new ones come, two new books are read, and one reader reads one book again."""
+    train = events.filter(pl.col("split") != "test").with_columns(split=pl.lit("train"))
+    train = train.filter(pl.len().over("user_id") >= 8)
+    readers = train["user_id"].unique(maintain_order=True)[:40]
+    from_end = pl.int_range(pl.len(), 0, -1).over("user_id")
+    is_new = pl.col("user_id").is_in(readers.implode()) & (from_end <= 2)
+    early, new = train.filter(~is_new), train.filter(is_new)
+    book, other = early["item_id"][0], early["item_id"][1]
+    rows = [(readers[n], NEW_ITEMS[n % 2], 1_000) for n in range(12)]
+    rows += [("new-1", book, 0), ("new-1", NEW_ITEMS[0], 1), ("new-1", other, 2), ("new-2", other, 0)]
+    last = early.filter(pl.col("user_id") == readers[39])["item_id"][-1]
+    rows += [(readers[39], last, 2_000)]
+    added = pl.DataFrame(rows, schema=["user_id", "item_id", "position"], orient="row").with_columns(
+        split=pl.lit("train")
+    )
+    new = pl.concat([new, added.cast(dict(new.schema))])
+    data = build("early", early)
+    grown = extend(data, new)
+    before, after = data.histories(), grown.histories()
+    before = before.concat_rows(Ragged.empty(len(after) - len(before)))
+    changed = np.flatnonzero(before.differ(after))
+    assert len(changed) == 42
+    return Growth(data, grown, before.take(changed), after.take(changed))
+
+
+@pytest.fixture(scope="module")
+def start(make: Make, growth: Growth) -> Callable[[], Recommender]:
+    """A model fitted on the early log, anew each time, with the same options in every test."""
+    if "update" not in make().capabilities:
+        pytest.skip("the model has no capability 'update'")
+    return lambda: make(**options(make)).fit(growth.early)
+
+
+def options(make: Make) -> dict[str, Any]:
+    """What a fit would choose by looking at data is set: an update never chooses again."""
+    if make().name == "floor":
+        return {"normalisations": ("sym",), "decays": (0.8,), "mixes": (0.5,)}
+    return {}
+
+
+def ask(growth: Growth) -> Requests:
+    return Requests(growth.late.histories())
+
+
+def test_an_exact_update_equals_a_fit_on_the_whole_log(
+    start: Callable[[], Recommender], make: Make, growth: Growth
+) -> None:
+    model = start()
+    if "exact_update" not in model.capabilities:
+        pytest.skip("the model says that its updates are not exact")
+    model.update(growth.before, growth.after, growth.late.item_ids)
+    again = make(**options(make)).fit(growth.late)
+    expected = again.score(ask(growth))
+    np.testing.assert_allclose(model.score(ask(growth)), expected, rtol=2e-4, atol=2e-5 * np.abs(expected).max())
+
+
+def test_updates_one_after_another_are_one_update(start: Callable[[], Recommender], make: Make, growth: Growth) -> None:
+    if "exact_update" not in make().capabilities:
+        pytest.skip("the model says that its updates are not exact")
+    model, items = start(), growth.late.item_ids
+    for part in (slice(0, 10), slice(10, 30), slice(30, 42)):
+        model.update(growth.before.take(part), growth.after.take(part), items)
+    at_once = start().update(growth.before, growth.after, items).score(ask(growth))
+    np.testing.assert_allclose(model.score(ask(growth)), at_once, rtol=2e-4, atol=2e-5 * np.abs(at_once).max())
+    assert len(model.report.updates) == 3
+
+
+def test_an_update_undone_is_no_update(start: Callable[[], Recommender], make: Make, growth: Growth) -> None:
+    if "exact_update" not in make().capabilities:
+        pytest.skip("the model says that its updates are not exact")
+    model = start()
+    expected = model.score(Requests(growth.early.histories()))
+    model.update(growth.before, growth.after, growth.late.item_ids)
+    model.update(growth.after, growth.before)
+    found = model.score(Requests(growth.early.histories()))[:, : growth.early.n_items]
+    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5 * np.abs(expected).max())
+
+
+def test_an_empty_update_changes_nothing(start: Callable[[], Recommender], growth: Growth) -> None:
+    model = start()
+    arrays = {name: np.array(value) for name, value in model._state()[0].items()}
+    model.update(Ragged.empty(0), Ragged.empty(0))
+    model.update(growth.before, growth.before, growth.early.item_ids)
+    for name, value in model._state()[0].items():
+        assert_array_equal(value, arrays[name])
+    assert model.report.updates == []
+
+
+def test_new_items_are_recommended_and_old_ones_keep_their_codes(
+    start: Callable[[], Recommender], growth: Growth
+) -> None:
+    model = start().update(growth.before, growth.after, growth.late.item_ids)
+    assert model.item_ids == growth.late.item_ids
+    assert_array_equal(model.item_ids.encode(growth.early.item_ids.values), np.arange(growth.early.n_items))
+    scores = model.score(ask(growth))
+    assert scores.shape == (growth.late.n_users, growth.late.n_items)
+    assert np.isfinite(scores).all()
+    readers = [row for row in growth.after if growth.late.n_items - 1 in row]
+    others = Ragged.from_lists([row[:-1] for row in readers])
+    ranks = (model.score_histories(others) > model.score_histories(others)[:, -1:]).sum(axis=1)
+    worst = 0.9 if model.name == "popularity" else 0.5  # to whom it matters not who took it
+    assert ranks.mean() < worst * growth.late.n_items, "an item that these readers took is far below"
+
+
+def test_items_that_nobody_took_may_be_added(start: Callable[[], Recommender], growth: Growth) -> None:
+    model = start()
+    items = model.item_ids.append(pl.Series([6_000_000, 6_000_001]))
+    old = model.score(Requests(growth.early.histories()))
+    model.update(Ragged.empty(0), Ragged.empty(0), items)
+    found = model.score(Requests(growth.early.histories()))
+    assert found.shape[1] == old.shape[1] + 2
+    assert np.isfinite(found).all()
+
+
+def test_saved_loaded_and_updated_is_updated(start: Callable[[], Recommender], growth: Growth, tmp_path: Path) -> None:
+    model = start()
+    model.save(tmp_path / "m")
+    loaded = type(model).load(tmp_path / "m")
+    loaded.update(growth.before, growth.after, growth.late.item_ids)
+    model.update(growth.before, growth.after, growth.late.item_ids)
+    expected = model.score(ask(growth))
+    np.testing.assert_allclose(loaded.score(ask(growth)), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    loaded.save(tmp_path / "m")
+    again = type(model).load(tmp_path / "m")
+    assert_array_equal(again.score(ask(growth)), loaded.score(ask(growth)))
+    assert again.report.updates == loaded.report.updates
+    first = type(model).load(tmp_path / "m", version="v000001")
+    assert first.item_ids == growth.early.item_ids
+
+
+def test_an_update_is_repeatable(start: Callable[[], Recommender], growth: Growth) -> None:
+    one, two = (start().update(growth.before, growth.after, growth.late.item_ids) for _ in range(2))
+    assert_array_equal(one.score(ask(growth)), two.score(ask(growth)))
+
+
+def test_nothing_of_a_user_is_kept(start: Callable[[], Recommender], growth: Growth) -> None:
+    """No array has a row per user, and what an artifact holds of one user's single pair cannot name the user."""
+    model = start().update(growth.before, growth.after, growth.late.item_ids)
+    for name, array in model._state()[0].items():
+        assert growth.late.n_users not in array.shape, name
+        assert len(growth.after) not in array.shape, name
+
+
+def test_wrong_updates_are_refused(start: Callable[[], Recommender], growth: Growth) -> None:
+    model, late = start(), growth.late.item_ids
+    with pytest.raises(DataError, match="begin with the old one"):
+        model.update(growth.before, growth.after, Ids(late.values.reverse()))
+    with pytest.raises(DataError, match="the catalogue has not"):
+        model.update(growth.before, growth.after)
+    with pytest.raises(DataError, match="histories before"):
+        model.update(growth.before.take(slice(0, 3)), growth.after, late)
+
+
+def test_a_model_that_cannot_be_updated_says_so(make: Make, small: Dataset, model: Recommender) -> None:
+    if "update" in model.capabilities:
+        return
+    with pytest.raises(CapabilityError, match="'update'"):
+        model.update(Ragged.empty(0), Ragged.empty(0))
