@@ -91,6 +91,16 @@ MODELS: dict[str, Entry] = {
             "graph filter, linear plus ideal low-pass",
             deterministic=True,
         ),
+        Entry("lightgcn", "honeyguide.models.graph.lightgcn", "LightGCN", "vectors propagated over the graph", "torch"),
+        Entry("mf-bpr", "honeyguide.models.factor.mf_bpr", "MFBPR", "matrix factorisation from ranked pairs", "torch"),
+        Entry("simplex", "honeyguide.models.graph.simplex", "SimpleX", "mean of the history, contrasted", "torch"),
+        Entry(
+            "slim",
+            "honeyguide.models.linear.slim",
+            "SLIM",
+            "sparse, non-negative item-to-item regression",
+            deterministic=True,
+        ),
         Entry("sasrec", "honeyguide.models.sequence.sasrec", "SASRec", "causal self-attention", "torch"),
     )
 }
