@@ -79,7 +79,7 @@ class PairCounts:
 
 def unpack_pairs(arrays: Mapping[str, npt.NDArray[Any]]) -> PairCounts | None:
     """Undo :meth:`PairCounts.pack`; ``None`` where none were kept."""
-    return PairCounts(unpack_csr(_NAME, arrays)) if f"{_NAME}.data" in arrays else None
+    return PairCounts(unpack_csr(_NAME, arrays)) if any(name.startswith(_NAME) for name in arrays) else None
 
 
 def ready(counts: PairCounts | None, name: str) -> PairCounts:

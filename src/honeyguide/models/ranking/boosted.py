@@ -22,6 +22,7 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.resources import Estimate
+from honeyguide.models.parts import pack_parts, unpack_parts
 from honeyguide.models.ranking.candidates import BLOCK, Pool, Retrieval
 from honeyguide.models.registry import MODELS, model_class
 
@@ -216,23 +217,12 @@ class Boosted(Recommender):
         r = self.retrieval
         trees = np.frombuffer(self.text.encode(), np.uint8)  # LightGBM's text format
         arrays: artifact.Arrays = {"trees": trees, "counts": r.counts, "trends": r.trends}
-        described = []
-        for i, source in enumerate(r.sources):
-            parts, meta = source._state()
-            arrays |= {f"source{i}.{name}": array for name, array in parts.items()}
-            config = source.config.model_dump(mode="json")
-            described.append({"name": source.name, "config": config, "state": meta})
+        own, described = pack_parts(r.sources)
+        arrays |= own
         return arrays, {"sources": described, "repeats": r.repeats}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
-        sources = []
-        for i, described in enumerate(meta["sources"]):
-            source = model_class(described["name"])(**described["config"])
-            source.item_ids = self.item_ids
-            prefix = f"source{i}."
-            parts = {n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)}
-            source._restore(parts, described["state"])
-            sources.append(source)
+        sources = unpack_parts(arrays, meta["sources"], self.item_ids)
         self.retrieval = Retrieval(sources, arrays["counts"], arrays["trends"], self.config.candidates, meta["repeats"])
         self._serve(arrays["trees"].tobytes().decode())
 

@@ -1,0 +1,127 @@
+"""MF-BPR: matrix factorisation that ranks what was taken above what was not (Rendle et al., UAI 2009)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from honeyguide.core import artifact
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.requests import Recommendations
+from honeyguide.core.resources import Estimate
+from honeyguide.models.factor.fold_in import FoldIn
+from honeyguide.models.factor.pair_training import Loss, PairConfig, batch_loss, pair_batches, to_numpy, train
+from honeyguide.nn.pairs import PairBatch
+from honeyguide.nn.trainer import choose_device, seeded
+
+
+class MFBPRConfig(PairConfig):
+    """Options of :class:`MFBPR`: :class:`~honeyguide.models.factor.pair_training.PairConfig` with other defaults."""
+
+    loss: Loss = "bpr"
+    regularization: float = Field(0.02, ge=0)
+    lr: float = Field(0.005, gt=0)
+    epochs: int = Field(60, ge=1)
+
+
+class MFNetwork(nn.Module):
+    """One vector for every user and item. Shapes: n users, m items, d width.
+
+    Parameters
+    ----------
+    n_users, n_items
+        Sizes.
+    config
+        Options.
+    """
+
+    def __init__(self, n_users: int, n_items: int, config: MFBPRConfig) -> None:
+        super().__init__()
+        self.users = nn.Parameter(config.init_std * torch.randn(n_users, config.dim))
+        self.items = nn.Parameter(config.init_std * torch.randn(n_items, config.dim))
+
+    def user_vectors(self) -> Tensor:
+        """``[n, d]``."""
+        return self.users
+
+    def item_vectors(self) -> Tensor:
+        """``[m, d]``."""
+        return self.items
+
+    def pair_vectors(self, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """The rows of a batch."""
+        at = F.embedding
+        return at(batch.users, self.users), at(batch.items, self.items), at(batch.negatives, self.items)
+
+    def free_vectors(self, batch: PairBatch) -> tuple[Tensor, ...]:
+        """The same."""
+        return self.pair_vectors(batch)
+
+
+class MFBPR(Recommender):
+    """Score of item j = ``x' y_j``, where ``x`` is folded in from the history.
+
+    Vectors maximise ``sum log sigmoid(x_u' (y_i - y_j))`` over pairs (u, i) that occur and j that u did not take
+    (equation of BPR-OPT), less the squared norms. Only those of the items are kept.
+    """
+
+    name = "mf-bpr"
+    Config = MFBPRConfig
+    config: MFBPRConfig
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product"})
+
+    network: MFNetwork | None = None  # of the fit, with its users; never saved
+
+    def estimate(self, data: Dataset) -> Estimate:
+        """Vectors with gradient, moments and best copy; a batch. Early stopping is taken to come after two thirds."""
+        c, pairs = self.config, float(data.positives("train").height)
+        numbers = float(c.dim) * (data.n_users + data.n_items)
+        batch = c.pairs_per_batch(int(pairs))
+        scored = 1 if c.loss == "bpr" else c.negatives
+        step = 4e-9 * numbers + batch * (scored * (3e-9 + 1.2e-10 * c.dim) + 2e-8 * c.dim)
+        memory = 4 * numbers * 8 + 60 * pairs + 24.0 * batch * scored + 2e8
+        return Estimate(memory, c.epochs * 2 / 3 * (pairs / batch) * step)
+
+    def _fit(self, data: Dataset, options: FitOptions) -> None:
+        device, pairs = choose_device(options.device), data.matrix("train")
+        with seeded(self.config.seed, device):
+            network = MFNetwork(data.n_users, data.n_items, self.config).to(device)
+
+        def serve() -> FoldIn:
+            items = network.items if self.config.loss == "bpr" else F.normalize(network.items, dim=1)
+            vectors = to_numpy(network.users), to_numpy(items), to_numpy(items)
+            return FoldIn.learn(self.config.fold_in, vectors, pairs, exponent=1.0)
+
+        loss, batches = batch_loss(network, self.config), pair_batches(pairs, self.config)
+        self.report.curve = train(network, loss, batches, data, self.config, options, serve)
+        self.network, self.served = network, serve()
+
+    def user_vectors(self, histories: Ragged) -> FloatArray:
+        """float32 ``[n, d]``: folded in; zeros for an empty history."""
+        return self.served.users(histories)
+
+    def item_vectors(self) -> FloatArray:
+        """float32 ``[n_items, d]``; a score is the inner product of a user's vector with an item's."""
+        return self.served.outward
+
+    def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
+        """float32 ``[n, n_items]``."""
+        return self.served.scores(histories)
+
+    def similar(self, items: IntArray, k: int = 10) -> Recommendations:
+        """The items of largest cosine between vectors."""
+        return Recommendations(*self.served.similar(items, k), self._fitted())
+
+    def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
+        return self.served.pack()
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
+        self.served = FoldIn.unpack(arrays, meta)

@@ -1,0 +1,200 @@
+"""What models learnt from (user, item) pairs share: options, the loss of a batch, the run of the trainer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, Self, TypeVar
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.ragged import Ragged
+from honeyguide.core.recommender import FitOptions, ModelConfig
+from honeyguide.metrics.holdout import holdout_ndcg
+from honeyguide.models.factor.fold_in import FoldIn, How
+from honeyguide.nn import pair_losses
+from honeyguide.nn.pairs import PairBatch, PairSampler
+from honeyguide.nn.trainer import Batches, OnDevice, Trainer, TrainerSettings
+
+B = TypeVar("B", bound=OnDevice)
+
+Loss = Literal["bpr", "softmax", "contrastive"]
+
+
+class PairConfig(ModelConfig):
+    """Options of models learnt from pairs.
+
+    Parameters
+    ----------
+    dim
+        Width of the vectors.
+    loss
+        ``"bpr"``: one negative for each pair; ``"softmax"``: cosine softmax over ``negatives`` items shared by a
+        batch; ``"contrastive"``: the cosine contrastive loss of SimpleX over them.
+    temperature
+        Of the softmax.
+    margin, weight
+        Of the contrastive loss.
+    negatives
+        Items that a batch shares; not read by BPR.
+    popularity
+        Negatives are drawn in proportion to popularity to this power.
+    regularization
+        Weight of half the mean squared norms of the vectors of a batch.
+    init_std
+        Standard deviation of the vectors at the start.
+    batch
+        Pairs in a batch; ``"auto"`` for fifty steps an epoch or more, between 256 and 8,192 pairs.
+    fold_in
+        How a user's vector is made from a history; see :class:`~honeyguide.models.factor.fold_in.FoldIn`.
+    lr, schedule, average, epochs, patience, min_gain
+        See :class:`~honeyguide.nn.trainer.TrainerSettings`.
+    valid_users
+        Largest number of users on whom an epoch is judged, by NDCG@10.
+    """
+
+    dim: int = Field(64, ge=1)
+    loss: Loss = "softmax"
+    temperature: float = Field(0.2, gt=0)
+    margin: float = Field(0.4, ge=-1, lt=1)
+    weight: float = Field(100.0, gt=0)
+    negatives: int = Field(1024, ge=1)
+    popularity: float = Field(0.0, ge=0)
+    regularization: float = Field(0.0, ge=0)
+    init_std: float = Field(0.1, gt=0)
+    batch: int | Literal["auto"] = "auto"
+    fold_in: How = "map"
+    lr: float = Field(0.02, gt=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    average: float = Field(0.0, ge=0, lt=1)
+    epochs: int = Field(20, ge=1)
+    patience: int = Field(3, ge=1)
+    min_gain: float = Field(0.0, ge=0)
+    valid_users: int = Field(5_000, ge=1)
+
+    @model_validator(mode="after")
+    def _positive_batch(self) -> Self:
+        if self.batch != "auto" and self.batch < 1:
+            raise ValueError(f"batch ({self.batch}) must be at least 1")
+        return self
+
+    def pairs_per_batch(self, n_pairs: int) -> int:
+        """``batch``, or the number that follows from that of the pairs."""
+        return int(np.clip(n_pairs // 50, 256, 8192)) if self.batch == "auto" else self.batch
+
+    def trainer(self) -> TrainerSettings:
+        """The part that the trainer reads."""
+        names = ("epochs", "lr", "schedule", "average", "patience", "min_gain", "seed")
+        return TrainerSettings(**{name: getattr(self, name) for name in names})
+
+
+class PairNetwork(Protocol):
+    """A network that gives vectors for the pairs of a batch. Shapes: b pairs, k negatives, d width."""
+
+    def pair_vectors(self, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Users ``[b, d]``, items ``[b, d]`` and negatives ``[b, d]`` or ``[k, d]``, as they are scored."""
+        ...
+
+    def free_vectors(self, batch: PairBatch) -> tuple[Tensor, ...]:
+        """The parameters behind them, which are kept short."""
+        ...
+
+
+def batch_loss(network: PairNetwork, config: PairConfig) -> Callable[[PairBatch], Tensor]:
+    """The loss of ``config`` over a batch of pairs."""
+
+    def loss(batch: PairBatch) -> Tensor:
+        users, items, negatives = network.pair_vectors(batch)
+        if config.loss == "bpr":
+            main = pair_losses.bpr(users, items, negatives)
+        elif config.loss == "softmax":
+            main = pair_losses.cosine_softmax(users, items, negatives, batch.collisions, config.temperature)
+        else:
+            main = pair_losses.cosine_contrastive(
+                users, items, negatives, batch.collisions, config.margin, config.weight
+            )
+        if config.regularization == 0:
+            return main
+        return main + config.regularization * pair_losses.squared_norms(*network.free_vectors(batch))
+
+    return loss
+
+
+def pair_batches(pairs: sp.csr_matrix, config: PairConfig) -> PairSampler:
+    """Where the batches of ``config`` come from: negatives of single pairs for BPR, else shared ones."""
+    shared = None if config.loss == "bpr" else config.negatives
+    return PairSampler(pairs, config.pairs_per_batch(pairs.nnz), shared, config.popularity, config.seed)
+
+
+def train(
+    network: nn.Module,
+    loss: Callable[[B], Tensor],
+    batches: Batches[B],
+    data: Dataset,
+    config: PairConfig,
+    options: FitOptions,
+    serve: Callable[[], FoldIn],
+) -> list[dict[str, float]]:
+    """Train ``network`` in place; epochs are judged by what would be served.
+
+    Parameters
+    ----------
+    network, loss, batches
+        What is trained, the loss of a batch, and where the batches come from.
+    data
+        What the batches were made of; valid, where there is one, chooses the epoch.
+    config, options
+        What and how.
+    serve
+        The present weights as they would answer requests.
+
+    Returns
+    -------
+    list
+        The learning curve.
+    """
+    pairs, valid = data.matrix("train"), data.histories("valid")
+    return Trainer(
+        network,
+        loss,
+        batches,
+        config.trainer(),
+        options,
+        _validation(data.histories("train"), valid, config, serve),
+        identity=f"{type(network).__name__} {config.model_dump_json()} {_digest(pairs, valid)} "
+        f"torch {torch.__version__}",
+    ).run()
+
+
+def _validation(
+    train: Ragged, valid: Ragged, config: PairConfig, serve: Callable[[], FoldIn]
+) -> Callable[[], float] | None:
+    users = np.flatnonzero(valid.lengths)
+    if len(users) == 0:
+        return None
+    if len(users) > config.valid_users:
+        users = np.random.default_rng(config.seed).choice(users, config.valid_users, replace=False)
+    histories, truth = train.take(users), valid.take(users)
+
+    def judge() -> float:
+        served = serve()
+        return float(holdout_ndcg(lambda h, _: served.scores(h), histories, truth).mean())
+
+    return judge
+
+
+def to_numpy(vectors: Tensor) -> Any:
+    """float32 array of ``vectors``, off the device and the graph."""
+    return vectors.detach().float().cpu().numpy().copy()
+
+
+def _digest(pairs: sp.csr_matrix, valid: Ragged) -> str:
+    seen = hashlib.sha256()
+    for part in (pairs.indptr, pairs.indices, valid.offsets, valid.values):
+        seen.update(np.ascontiguousarray(part).tobytes())
+    return seen.hexdigest()[:16]

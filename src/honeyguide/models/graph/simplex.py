@@ -1,0 +1,136 @@
+"""SimpleX: a user is the mean of the items taken, learnt with a strong contrast (Mao et al., CIKM 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from honeyguide.core import artifact
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.requests import Recommendations
+from honeyguide.core.resources import Estimate
+from honeyguide.models.factor.fold_in import FoldIn, popularity_scores
+from honeyguide.models.factor.pair_training import PairConfig, to_numpy, train
+from honeyguide.nn import pair_losses
+from honeyguide.nn.pairs import PairSampler
+from honeyguide.nn.split_histories import HistoryBatch, SplitHistories
+from honeyguide.nn.trainer import choose_device, seeded
+
+
+class SimpleXConfig(PairConfig):
+    """Options of :class:`SimpleX`: :class:`~honeyguide.models.factor.pair_training.PairConfig` with other defaults.
+
+    ``fold_in`` has one value: the user's vector is a function of the history in training too.
+    """
+
+    loss: Literal["softmax", "contrastive"] = "softmax"
+    fold_in: Literal["map"] = "map"
+    lr: float = Field(0.01, gt=0)
+    epochs: int = Field(40, ge=1)
+
+
+class SimpleXNetwork(nn.Module):
+    """Item vectors and the map of their mean. Shapes: m items, d width.
+
+    Parameters
+    ----------
+    n_items
+        Size of the catalogue.
+    config
+        Options.
+    """
+
+    def __init__(self, n_items: int, config: SimpleXConfig) -> None:
+        super().__init__()
+        self.items = nn.Parameter(config.init_std * torch.randn(n_items, config.dim))
+        self.turn = nn.Parameter(torch.eye(config.dim))
+
+    def user_vectors(self, read: Tensor, offsets: Tensor) -> Tensor:
+        """``[b, d]``: V times the mean of each user's items (equations 3 and 4 with g = 0)."""
+        return F.embedding_bag(read, self.items, offsets, mode="mean") @ self.turn
+
+    def item_vectors(self) -> Tensor:
+        """``[m, d]``."""
+        return self.items
+
+
+def history_loss(network: SimpleXNetwork, config: SimpleXConfig) -> Callable[[HistoryBatch], Tensor]:
+    """The loss of ``config`` over the items to be found."""
+
+    def loss(batch: HistoryBatch) -> Tensor:
+        users = network.user_vectors(batch.read, batch.offsets)  # [b, d]
+        items, negatives = (F.embedding(codes, network.items) for codes in (batch.targets, batch.negatives))
+        if config.loss == "contrastive":
+            main = pair_losses.cosine_contrastive(
+                users, items, negatives, batch.collisions, config.margin, config.weight, batch.rows
+            )
+        else:
+            main = pair_losses.cosine_softmax(users, items, negatives, batch.collisions, config.temperature, batch.rows)
+        if config.regularization == 0:
+            return main
+        return main + config.regularization * pair_losses.squared_norms(items, negatives)
+
+    return loss
+
+
+class SimpleX(Recommender):
+    """Score of item j = cos(e_j, V mean of e_i over the history), up to the length of the user's vector."""
+
+    name = "simplex"
+    Config = SimpleXConfig
+    config: SimpleXConfig
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product"})
+
+    def estimate(self, data: Dataset) -> Estimate:
+        """Item vectors with gradient, moments and best copy; a batch. Early stopping ends the run halfway."""
+        c, pairs = self.config, float(data.positives("train").height)
+        numbers, batch = float(c.dim) * data.n_items, c.pairs_per_batch(int(pairs))
+        users = batch * data.n_users / max(1.0, pairs)
+        step = 6e-9 * numbers + users * c.negatives * (3e-9 + 1.2e-10 * c.dim) + batch * (1e-7 + 4e-9 * c.dim)
+        memory = 4 * numbers * 8 + 60 * pairs + 24.0 * users * c.negatives + 2e8
+        return Estimate(memory, c.epochs / 2 * (pairs / batch) * step)
+
+    def _fit(self, data: Dataset, options: FitOptions) -> None:
+        c, device, pairs = self.config, choose_device(options.device), data.matrix("train")
+        with seeded(c.seed, device):
+            network = SimpleXNetwork(data.n_items, c).to(device)
+        empty = popularity_scores(pairs)
+
+        def serve() -> FoldIn:
+            items, turn = to_numpy(network.items), to_numpy(network.turn)
+            return FoldIn("map", items, to_numpy(F.normalize(network.items, dim=1)), turn, empty, exponent=1.0)
+
+        sampler = PairSampler(pairs, 1, c.negatives, c.popularity, c.seed)
+        batches = SplitHistories(sampler, c.pairs_per_batch(pairs.nnz))
+        self.report.curve = train(network, history_loss(network, c), batches, data, c, options, serve)
+        self.served = serve()
+
+    def user_vectors(self, histories: Ragged) -> FloatArray:
+        """float32 ``[n, d]``: the mapped mean; zeros for an empty history."""
+        return self.served.users(histories)
+
+    def item_vectors(self) -> FloatArray:
+        """float32 ``[n_items, d]``, of length 1; a score is the inner product of a user's vector with an item's."""
+        return self.served.outward
+
+    def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
+        """float32 ``[n, n_items]``."""
+        return self.served.scores(histories)
+
+    def similar(self, items: IntArray, k: int = 10) -> Recommendations:
+        """The items of largest cosine between vectors."""
+        return Recommendations(*self.served.similar(items, k), self._fitted())
+
+    def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
+        return self.served.pack()
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
+        self.served = FoldIn.unpack(arrays, meta)

@@ -1,0 +1,177 @@
+"""SLIM: sparse linear methods for top-n recommendation (Ning & Karypis, ICDM 2011)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from pydantic import Field
+
+from honeyguide.core import artifact
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations
+from honeyguide.core.resources import Estimate
+from honeyguide.models.linear.cosine import products_per_item
+from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
+
+_TARGETS = 256  # columns solved together
+_CANDIDATES = 4096  # of all of them together, where one column has not more: a Gram matrix of 64 MiB
+
+
+class SLIMConfig(ModelConfig):
+    """Options of :class:`SLIM`.
+
+    Parameters
+    ----------
+    l1
+        ``lambda``, in users: items that so many users or fewer took together have no weight.
+    l2
+        ``beta``, in users too.
+    sweeps
+        Largest number of passes over the coordinates.
+    tolerance
+        A column is done when no weight moved by more than this in a sweep.
+    """
+
+    l1: float = Field(default=2.0, ge=0)
+    l2: float = Field(default=50.0, gt=0)
+    sweeps: int = Field(default=50, ge=1)
+    tolerance: float = Field(default=1e-3, gt=0)
+
+
+class SLIM(Recommender):
+    """Score of item j = sum of W[i, j] over the distinct items i of the history.
+
+    Column j of W minimises ``|a_j - A w|^2 / 2 + beta |w|^2 / 2 + lambda |w|_1`` over ``w >= 0`` with ``w_j = 0``
+    (equation 5 of the paper) for the train matrix A.
+    """
+
+    name = "slim"
+    Config = SLIMConfig
+    config: SLIMConfig
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
+
+    def estimate(self, data: Dataset) -> Estimate:
+        """The sparse Gram matrix, the dense one of a block of columns, and its gradients."""
+        products = float(products_per_item(data.matrix("train")).sum())
+        filled = min(products, float(data.n_items) ** 2)
+        width = float(min(data.n_items, _CANDIDATES))
+        seconds = 1e-8 * products + 3e-8 * filled + 2e-8 * data.n_items * width * 10
+        return Estimate(12.0 * filled + 4 * width * (width + 3 * _TARGETS) + 1e8, seconds)
+
+    def _fit(self, data: Dataset, options: FitOptions) -> None:
+        from rich.console import Console
+        from rich.progress import track
+
+        c, a = self.config, data.matrix("train")
+        gram = (a.T @ a).tocsr()  # [n_items, n_items], users who took both
+        blocks = list(column_blocks(gram, c.l1))
+        columns = []
+        for targets, candidates in track(blocks, "SLIM", console=Console(stderr=True), disable=not options.progress):
+            inner = gram[candidates][:, candidates].toarray()  # [n, n]
+            right = gram[targets][:, candidates].toarray()  # [b, n]
+            right[targets[:, None] == candidates] = 0  # no weight for the item itself
+            w = elastic_net(inner, right, c.l1, c.l2, c.sweeps, c.tolerance)
+            rows, places = np.nonzero(w)
+            columns.append((candidates[places], targets[rows], w[rows, places]))
+        i, j, values = (np.concatenate(part) for part in zip(*columns, strict=True))
+        self.weights = ItemWeights.of(sp.csr_matrix((values, (i, j)), shape=gram.shape, dtype=np.float32))
+
+    def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
+        """float32 ``[n, n_items]``: sums of rows of W."""
+        return self.weights.score(distinct(histories, self.weights.n_items))
+
+    def contributions(self, history: IntArray, item: int) -> FloatArray:
+        """``W[i, item]`` for each event's item i; events of the same item share it."""
+        return self.weights.terms(history, item) * shares(history)
+
+    def similar(self, items: IntArray, k: int = 10) -> Recommendations:
+        """The items whose scores an event of the item raises most."""
+        return Recommendations(*self.weights.similar(items, k), self._fitted())
+
+    def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
+        return self.weights.pack(), {}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
+        self.weights = ItemWeights.unpack(arrays)
+
+
+def column_blocks(gram: sp.csr_matrix, l1: float) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Columns to solve together, and the items that may have a weight in one of them.
+
+    Weights and counts are not negative, so the gradient at weight i of column j is never above
+    ``gram[i, j] - lambda``: where that is not positive, the weight is zero, whatever the others are.
+
+    Parameters
+    ----------
+    gram
+        float32 ``[n_items, n_items]``, counts.
+    l1
+        ``lambda``.
+
+    Yields
+    ------
+    targets, candidates
+        int64 ``[b]`` and ``[n]``, both rising. Columns without a candidate are left out.
+    """
+    screened = gram.copy()
+    own_rows = np.repeat(np.arange(gram.shape[0]), np.diff(gram.indptr))
+    screened.data[(gram.data <= l1) | (own_rows == gram.indices)] = 0
+    screened.eliminate_zeros()
+    waiting: list[int] = []
+    together = np.empty(0, np.int64)
+    for target in np.flatnonzero(np.diff(screened.indptr)):
+        own = screened.indices[screened.indptr[target] : screened.indptr[target + 1]]
+        union = np.union1d(together, own)
+        if waiting and (len(waiting) == _TARGETS or len(union) > _CANDIDATES):
+            yield np.array(waiting), together
+            waiting, union = [], np.sort(own).astype(np.int64)
+        waiting.append(int(target))
+        together = union
+    yield np.array(waiting, np.int64), together
+
+
+def elastic_net(gram: FloatArray, right: FloatArray, l1: float, l2: float, sweeps: int, tolerance: float) -> FloatArray:
+    """Non-negative elastic nets that share a Gram matrix, by cyclic coordinate descent on all of them at once.
+
+    ``w_i <- max(0, g_i + G_ii w_i - lambda) / (G_ii + beta)`` with ``g = b - G w``, kept up to date.
+
+    Parameters
+    ----------
+    gram
+        float32 ``[n, n]``, G.
+    right
+        float32 ``[b, n]``, one right-hand side a row; weights where it is at most ``l1`` stay zero.
+    l1, l2
+        ``lambda`` and ``beta``.
+    sweeps, tolerance
+        When to stop.
+
+    Returns
+    -------
+    ndarray
+        float32 ``[b, n]``.
+    """
+    allowed = np.ascontiguousarray((right > l1).T)  # [n, b]
+    w = np.zeros(right.shape[::-1], np.float32)  # [n, b]
+    g = right.copy()  # [b, n]
+    diagonal = np.diagonal(gram).copy()
+    for _ in range(sweeps):
+        moved = 0.0
+        active = np.flatnonzero((allowed & ((g > l1).T | (w > 0))).any(axis=1))
+        for i in active:
+            new = np.maximum(g[:, i] + diagonal[i] * w[i] - np.float32(l1), 0) / np.float32(diagonal[i] + l2)
+            step = np.where(allowed[i], new - w[i], 0)  # [b]
+            changed = np.flatnonzero(step)
+            if len(changed):
+                g[changed] -= step[changed, None] * gram[i]
+                w[i] += step
+                moved = max(moved, float(np.abs(step).max()))
+        if moved <= tolerance:
+            break
+    return w.T
