@@ -63,6 +63,8 @@ class FitOptions:
         that a resumed fit with a higher limit goes on as if it had never ended.
     on_better
         Is given every recommender that a search finds better than those before, while the search goes on.
+    on_trial
+        Is given every entry of the search of a :class:`FitReport` as soon as it is there.
     on_epoch
         Is given each entry of the learning curve as soon as it is there.
     """
@@ -75,6 +77,7 @@ class FitOptions:
     precision: str = "float32"
     cpu_limit: float | None = None
     on_better: Callable[[Recommender], None] | None = None
+    on_trial: Callable[[dict[str, Any]], None] | None = None
     on_epoch: Callable[[dict[str, float]], None] | None = None
 
 

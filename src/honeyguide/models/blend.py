@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
@@ -16,10 +17,11 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
+from honeyguide.core.topk import exclude_in_place, top_k
 from honeyguide.models.fusion import PER_PART, Weights, collect, cross_fitted, learn_segments, score_features
+from honeyguide.models.parts import pack_parts, unpack_parts
 
 _CERTAIN = 2.0  # standard errors by which segments must be better to be used
-_SEPARATOR = "/"
 
 
 class BlendConfig(ModelConfig):
@@ -30,15 +32,21 @@ class BlendConfig(ModelConfig):
     models
         Registered names of the parts.
     options
-        Options of parts, by name.
+        Options of the parts, in the order of ``models``; those that are left out have the defaults.
     segments
         Into how many segments of history length valid users may be divided, each with weights of its own; it
         is done only where it raises NDCG@10 on users whom the weights have not seen.
     """
 
     models: tuple[str, ...] = Field(default=("floor", "ials", "itemknn"), min_length=1)
-    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    options: tuple[dict[str, Any], ...] = ()
     segments: int = Field(default=3, ge=1)
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Self:
+        if len(self.options) > len(self.models):
+            raise ValueError(f"options are given for {len(self.options)} parts, and there are {len(self.models)}")
+        return self
 
 
 class Blend(Recommender):
@@ -77,7 +85,7 @@ class Blend(Recommender):
         strangers = [part.name for part in parts if part.item_ids != data.item_ids]
         if strangers:
             raise ConfigError(f"{strangers[0]} was fitted on another catalogue.", "Fit it on this data set.")
-        settings = {part.name: part.config.model_dump(mode="json") for part in parts}
+        settings = tuple(part.config.model_dump(mode="json") for part in parts)
         blend = cls(models=tuple(part.name for part in parts), options=settings, **options)
         blend.parts = list(parts)
         blend.item_ids = data.item_ids
@@ -85,9 +93,11 @@ class Blend(Recommender):
         return blend
 
     def _unfitted(self) -> list[Recommender]:
-        from honeyguide.models.registry import model_class
+        from honeyguide.models.registry import model_class  # which lists this model too
 
-        return [model_class(name)(**self.config.options.get(name, {})) for name in self.config.models]
+        more: list[dict[str, Any]] = [{}] * (len(self.config.models) - len(self.config.options))
+        options = [*self.config.options, *more]
+        return [model_class(name)(**own) for name, own in zip(self.config.models, options, strict=True)]
 
     def estimate(self, data: Dataset) -> Estimate:
         """The largest part's memory beside what the others keep; the time of all."""
@@ -96,14 +106,13 @@ class Blend(Recommender):
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         self.parts = []
-        for part in self._unfitted():
-            folder = None if options.checkpoint is None else options.checkpoint / part.name
-            self.parts.append(part.fit(data, _with_checkpoint(options, folder)))
+        for number, part in enumerate(self._unfitted()):
+            folder = None if options.checkpoint is None else options.checkpoint / f"{number}-{part.name}"
+            self.parts.append(part.fit(data, replace(options, checkpoint=folder)))
         self._weigh(data)
 
     def _weigh(self, data: Dataset) -> None:
         """Learn the weights, with segments if these are better for users whom they have not seen."""
-        n = PER_PART * len(self.parts)
         alike = np.tile(np.array([1.0, 0.0], np.float32), len(self.parts))
         self.weights = Weights(np.zeros(0, np.int64), alike[None])
         valid = data.histories("valid")
@@ -117,55 +126,31 @@ class Blend(Recommender):
             certain = gain.mean() > _CERTAIN * gain.std() / np.sqrt(len(gain))
             edges = edges if certain else one
         self.weights = learn_segments(found, edges)
-        assert self.weights.values.shape[1] == n
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``."""
         own = self.weights.of(histories.lengths)  # [n, f]
-        total: FloatArray | None = None
+        total = np.zeros((len(histories), len(self._fitted())), np.float32)
         for place, part in enumerate(self.parts):
             w = own[:, PER_PART * place : PER_PART * (place + 1)]
             features = score_features(part.score_histories(histories, users), part.scale)  # [2, n, m]
-            added = np.einsum("fnm,nf->nm", features, w)
-            total = added if total is None else total + added
-        assert total is not None
+            total += np.einsum("fnm,nf->nm", features, w)
         return total
 
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """What people with that item alone in their history would be shown."""
         asked = Ragged.from_lists([[int(item)] for item in items])
-        from honeyguide.core.topk import exclude_in_place, top_k
-
         scores = self.score_histories(asked)
         exclude_in_place(scores, asked)
         return Recommendations(*top_k(scores, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        arrays: artifact.Arrays = {"weights": self.weights.values, "edges": self.weights.edges}
-        parts = []
-        for place, part in enumerate(self.parts):
-            own, meta = part._state()
-            arrays |= {f"{place}{_SEPARATOR}{name}": array for name, array in own.items()}
-            parts.append({"model": part.name, "config": part.config.model_dump(mode="json"), "state": meta})
-        return arrays, {"parts": parts}
+        arrays, described = pack_parts(self.parts)
+        return {**arrays, "weights": self.weights.values, "edges": self.weights.edges}, {"parts": described}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
-        from honeyguide.models.registry import model_class
-
         self.weights = Weights(np.array(arrays["edges"]), np.array(arrays["weights"]))
-        self.parts = []
-        for place, saved in enumerate(meta["parts"]):
-            prefix = f"{place}{_SEPARATOR}"
-            part = model_class(saved["model"])(**saved["config"])
-            part.item_ids = self.item_ids
-            part._restore({k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}, saved["state"])
-            self.parts.append(part)
-
-
-def _with_checkpoint(options: FitOptions, folder: Any) -> FitOptions:
-    from dataclasses import replace
-
-    return replace(options, checkpoint=folder)
+        self.parts = unpack_parts(arrays, meta["parts"], self.item_ids)
 
 
 def _edges(lengths: npt.NDArray[np.int64], segments: int) -> npt.NDArray[np.int64]:
@@ -173,5 +158,6 @@ def _edges(lengths: npt.NDArray[np.int64], segments: int) -> npt.NDArray[np.int6
     if segments == 1 or not len(lengths):
         return np.zeros(0, np.int64)
     inner = np.quantile(lengths, np.arange(1, segments) / segments)
-    edges: npt.NDArray[np.int64] = np.unique(np.ceil(inner).astype(np.int64))
-    return edges[edges > lengths.min()]
+    edges = np.unique(np.ceil(inner).astype(np.int64))
+    kept: npt.NDArray[np.int64] = edges[edges > lengths.min()]
+    return kept

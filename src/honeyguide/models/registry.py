@@ -126,6 +126,8 @@ MODELS: dict[str, Entry] = {
             "sparse, non-negative item-to-item regression",
             deterministic=True,
         ),
+        Entry("blend", "honeyguide.models.blend", "Blend", "several models, weighed on valid"),
+        Entry("auto", "honeyguide.models.auto", "Auto", "the best of a portfolio or its blend, within a budget"),
         Entry("sasrec", "honeyguide.models.sequence.sasrec", "SASRec", "causal self-attention", "torch"),
         Entry("esasrec", "honeyguide.models.sequence.esasrec", "ESASRec", "SASRec by the eSASRec recipe", "torch"),
         Entry("bert4rec", "honeyguide.models.sequence.bert4rec", "BERT4Rec", "gaps filled from both sides", "torch"),

@@ -201,9 +201,9 @@ class Trainer(Generic[B]):
 
     @property
     def limited(self) -> bool:
-        """Whether another epoch as long as those before would go beyond the limit of CPU-seconds."""
+        """Whether another epoch as long as those before would go beyond the limit of CPU-seconds, or the first has."""
         p, limit = self.progress, self.options.cpu_limit
-        return limit is not None and p.epoch > 0 and p.cpu * (p.epoch + 1) / p.epoch > limit
+        return limit is not None and p.cpu * (p.epoch + 1) / max(1, p.epoch) > limit
 
     def _epoch(self, show: Show) -> None:
         p = self.progress
@@ -220,6 +220,9 @@ class Trainer(Generic[B]):
             if time.monotonic() - saved >= self.settings.checkpoint_seconds and p.batch < len(batches):
                 self._save()
                 saved = time.monotonic()
+            if p.epoch == 0 and self.limited and p.batch < len(batches) and self.group.size == 1:
+                self._save()
+                return
         self._close_epoch(len(batches), started)
 
     def _step(self, batch: B, done: float) -> None:
