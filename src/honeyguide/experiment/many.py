@@ -108,7 +108,9 @@ def _connected(address: str) -> Iterator[Any]:
     ours = not ray.is_initialized()
     try:
         if ours:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            # A cluster on the loopback interface is not found under the other addresses of this machine.
+            here: dict[str, Any] = {"_node_ip_address": "127.0.0.1"} if address.startswith("127.0.0.1:") else {}
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise HoneyguideError(
             f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0] if str(error) else error!r}",
