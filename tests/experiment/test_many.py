@@ -21,7 +21,11 @@ from honeyguide.experiment.everybody import recommend_everybody
 from honeyguide.experiment.many import Job, run_jobs, run_there
 from honeyguide.models.linear.ials import IALS
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_raylet_start_wait_time_s": "150",  # a busy machine needs more than the usual 30
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
 MODULE = """
 import json, sys
 from pathlib import Path
@@ -70,11 +74,14 @@ def test_without_ray_the_extra_is_named(jobs: list[Job], monkeypatch: pytest.Mon
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """The address of two nodes with one CPU each, without a dashboard, that are stopped whatever happens."""
-    utils: Any = pytest.importorskip("ray.cluster_utils")
+    """The address of two nodes with one CPU each, without a dashboard, that are stopped whatever happens.
+
+    Not on 127.0.0.1, which Ray would replace by the machine's address to the outside.
+    """
     before = {name: os.environ.get(name) for name in (*QUIET, "PYTHONPATH")}
-    os.environ.update(QUIET, PYTHONPATH=environment()["PYTHONPATH"])
-    node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "include_dashboard": False, "object_store_memory": 80 << 20}
+    os.environ.update(QUIET, PYTHONPATH=environment()["PYTHONPATH"])  # before Ray reads it
+    utils: Any = pytest.importorskip("ray.cluster_utils")
+    node = {"num_cpus": 1, "node_ip_address": "127.0.0.2", "include_dashboard": False, "object_store_memory": 80 << 20}
     running = None
     try:
         running = utils.Cluster(initialize_head=True, head_node_args=node)
@@ -130,5 +137,5 @@ def test_a_job_may_fail_and_no_cluster_is_a_plain_error(cluster: str, jobs: list
     assert "error" in found[1]
     assert not ray.is_initialized()
     with pytest.raises(HoneyguideError, match="no Ray cluster answers"):
-        run_jobs(jobs, "127.0.0.1:1")
+        run_jobs(jobs, "127.0.0.2:1")
     assert not ray.is_initialized()

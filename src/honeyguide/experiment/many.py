@@ -108,8 +108,9 @@ def _connected(address: str) -> Iterator[Any]:
     ours = not ray.is_initialized()
     try:
         if ours:
-            # A cluster on the loopback interface is not found under the other addresses of this machine.
-            here: dict[str, Any] = {"_node_ip_address": "127.0.0.1"} if address.startswith("127.0.0.1:") else {}
+            # Ray looks for its nodes under this machine's address to the outside, not on the loopback interface.
+            host = address.partition(":")[0]
+            here: dict[str, Any] = {"_node_ip_address": host} if host.startswith("127.") else {}
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise HoneyguideError(
