@@ -181,6 +181,48 @@ def linear_speed() -> str:
     return markdown(header, rows) + made_by(result)
 
 
+@table("scale")
+def scale() -> str:
+    """Cost against size, one line a model and size."""
+    result = read_result("scale")
+    if result is None:
+        return _MISSING
+    rows = []
+    for row in result["results"]:
+        if row["model"] == "generate":
+            continue
+        costs = [row[step] for step in ("fit", "recommend")]
+        sizes = [f"{row[name]:,}" for name in ("events", "users", "items")]
+        seconds, memory = [f"{cost['cpu_seconds']:,.1f}" for cost in costs], [f"{c['peak_rss_mb']:,}" for c in costs]
+        rows.append([row["model"], *sizes, *seconds, *memory])
+    head = ["model", "events", "users", "items", "fit, CPU-s", "lists of everybody, CPU-s"]
+    return markdown([*head, "fit, peak MiB", "lists, peak MiB"], rows) + made_by(result)
+
+
+@table("scale-generate")
+def scale_generate() -> str:
+    """What drawing the logs costs."""
+    result = read_result("scale")
+    if result is None:
+        return _MISSING
+    drawn = [row for row in result["results"] if row["model"] == "generate"]
+    rows = [[f"{r['events']:,}", f"{r['fit']['cpu_seconds']:,.1f}", f"{r['fit']['peak_rss_mb']:,}"] for r in drawn]
+    return markdown(["events", "CPU-s", "peak MiB"], rows)
+
+
+@bars
+def scale_bars() -> list[list[str]]:
+    """Ten million events within eight gigabytes."""
+    result = read_result("scale")
+    lines = []
+    for row in result["results"] if result else ():
+        if row["events"] == 10_000_000 and row["model"] != "generate":
+            peak = max(row[step]["peak_rss_mb"] for step in ("fit", "recommend"))
+            what = f"{row['model']}: 10 M events × 1 M users × 100 k items, fit and everybody's lists, peak memory"
+            lines.append(bar_line(what, "≤ 8 GB", f"{peak / 1024:.1f} GiB", peak * 2**20 <= 8e9, result["command"]))
+    return lines
+
+
 def bar_line(what: str, bar: str, reached: str, met: bool, command: str) -> list[str]:
     """A line of the table of bars; a bar that is missed is said to be."""
     return [what, bar, reached if met else f"{reached} (**missed**)", f"`{command}`"]

@@ -433,3 +433,23 @@ def test_a_log_without_a_split_is_fitted_whole_but_for_a_part_to_choose_on(books
     assert "valid" in result.stdout
     assert "Chosen on valid" in result.stdout
     assert len(honeyguide.load(tmp_path / "m").report.search) > 1
+
+
+def test_a_log_can_be_generated_and_fitted_on(tmp_path: Path) -> None:
+    sizes = ["--events", 3000, "--users", 200, "--items", 50]
+    found = as_json("data", "generate", *sizes, "--seed", 2, "--out", tmp_path / "log", "--json")
+    assert found["shape"]["events"] == 3000
+    shown = run("data", "generate", *sizes, "--seed", 2, "--out", tmp_path / "log").stdout
+    assert "3,000 events of 200 users on 50 items" in shown
+    assert f"Gini {found['gini']:.3f}" in shown
+    described = as_json("data", "describe", tmp_path / "log", "--json")
+    assert (described["events"], described["users"], described["items"]) == (3000, 200, 50)
+    refused = RUNNER.invoke(app, ["data", "generate", "--events", "5", "--users", "9", "--out", str(tmp_path / "x")])
+    assert refused.exit_code == 2
+    assert not (tmp_path / "x").exists()
+
+
+def test_ray_is_for_everybody(model: Path) -> None:
+    result = RUNNER.invoke(app, ["recommend", str(model), "--history", "1", "--ray", "auto"])
+    assert result.exit_code == 2
+    assert "--ray is for --all" in result.stderr
