@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,14 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.data.build import build
 from honeyguide.data.export import export
 from honeyguide.data.load import load_data
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of vectors that no other run has filled; processes that tests start share it."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["HONEYGUIDE_CACHE"] = str(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tests.contract.titled import build
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import MissingExtraError
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Requests
-from honeyguide.data.build import build
 from honeyguide.data.load import load_data
 from honeyguide.models.registry import MODELS, model_class
 
@@ -21,6 +21,7 @@ N_USERS, N_ITEMS = 307, 300  # different, so that an array with one row per user
 
 # Options that make a model fit the small data set in a second or two; the rest keep their defaults.
 QUICK: dict[str, dict[str, Any]] = {
+    "text-profile": {"encoder": "use"},
     "gru4rec": {"dim": 16, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "esasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},

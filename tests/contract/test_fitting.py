@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
+from tests.contract.titled import build
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, ConfigError, DataError, MemoryLimitError, NotFittedError
 from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import FitOptions, Recommender
 from honeyguide.core.requests import Requests
-from honeyguide.data.build import build
 from honeyguide.metrics.holdout import rank_catalogue
 from honeyguide.models.registry import MODELS
 

@@ -104,3 +104,29 @@ def test_numeric_ids_and_parts(tmp_path, goodbooks):
     assert np.array_equal(store.history(user), goodbooks.histories("train", "valid")[5])
     assert np.array_equal(store.history(str(user)), store.history(user))
     assert len(store) == goodbooks.n_users
+
+
+def test_new_items_follow_the_others_and_are_there_after_opening(store):
+    new = pl.DataFrame({"item_id": ["v", "a"], "title": ["V", "A"], "pages": [7, 9]})
+    store.add_items(new)
+    store.add_items(new)  # once more, as after a crash
+    again = HistoryStore.open(store.directory)
+    assert again.items.rows() == [
+        ("w", "W", None),
+        ("x", "X", None),
+        ("y", None, None),
+        ("z", None, None),
+        ("a", "A", 9),
+        ("v", "V", 7),
+    ]
+    assert again.item_ids.decode(again.history("reader-ann")).to_list() == ["x", "z"]
+    again.append(pl.Series(["reader-ann"]), pl.Series(["a"]))
+    assert again.item_ids.decode(again.history("reader-ann")).to_list() == ["x", "z", "a"]
+
+
+def test_new_items_take_the_types_of_the_table(tmp_path):
+    events = pl.DataFrame({"user_id": ["u"], "item_id": [1], "position": [0]})
+    items = pl.DataFrame({"item_id": [1], "genres": [["Drama", "Comedy"]], "year": [1999]})
+    store = HistoryStore.create(tmp_path / "store", build("films", events, items))
+    store.add_items(pl.DataFrame({"item_id": [3, 2], "genres": ["Drama", None], "year": ["2001", "soon"]}))
+    assert store.items.rows() == [(1, ["Drama", "Comedy"], 1999), (2, [None], None), (3, ["Drama"], 2001)]

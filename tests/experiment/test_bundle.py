@@ -10,6 +10,7 @@ from honeyguide.core.errors import ArtifactError, DataError
 from honeyguide.data.build import build
 from honeyguide.data.store import HistoryStore
 from honeyguide.experiment.bundle import Bundle, open_bundle, open_store, save_bundle
+from honeyguide.models.content.text_profile import TextProfile
 from honeyguide.models.popularity import Popularity
 
 
@@ -76,3 +77,17 @@ def test_deleting_a_user_is_seen_by_the_next_reader(bundle: Bundle, books: Datas
     HistoryStore.open(bundle.directory / "store").delete(user)
     with pytest.raises(DataError):
         open_bundle(bundle.directory).of_users([user])
+
+
+def test_items_added_before_a_crash_can_be_added_again(books: Dataset, tmp_path: Path) -> None:
+    save_bundle(tmp_path / "model", TextProfile(encoder="use").fit(books), books)
+    new = pl.DataFrame({"item_id": [9_000_001], "title": ["The Hunger Games"], "authors": ["Suzanne Collins"]})
+    open_store(tmp_path / "model").add_items(new)  # and then the power failed: the model does not know the item
+    crashed = open_bundle(tmp_path / "model")
+    user = books.user_ids.values[0]
+    assert crashed.model.recommend(crashed.of_users([user])).items.min() >= 0
+    crashed.add_items(new)
+    again = open_bundle(tmp_path / "model")
+    assert again.item_ids == again.store.item_ids
+    assert again.titles[-1] == "The Hunger Games"
+    assert again.of_users([user]).histories[0].tolist() == books.histories()[0].tolist()

@@ -11,6 +11,8 @@ from typer.core import TyperGroup
 
 from honeyguide import __version__
 from honeyguide.cli import (
+    add_items,
+    backtest,
     compare,
     config,
     console,
@@ -24,6 +26,7 @@ from honeyguide.cli import (
     recommend,
     reproduce,
     similar,
+    tune,
     version,
 )
 from honeyguide.core.errors import HoneyguideError
@@ -103,8 +106,17 @@ def _report(ctx: Any, error: Exception, message: str, remedy: str | None) -> Non
 
 
 for _panel, _commands in {
-    "Use": (quickstart.quickstart, fit.fit, recommend.recommend, similar.similar, compare.compare, forget.forget),
+    "Use": (
+        quickstart.quickstart,
+        fit.fit,
+        recommend.recommend,
+        similar.similar,
+        compare.compare,
+        forget.forget,
+        add_items.add_items,
+    ),
     "Look": (models.models, metrics.metrics, version.version),
+    "Choose": (tune.tune, backtest.backtest),
     "Evidence": (papers.papers, reproduce.reproduce),
 }.items():
     for _command in _commands:

@@ -85,3 +85,25 @@ def parse_bytes(text: str | None) -> int | None:
         return int(float(number) * units[unit])
     except ValueError as error:
         raise ConfigError(f"{text!r} is not an amount of memory.", "Write for example 4GB or 512MB.") from error
+
+
+def parse_seconds(text: str) -> float:
+    """``"90s"``, ``"10m"``, ``"2h"`` or a plain number of seconds.
+
+    Raises
+    ------
+    ConfigError
+        If it is not a time above zero.
+    """
+    from honeyguide.core.errors import ConfigError
+
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    body = text.strip().lower()
+    number, unit = (body[:-1], units[body[-1]]) if body[-1:] in units and body else (body, 1.0)
+    try:
+        seconds = float(number) * unit
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < float("inf"):
+        raise ConfigError(f"{text!r} is not a time.", "Write for example 90s, 10m or 2h.")
+    return seconds

@@ -117,16 +117,24 @@ class MissingExtraError(HoneyguideError):
         What needs it.
     extra
         Name of the extra, for example ``"torch"``.
+    *others
+        Extras that would do as well.
     """
 
     exit_code = 2
 
-    def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(
-            f"{feature} needs the optional dependencies [{extra}].",
-            f"Install them with: pip install 'honeyguide[{extra}]'",
-        )
+    def __init__(self, feature: str, extra: str, *others: str) -> None:
+        names = (extra, *others)
+        extras = " or ".join(f"[{name}]" for name in names)
+        commands = " or ".join(f"pip install 'honeyguide[{name}]'" for name in names)
+        super().__init__(f"{feature} needs the optional dependencies {extras}.", f"Install them with: {commands}")
         self.extra = extra
+
+
+class EncoderError(HoneyguideError):
+    """An encoder does not exist, cannot be fetched, was altered, or is another version than a model was made with."""
+
+    exit_code = 4
 
 
 class TrainingError(HoneyguideError):

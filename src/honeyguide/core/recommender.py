@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -15,11 +16,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import ArtifactError, CapabilityError, ConfigError, NotFittedError
+from honeyguide.core.errors import ArtifactError, CapabilityError, ConfigError, DataError, NotFittedError
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.requests import Recommendations, Requests, Scale
 from honeyguide.core.resources import Estimate, Stopwatch, check_memory, peak_rss_mb
+from honeyguide.core.space import Space
 from honeyguide.core.topk import NEVER, exclude_in_place, top_k
 
 SCORE_BLOCK = 1 << 22  # scores held at once while recommending: 16 MiB, which the allocator keeps and reuses
@@ -51,6 +53,8 @@ class FitOptions:
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     precision
         ``"float32"`` or ``"bfloat16"`` (automatic mixed precision).
+    on_epoch
+        Is given each entry of the learning curve as soon as it is there.
     """
 
     progress: bool = False
@@ -59,6 +63,7 @@ class FitOptions:
     memory_limit: int | None = None
     device: str = "auto"
     precision: str = "float32"
+    on_epoch: Callable[[dict[str, float]], None] | None = None
 
 
 @dataclass
@@ -76,9 +81,13 @@ class FitReport:
 class Recommender(ABC):
     """A model that scores items for a user from the user's history.
 
-    Subclasses declare ``name``, ``Config`` and ``capabilities`` and implement :meth:`_fit`,
+    Subclasses declare ``name``, ``Config``, ``space`` and ``capabilities`` and implement :meth:`_fit`,
     :meth:`score_histories`, :meth:`_state` and :meth:`_restore`. No state of a model belongs to
     one user: users, known or new, are served from the history that comes with the request.
+
+    Capabilities: ``fold_in`` (serves from histories), ``similar``, ``inner_product`` (a score is the
+    dot product of :meth:`user_vectors` and :meth:`item_vectors`), ``cold_items`` (an item without
+    events is scored from what is known of it), ``add_items``, ``instruction``, ``query``.
 
     Parameters
     ----------
@@ -95,6 +104,7 @@ class Recommender(ABC):
 
     name: ClassVar[str]
     Config: ClassVar[type[ModelConfig]] = ModelConfig
+    space: ClassVar[Space] = {}  # options worth a search; none: 'honeyguide tune' runs the defaults
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in"})
     scale: ClassVar[Scale] = "rank"
 
@@ -262,6 +272,38 @@ class Recommender(ABC):
         self.require("similar")
         raise NotImplementedError(f"{self.name} declares 'similar' and does not implement it")
 
+    def add_items(self, items: pl.DataFrame) -> Self:
+        """The same model with more items, scored from what ``items`` says of them (capability ``add_items``).
+
+        Parameters
+        ----------
+        items
+            Column ``item_id`` and the columns that the model reads, such as a title; one row per new item.
+
+        Returns
+        -------
+        Recommender
+            A model that knows the new items too. Codes and scores of the others stay; new codes follow in
+            the order of the ids. This model is not changed.
+
+        Raises
+        ------
+        CapabilityError
+            If the model cannot score an item without events.
+        DataError
+            If an id repeats or is known already, or a column that the model reads is missing.
+        """
+        self.require("add_items")
+        ids, items = with_new_items(self._fitted(), items)
+        grown = copy.copy(self)
+        grown.item_ids = ids
+        grown._add_items(items)
+        return grown
+
+    def _add_items(self, items: pl.DataFrame) -> None:
+        """Take in new items, one row each in the order of their codes; arrays are replaced, not written into."""
+        raise NotImplementedError(f"{self.name} declares 'add_items' and does not implement it")
+
     def require(self, capability: str) -> None:
         """Raise a :class:`CapabilityError` that names a model which has ``capability``."""
         if capability not in self.capabilities:
@@ -275,6 +317,34 @@ class Recommender(ABC):
         if self.item_ids is None:
             raise NotFittedError(f"{self.name} is not fitted.", "Call fit(data) or load(directory) first.")
         return self.item_ids
+
+
+def with_new_items(known: Ids, items: pl.DataFrame) -> tuple[Ids, pl.DataFrame]:
+    """``known`` with the ids of ``items`` behind them, and ``items`` in the order of their codes.
+
+    Raises
+    ------
+    DataError
+        If there is no column ``item_id``, or an id is missing, repeats, is of another kind or is known already.
+    """
+    if "item_id" not in items.columns:
+        raise DataError(
+            "the new items have no column 'item_id'.", f"Columns: {', '.join(items.columns)}.", column="item_id"
+        )
+    ids = items["item_id"]
+    repeated = ids.filter(ids.is_duplicated())
+    if len(repeated):
+        raise DataError(f"the new items have {repeated[0]!r} twice.", "Give one row per item.", column="item_id")
+    grown = known.append(ids)
+    codes = grown.encode(ids)
+    old = ids.filter(pl.Series(codes < len(known), dtype=pl.Boolean))
+    if len(old):
+        raise DataError(
+            f"the item {old[0]!r} is known already{f', and {len(old) - 1} more' if len(old) > 1 else ''}.",
+            "Leave out items that are in the catalogue; to change one, fit the model again.",
+            column="item_id",
+        )
+    return grown, items[np.argsort(codes)].with_columns(pl.col("item_id").cast(known.dtype))
 
 
 def _explain(name: str, error: ValidationError) -> str:

@@ -29,7 +29,7 @@ from honeyguide.data.report import ROW, Audit, CheckReport
 from honeyguide.data.spec import DatasetSpec, Duplicates, TableSpec, TimeUnit
 from honeyguide.data.tables import INTERACTION_COLUMNS, prepare
 
-__all__ = ["ReadOptions", "known_data", "load_data", "read_with_report"]
+__all__ = ["ReadOptions", "known_data", "load_data", "read_items", "read_with_report"]
 
 Table = str | Path | pl.DataFrame
 _MOSTLY = 0.5
@@ -120,6 +120,26 @@ def read_with_report(ref: str | Path | pl.DataFrame, **options: Unpack[ReadOptio
     data = read_audited(ref, options, audit)
     audit.warn()
     return data, audit.report()
+
+
+def read_items(path: str | Path) -> tuple[pl.DataFrame, CheckReport]:
+    """Read a table of items alone, one row per id, and say what was set aside.
+
+    Parameters
+    ----------
+    path
+        A file whose id column has one of the names by which a data set's item id is known.
+
+    Raises
+    ------
+    DataError
+        If it has no such column or cannot be read.
+    """
+    audit = Audit(Path(path).name)
+    items = _Reader(pl.DataFrame(), {"items": path, "name": audit.name}, audit).features("items", "item_id")
+    audit.warn()
+    assert items is not None
+    return items, audit.report()
 
 
 def read_audited(ref: str | Path | pl.DataFrame, options: ReadOptions, audit: Audit) -> Dataset:

@@ -108,6 +108,20 @@ class HistoryStore:
         old = self._histories.concat_rows(Ragged.empty(len(known) - len(self)))
         self._publish(known, old.concat(Ragged.from_groups(users[order], items[order], len(known))))
 
+    def add_items(self, items: pl.DataFrame) -> None:
+        """Add rows to the item table: new ids follow the others in sorted order; a row of a known id replaces it.
+
+        Columns that the store does not have are added, and those that ``items`` lacks stay empty.
+        """
+        ids = self.item_ids.append(items["item_id"])
+        new = items.with_columns(pl.col("item_id").cast(ids.dtype))
+        table = pl.concat([_like(new, self.items), self.items], how="diagonal_relaxed")
+        table = table.select(*self.items.columns, pl.exclude(self.items.columns))
+        table = table.unique("item_id", keep="first", maintain_order=True)
+        table = pl.DataFrame({"item_id": ids.values}).join(table, on="item_id", how="left", maintain_order="left")
+        self.item_ids, self.items = ids, table
+        self._publish(self._user_ids, self._histories)
+
     def delete(self, user_id: object) -> None:
         """Forget a user: when this returns, no file of the store holds the id or the history any more.
 
@@ -141,3 +155,15 @@ class HistoryStore:
         for path in self.directory.iterdir():
             if path.is_dir() and path != current and path.name.startswith(("v", ".new", ".old")):
                 shutil.rmtree(path)
+
+
+def _like(new: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
+    """``new`` with the types that ``old`` has for the same columns; a word where lists are kept is a list of one."""
+    casts = []
+    for name in set(new.columns) & set(old.columns):
+        kept, given = old.schema[name], new.schema[name]
+        if isinstance(kept, pl.List) and not isinstance(given, pl.List):
+            casts.append(pl.col(name).cast(kept.inner, strict=False).reshape((-1, 1)).arr.to_list().alias(name))
+        else:
+            casts.append(pl.col(name).cast(kept, strict=False))
+    return new.with_columns(casts)

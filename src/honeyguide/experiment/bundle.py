@@ -102,6 +102,22 @@ class Bundle:
             ids = users.slice(start, block)
             yield ids, Requests(self._recode(self.store.histories(ids)))
 
+    def add_items(self, items: pl.DataFrame) -> Bundle:
+        """The same bundle with more items: a new version of its model, and a longer item table, are on disk.
+
+        The store is written first and takes the same items twice, so that the call may be repeated after a crash.
+
+        Raises
+        ------
+        CapabilityError, DataError, EncoderError
+            As :meth:`Recommender.add_items <honeyguide.core.recommender.Recommender.add_items>` says; nothing
+            is written then.
+        """
+        model = self.model.add_items(items)
+        self.store.add_items(items)
+        model.save(self.directory)
+        return Bundle(self.directory, model, self.store)
+
     def _recode(self, histories: Ragged) -> Ragged:
         """The store's item codes as the model's, where a store was kept from another fit."""
         if self.store.item_ids == self.item_ids:

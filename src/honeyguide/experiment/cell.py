@@ -6,8 +6,10 @@ the result beside it, so that CPU-seconds and peak memory belong to this model a
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ from honeyguide.core.errors import HoneyguideError
 from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import FitOptions, Recommender
 from honeyguide.core.requests import Requests
-from honeyguide.core.resources import Stopwatch, peak_rss_mb
+from honeyguide.core.resources import Stopwatch, cpu_seconds, peak_rss_mb
+from honeyguide.experiment.child import end_with_parent
 from honeyguide.experiment.records import read_json, write_json
 from honeyguide.experiment.settings import build_model
 from honeyguide.experiment.snapshot import thaw
@@ -54,6 +57,9 @@ class Spec:
         Where the fitted model is saved, if anywhere.
     device, precision, memory_limit
         As in :class:`FitOptions`.
+    tested
+        Whether the cell is evaluated on test. One that is not reads valid only, writes no per-user
+        values, and tells its learning curve in ``OUT.curve``, one JSON object a line.
     """
 
     snapshot: str
@@ -66,10 +72,11 @@ class Spec:
     device: str = "auto"
     precision: str = "float32"
     memory_limit: int | None = None
+    tested: bool = True
 
 
 def run(spec: Spec) -> dict[str, Any]:
-    """Fit, choose-score on valid, evaluate on test; returns the result and writes the per-user values."""
+    """Fit, choose-score on valid, evaluate on test if asked for; returns the result and writes the per-user values."""
     data = thaw(spec.snapshot)
     model = build_model(spec.model, spec.settings | {"seed": spec.seed})
     checkpoint = Path(f"{spec.out}.checkpoint")
@@ -79,8 +86,11 @@ def run(spec: Spec) -> dict[str, Any]:
         memory_limit=spec.memory_limit,
         device=spec.device,
         precision=spec.precision,
+        on_epoch=None if spec.tested else _teller(Path(f"{spec.out}.curve")),
     )
     model.fit(data, options)
+    if not spec.tested:
+        return _fitted(spec, model, valid_ndcg(model, data, spec.k), {"fit": model.report.cpu_seconds}, peak_rss_mb())
     with Stopwatch() as watch:
         model.recommend(Requests(data.histories("train", "valid")), spec.k)
     peak = peak_rss_mb()  # of the fit and the recommendations, before anything is measured on them
@@ -89,20 +99,37 @@ def run(spec: Spec) -> dict[str, Any]:
     np.savez_compressed(f"{spec.out}.npz", **per_user)
     if spec.model_out is not None:
         model.save(spec.model_out)
+    costs = {"fit": model.report.cpu_seconds, "recommend": watch.cpu}
+    return _fitted(spec, model, valid_ndcg(model, data, spec.k), costs, peak) | {
+        "metrics": test.overall,
+        "slices": test.slices,
+        "n_users": int(np.count_nonzero(data.histories("test").lengths)),
+    }
+
+
+def _fitted(spec: Spec, model: Recommender, valid: float, costs: dict[str, float], peak: float) -> dict[str, Any]:
+    """What is known of a fitted model without test; ``process`` is everything since the process began."""
     return {
         "model": spec.model,
         "seed": spec.seed,
         "params": model.config.model_dump(mode="json"),
         "n_parameters": model.n_parameters,
-        "metrics": test.overall,
-        "slices": test.slices,
-        "valid": {f"ndcg@{spec.k}": valid_ndcg(model, data, spec.k)},
-        "n_users": int(np.count_nonzero(data.histories("test").lengths)),
-        "cpu_seconds": {"fit": model.report.cpu_seconds, "recommend": watch.cpu},
+        "valid": {f"ndcg@{spec.k}": valid},
+        "cpu_seconds": costs if spec.tested else costs | {"process": cpu_seconds()},
         "peak_rss_mb": peak,
         "report": asdict(model.report),
         "model_out": spec.model_out,
     }
+
+
+def _teller(path: Path) -> Callable[[dict[str, float]], None]:
+    """Append each entry of a learning curve to ``path``."""
+
+    def tell(entry: dict[str, float]) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    return tell
 
 
 @dataclass(frozen=True)
@@ -164,4 +191,5 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main(sys.argv[1]))

@@ -123,7 +123,7 @@ def compare(
     if not seeds:
         raise ConfigError("no seeds were given.", "Give at least one.")
     systems = _systems(models, settings or {})
-    data = with_test(_dataset(data))
+    data = with_test(as_dataset(data))
     cells = _run_all(data, systems, seeds, k, options, progress)
     comparison = assemble(data, cells, seeds, k)
     if json is not None:
@@ -135,7 +135,8 @@ def compare(
     return comparison
 
 
-def _dataset(data: Dataset | str) -> Dataset:
+def as_dataset(data: Dataset | str) -> Dataset:
+    """``data``, read first if it is a name or a path."""
     if isinstance(data, Dataset):
         return data
     from honeyguide.data.load import load_data
@@ -165,9 +166,9 @@ def _run_all(
 ) -> list[CellResult]:
     plan = [(system, seed) for system in systems for seed in (seeds[:1] if system.deterministic else seeds)]
     content = fingerprint(data)
-    folder = Path(options.runs) / f"{_slug(data.name)}-{content[:12]}"
+    folder = Path(options.runs) / f"{slug(data.name)}-{content[:12]}"
     results = []
-    with _frozen(data, folder) as snapshot:
+    with frozen(data, folder) as snapshot:
         for number, (system, seed) in enumerate(plan, start=1):
             spec = _spec(system, seed, k, folder, snapshot, content, options)
             if options.fresh:
@@ -181,7 +182,7 @@ def _run_all(
 
 
 @contextmanager
-def _frozen(data: Dataset, folder: Path) -> Iterator[Path]:
+def frozen(data: Dataset, folder: Path) -> Iterator[Path]:
     """The data set on disk while the cells run; it holds histories, so nothing of it stays."""
     snapshot = folder / f"data-{os.getpid()}"
     try:
@@ -236,5 +237,6 @@ def _values(spec: Spec) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
         return {}
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """``name`` as part of a file name."""
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40] or "data"

@@ -106,6 +106,47 @@ def learning(curves: dict[str, list[dict[str, float]]]) -> str | None:
     return _svg(figure, "learning")
 
 
+def search_history(rows: Rows, judge: str) -> str:
+    """Score on valid of every trial, and the best so far, against the CPU-seconds spent on the model."""
+    figure, axes = _figure(3.2)
+    for number, row in enumerate(r for r in rows if r["valid"] is not None):
+        colour, line = (_MAIN, _SECOND, _FLOOR, _SOFT)[number % 4], ("-", "--", ":")[number // 4 % 3]
+        spent = [entry["spent"] for entry in row["history"]]
+        best = [np.nan if entry["best"] is None else entry["best"] for entry in row["history"]]
+        tried = [np.nan if entry["valid"] is None else entry["valid"] for entry in row["history"]]
+        axes.step(spent, best, where="post", color=colour, linewidth=1.8, linestyle=line)
+        axes.plot(spent, tried, "o", color=colour, markersize=2.5, alpha=0.6)
+        axes.annotate(row["model"], (spent[-1], best[-1]), (4, 0), textcoords="offset points",
+                      va="center", color=_INK, fontsize=8)  # fmt: skip
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.15)
+    axes.set_xlabel("CPU-seconds spent on the model")
+    axes.set_ylabel(f"{judge.upper()} on valid")
+    return _svg(figure, "history")
+
+
+def over_time(rows: Rows, starts: Sequence[str], metric: str) -> str:
+    """Accuracy of every model in every fold with its 95 % interval over users."""
+    figure, axes = _figure(3.2)
+    for number, row in enumerate(rows):
+        colour, line = (_MAIN, _SECOND, _INK, _SOFT)[number % 4], ("-", "--", ":")[number // 4 % 3]
+        shift = 0.06 * (number - (len(rows) - 1) / 2)
+        x = np.arange(len(starts)) + shift
+        y = np.array([np.nan if value is None else value for value in row["folds"]], float)
+        axes.plot(x, y, color=colour, linewidth=1.6, marker="o", markersize=4, linestyle=line)
+        for place, interval in zip(x, row["ci_of_folds"], strict=True):
+            if interval:
+                axes.plot([place, place], interval, color=colour, linewidth=1.0, alpha=0.7)
+        axes.annotate(row["model"], (x[-1], y[-1]), (6, 0), textcoords="offset points",
+                      va="center", color=_INK, fontsize=8)  # fmt: skip
+    axes.set_xticks(range(len(starts)), starts)
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.18)
+    axes.set_xlabel("the tested slice begins on")
+    axes.set_ylabel(metric.upper())
+    return _svg(figure, "time")
+
+
 def _curve_metric(curves: dict[str, list[dict[str, float]]]) -> str | None:
     """The first entry of the curves that is a score on valid."""
     keys = [key for curve in curves.values() for entry in curve for key in entry]

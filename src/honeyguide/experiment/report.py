@@ -38,14 +38,9 @@ def render(comparison: Comparison, data: Dataset, *, reading: Sequence[str] = ()
     reading
         What reading the data found, line by line.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"figure": _figure, "seconds": _seconds, "p": _p}
     rows = [row for row in comparison.rows if row["metrics"]]
-    return environment.get_template("report.html.j2").render(
+    return fill(
+        "report.html.j2",
         document=comparison.document,
         k=comparison.k,
         rows=comparison.rows,
@@ -58,8 +53,18 @@ def render(comparison: Comparison, data: Dataset, *, reading: Sequence[str] = ()
         leakage=str(leakage_report(data)).splitlines(),
         winner=comparison.winner() if any(row["valid"] for row in rows) else None,
         conclusion=_conclusion(comparison),
-        versions=versions(_PACKAGES),
     )
+
+
+def fill(template: str, **values: Any) -> str:
+    """A page from one of the templates; what comes from data is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"figure": _figure, "seconds": _seconds, "p": _p}
+    return environment.get_template(template).render(versions=versions(_PACKAGES), **values)
 
 
 def _columns(k: int) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
+from honeyguide.core.space import Real, Space, Whole
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.models.linear.cosine import products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
@@ -46,6 +47,7 @@ class GFCF(Recommender):
 
     name = "gfcf"
     Config = GFCFConfig
+    space: ClassVar[Space] = {"factors": Whole(16, 512, log=True), "alpha": Real(0.03, 3.0, log=True)}
     config: GFCFConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
 

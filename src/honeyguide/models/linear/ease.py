@@ -16,6 +16,7 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
+from honeyguide.core.space import Real, Space
 from honeyguide.models.linear.cosine import products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
 
@@ -41,6 +42,7 @@ class EASE(Recommender):
 
     name = "ease"
     Config = EASEConfig
+    space: ClassVar[Space] = {"regularization": Real(5.0, 20_000.0, log=True)}
     config: EASEConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
 

@@ -15,6 +15,7 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
+from honeyguide.core.space import Space, Whole
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.graph.gfcf import GFCF
 from honeyguide.models.linear.cosine import cosine_neighbours, products_per_item
@@ -69,6 +70,7 @@ class Floor(Recommender):
 
     name = "floor"
     Config = FloorConfig
+    space: ClassVar[Space] = {"window": Whole(1, 20, log=True), "neighbours": Whole(50, 5000, log=True)}
     config: FloorConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
 

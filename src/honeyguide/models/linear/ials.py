@@ -19,6 +19,7 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
+from honeyguide.core.space import Real, Space, Whole
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.models.linear.item_weights import distinct, shares
 
@@ -60,6 +61,12 @@ class IALS(Recommender):
 
     name = "ials"
     Config = IALSConfig
+    space: ClassVar[Space] = {
+        "factors": Whole(16, 256, log=True),
+        "alpha": Real(1.5, 200.0, log=True),
+        "regularization": Real(0.1, 200.0, log=True),
+        "iterations": Whole(4, 24, log=True),
+    }
     config: IALSConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product"})
 

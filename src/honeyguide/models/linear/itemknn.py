@@ -15,6 +15,7 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
+from honeyguide.core.space import Real, Space, Whole
 from honeyguide.models.linear.cosine import cosine_neighbours, products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
 
@@ -43,6 +44,7 @@ class ItemKNN(Recommender):
 
     name = "itemknn"
     Config = ItemKNNConfig
+    space: ClassVar[Space] = {"neighbours": Whole(10, 1000, log=True), "shrinkage": Real(0.1, 500.0, log=True)}
     config: ItemKNNConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
 

@@ -7,12 +7,13 @@ a softmax over the whole catalogue at every position; see ``docs/models/sasrec.m
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from honeyguide.core.space import Space, Whole
 from honeyguide.models.sequence.next_item import Auto, Cost, NextItemConfig, NextItemModel, NextItemNetwork
 from honeyguide.nn.blocks import Dropout, EventDropout, LiGRBlock, RMSNorm, Rotary, SASRecBlock, init_weights
 
@@ -106,6 +107,7 @@ class SASRec(NextItemModel):
 
     name = "sasrec"
     Config = SASRecConfig
+    space: ClassVar[Space] = {**NextItemModel.space, "blocks": Whole(1, 3)}
     resolved: SASRecConfig
 
     def _build(self, n_items: int) -> SASRecNetwork:

@@ -1,0 +1,47 @@
+"""``honeyguide add-items``: new items, recommended the moment they exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from honeyguide.cli import console, options
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def add_items(
+    model: options.Bundle,
+    items: Annotated[Path, typer.Argument(metavar="ITEMS", help="Table of new items: the item id and, say, a title.")],
+    json: options.Json = False,
+) -> None:
+    """Add items to a saved model: they are scored from their text and can be recommended at once.
+
+    A new version of the model is published and the item table beside it extended; nothing is fitted.
+    """
+    from honeyguide.experiment.bundle import open_bundle
+
+    bundle = open_bundle(model)
+    bundle.model.require("add_items")
+    before = len(bundle.item_ids)
+    grown = bundle.add_items(_read(items))
+    new = grown.item_ids.values[before:].to_list()
+    if json:
+        console.emit({"model": bundle.model.name, "added": new, "n_items": len(grown.item_ids)})
+        return
+    shown = ", ".join(grown.titles[code] for code in range(before, min(before + 3, len(grown.item_ids))))
+    more = f" and {len(new) - 3:,} more" if len(new) > 3 else ""
+    console.results().print(f"Added {shown}{more}. The catalogue has {len(grown.item_ids):,} items.")
+
+
+def _read(path: Path) -> pl.DataFrame:
+    """The table of items as any data set's is read: its id column may have another name; bad rows are set aside."""
+    from honeyguide.data.load import read_items
+
+    items, report = read_items(path)
+    if not report.ok:
+        console.notes().print(str(report))
+    return items

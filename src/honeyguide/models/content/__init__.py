@@ -1,0 +1,1 @@
+"""Models that score items from what is known of them, so that items without events are served too."""
