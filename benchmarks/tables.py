@@ -334,7 +334,23 @@ def sequence_blocks() -> str:
     cells = [
         [row["dataset"], _BLOCK_NAMES[row["model"], row["options"].get("block")], *next_item_cells(row)] for row in rows
     ]
-    return markdown(["data", "network", *_NEXT_ITEM_HEADER], cells) + "\n\nOptions of all: " + shown(_SAME) + "."
+    notes = [f"Options of all: {shown(_SAME)}."]
+    for name in dict.fromkeys(row["dataset"] for row in rows):
+        values = [row["valid_ndcg@10"] for row in rows if row["dataset"] == name]
+        notes.append(
+            f"On {name}, these networks are within {digits(max(values) - min(values))} of each other on valid;"
+        )
+        notes.append(f"seeds of one SASRec were up to {digits(seed_spread('sasrec', name))} apart.")
+    return markdown(["data", "network", *_NEXT_ITEM_HEADER], cells) + "\n\n" + " ".join(notes)
+
+
+def seed_spread(model: str, dataset: str) -> float:
+    """Largest difference on valid between seeds of the same options."""
+    result = read_result(f"{model}_{dataset}")
+    groups: dict[str, list[float]] = {}
+    for cell in result["results"]["cells"] if result else ():
+        groups.setdefault(str(sorted(cell["options"].items())), []).append(cell["valid_ndcg@10"])
+    return max((max(values) - min(values) for values in groups.values()), default=0.0)
 
 
 @table("sasrec-speed")
