@@ -389,31 +389,27 @@ def sasrec_bars() -> list[list[str]]:
     return lines
 
 
-def ranking_cells(task: str) -> dict[str, list[dict[str, Any]]]:
-    """Cells of one task of the ranking benchmark, by data set."""
+def ranking_cells(task: str) -> list[dict[str, Any]]:
+    """Cells of one task of the ranking benchmark, one per data set."""
     result = read_result("ranking_accuracy")
-    found: dict[str, list[dict[str, Any]]] = {}
-    for cell in result["results"] if result else ():
-        if cell["task"] == task:
-            found.setdefault(cell["dataset"], []).append(cell)
-    return found
+    return [cell for cell in result["results"] if cell["task"] == task] if result else []
 
 
-def _p_value(cells: list[dict[str, Any]], name: str) -> str:
-    largest = max(cell["p"][name] for cell in cells)
-    return "< .001" if largest < 0.001 else f"{largest:.3f}".removeprefix("0")
+def _p_value(p: float) -> str:
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 @table("ranking-clicks")
 def ranking_clicks() -> str:
-    """DIN and its floors over labelled events, means over seeds; p of DIN against each, the largest of the seeds."""
+    """DIN and its floors over labelled events, means over seeds; p of DIN against each."""
     rows = []
-    for dataset, cells in ranking_cells("clicks").items():
+    for cell in ranking_cells("clicks"):
+        runs = [run["metrics"] for run in cell["runs"]]
         for name in ("itemrate", "logistic", "din"):
-            mean = {m: sum(c["metrics"][name][m] for c in cells) / len(cells) for m in cells[0]["metrics"][name]}
-            values = [digits(mean[m]) for m in ("auc", "gauc", "log_loss", "ece")]
-            ps = [_p_value(cells, f"{name} {m}") if name != "din" else "" for m in ("auc", "log_loss")]
-            rows.append([f"{dataset}, {name}", str(len(cells)), *values, *ps, f"{mean['cpu_seconds']:.1f}"])
+            mean = {metric: sum(run[name][metric] for run in runs) / len(runs) for metric in runs[0][name]}
+            values = [digits(mean[metric]) for metric in ("auc", "gauc", "log_loss", "ece")]
+            ps = ["–" if name == "din" else _p_value(cell["p"][f"{name} {m}"]) for m in ("auc", "log_loss")]
+            rows.append([f"{cell['dataset']}, {name}", str(len(runs)), *values, *ps, f"{mean['cpu_seconds']:.1f}"])
     header = ["data, model", "seeds", "AUC", "GAUC", "log-loss", "ECE", "p, AUC in users", "p, log-loss", "fit, CPU-s"]
     return markdown(header, rows) + made_by(read_result("ranking_accuracy") or {}) if rows else _MISSING
 
@@ -422,15 +418,27 @@ def ranking_clicks() -> str:
 def ranking_lists() -> str:
     """The boosted re-ranker and its sources, means over seeds."""
     rows = []
-    for dataset, cells in ranking_cells("lists").items():
-        sources = {name: sum(c["ndcg@10"][name] for c in cells) / len(cells) for name in cells[0]["ndcg@10"]}
-        recall = sum(c["recall@10"]["boosted"] for c in cells) / len(cells)
-        ours, floor = sources.pop("boosted"), sources["floor"]
-        others = ", ".join(f"{name} {digits(value)}" for name, value in sources.items() if name != "floor")
-        cost = sum(c["cpu_seconds"]["boosted"] for c in cells) / len(cells)
-        gain = f"{100 * (ours / floor - 1):+.1f} %"
-        values = [digits(recall), digits(ours), digits(floor), gain, _p_value(cells, "floor"), others, f"{cost:.0f}"]
-        rows.append([dataset, str(len(cells)), *values])
+    for cell in ranking_cells("lists"):
+        runs = cell["runs"]
+        ndcg = {name: sum(run["ndcg@10"][name] for run in runs) / len(runs) for name in runs[0]["ndcg@10"]}
+        recall = sum(run["recall@10"]["boosted"] for run in runs) / len(runs)
+        cost = sum(run["cpu_seconds"]["boosted"] for run in runs) / len(runs)
+        ours, floor = ndcg.pop("boosted"), ndcg.pop("floor")
+        others = ", ".join(f"{name} {digits(value)}" for name, value in ndcg.items())
+        gain, p = f"{100 * (ours / floor - 1):+.1f} %", _p_value(cell["p"]["floor"])
+        rows.append(
+            [
+                cell["dataset"],
+                str(len(runs)),
+                digits(recall),
+                digits(ours),
+                digits(floor),
+                gain,
+                p,
+                others,
+                f"{cost:.0f}",
+            ]
+        )
     header = ["data", "seeds", "Recall@10", "NDCG@10", "floor", "gain", "p", "other sources", "fit, CPU-s"]
     return markdown(header, rows) + made_by(read_result("ranking_accuracy") or {}) if rows else _MISSING
 
@@ -439,9 +447,9 @@ def ranking_lists() -> str:
 def ranking_gains() -> str:
     """The five features that the trees gained most from."""
     rows = []
-    for dataset, cells in ranking_cells("lists").items():
-        gains = sorted(cells[0]["gains"].items(), key=lambda entry: -entry[1])[:5]
-        rows.append([dataset, ", ".join(f"{name} {gain:.2f}" for name, gain in gains)])
+    for cell in ranking_cells("lists"):
+        gains = sorted(cell["runs"][0]["gains"].items(), key=lambda entry: -entry[1])[:5]
+        rows.append([cell["dataset"], ", ".join(f"{name} {gain:.2f}" for name, gain in gains)])
     return markdown(["data", "features"], rows) if rows else _MISSING
 
 
