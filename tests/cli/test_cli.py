@@ -220,6 +220,16 @@ def test_compare(books_folder: Path, tmp_path: Path) -> None:
     assert [r["model"] for r in again["rows"]] == ["floor", "popularity"]
 
 
+def test_compare_shows_cold_items_next_to_warm_ones_where_there_are_any(books_folder: Path, tmp_path: Path) -> None:
+    options = ["--models", "popularity", "--runs", tmp_path / "runs"]
+    result = run("compare", books_folder, *options, "--split", "cold-and-warm", "--html", tmp_path / "r.html")
+    assert "users have a cold one" in result.stdout
+    assert "items seen in training" in (tmp_path / "r.html").read_text()
+    result = run("compare", books_folder, *options, "--html", tmp_path / "r.html")
+    assert "cold" not in result.stdout
+    assert "items seen in training" not in (tmp_path / "r.html").read_text()
+
+
 def test_compare_in_which_everything_fails(books_folder: Path, tmp_path: Path) -> None:
     result = run("compare", books_folder, "--models", "ease", "--memory-limit", "1KB", "--runs", tmp_path, code=1)
     assert "failed" in result.stdout

@@ -21,7 +21,9 @@ N_USERS, N_ITEMS = 307, 300  # different, so that an array with one row per user
 
 # Options that make a model fit the small data set in a second or two; the rest keep their defaults.
 QUICK: dict[str, dict[str, Any]] = {
+    "cold-map": {"encoder": "use"},
     "text-profile": {"encoder": "use"},
+    "two-tower": {"encoder": "use", "dim": 16, "epochs": 8, "batch_tokens": 512, "lr": 1e-2, "negatives": 64},
     "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
 }
 

@@ -99,6 +99,20 @@ MODELS: dict[str, Entry] = {
             "text",
             deterministic=True,
         ),
+        Entry(
+            "cold-map",
+            "honeyguide.models.content.cold_map",
+            "ColdMap",
+            "any model, with a place for items without events",
+            "text",
+        ),
+        Entry(
+            "two-tower",
+            "honeyguide.models.content.two_tower",
+            "TwoTower",
+            "a tower of histories, a tower of texts and categories",
+            "torch",
+        ),
         Entry("sasrec", "honeyguide.models.sequence.sasrec", "SASRec", "causal self-attention", "torch"),
     )
 }
