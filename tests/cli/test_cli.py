@@ -427,7 +427,7 @@ main()
 
 def test_the_page_names_every_command_and_exit_code() -> None:
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
-    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    commands = [c.callback.__name__.replace("_", "-") for c in app.registered_commands if c.callback]
     groups = [group.typer_instance for group in app.registered_groups]
     commands += [c.name or c.callback.__name__ for g in groups if g for c in g.registered_commands if c.callback]
     assert [name for name in commands if name not in page] == []
