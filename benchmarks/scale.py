@@ -2,6 +2,7 @@
 
 python benchmarks/scale.py                                # everything that is not in the result file yet
 python benchmarks/scale.py --events 100000 --models ials  # these cells again
+python benchmarks/scale.py --plot                         # only the picture, from the result file
 
 For every size a log is drawn with ``honeyguide data generate`` (ten events a user, a hundred an item). Every cell is
 what a person would type, each command a process of its own with one thread: ``honeyguide fit LOG --model M --out
@@ -17,11 +18,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from result_file import read_result, write_result
 
+PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "scale.svg"
 SIZES = (30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 MODELS = ("popularity", "floor", "ials", "sasrec")
 LARGEST = {"sasrec": 300_000}  # gradient descent on one thread: beyond, a fit takes many minutes
@@ -82,15 +85,48 @@ def store(rows: list[dict[str, Any]]) -> None:
     )
 
 
+def plot(rows: list[dict[str, Any]]) -> None:
+    """CPU-seconds and peak memory against events, one line a model."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "scale"  # the same picture from the same numbers
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
+    read: list[tuple[str, Callable[[dict[str, Any]], float]]] = [
+        ("fit, CPU-seconds", lambda row: row["fit"]["cpu_seconds"]),
+        ("recommend to everybody, CPU-seconds", lambda row: row["recommend"]["cpu_seconds"]),
+        ("peak memory, MiB", lambda row: max(row[step]["peak_rss_mb"] for step in ("fit", "recommend"))),
+    ]
+    for axes, (title, value) in zip(panels, read, strict=True):
+        for model in MODELS:
+            points = sorted((row["events"], value(row)) for row in rows if row["model"] == model)
+            if points:
+                axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=model)
+        axes.set(title=title, xlabel="events", xscale="log", yscale="log")
+        axes.title.set_fontsize(9)
+        axes.grid(alpha=0.3)
+    panels[2].axhline(8192, color="grey", linestyle=":", linewidth=1)
+    panels[0].legend(frameon=False, fontsize=8)
+    PICTURE.parent.mkdir(exist_ok=True)
+    figure.savefig(PICTURE, metadata={"Date": None})
+    plt.close(figure)
+
+
 def main() -> None:
     """Measure what was asked for, smallest first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, nargs="*", default=None)
     parser.add_argument("--models", nargs="*", choices=MODELS, default=None)
+    parser.add_argument("--plot", action="store_true")
     asked = parser.parse_args()
     again = asked.events is not None or asked.models is not None
     known = read_result("scale")
     rows = {(row["model"], row["events"]): row for row in (known["results"] if known else [])}
+    if asked.plot:
+        plot(list(rows.values()))
+        return
     for events in asked.events or SIZES:
         models = [
             model
@@ -107,6 +143,7 @@ def main() -> None:
                     rows[model, events] = {"model": model, **shape(events), **cell(data, model, Path(folder))}
                 print(json.dumps(rows[model, events]), flush=True)
                 store(list(rows.values()))
+    plot(list(rows.values()))
 
 
 if __name__ == "__main__":

@@ -181,6 +181,48 @@ def linear_speed() -> str:
     return markdown(header, rows) + made_by(result)
 
 
+@table("scale")
+def scale() -> str:
+    """Cost against size, one line a model and size."""
+    result = read_result("scale")
+    if result is None:
+        return _MISSING
+    rows = []
+    for row in result["results"]:
+        if row["model"] == "generate":
+            continue
+        costs = [row[step] for step in ("fit", "recommend")]
+        sizes = [f"{row[name]:,}" for name in ("events", "users", "items")]
+        seconds, memory = [f"{cost['cpu_seconds']:,.1f}" for cost in costs], [f"{c['peak_rss_mb']:,}" for c in costs]
+        rows.append([row["model"], *sizes, *seconds, *memory])
+    head = ["model", "events", "users", "items", "fit, CPU-s", "lists of everybody, CPU-s"]
+    return markdown([*head, "fit, peak MiB", "lists, peak MiB"], rows) + made_by(result)
+
+
+@table("scale-generate")
+def scale_generate() -> str:
+    """What drawing the logs costs."""
+    result = read_result("scale")
+    if result is None:
+        return _MISSING
+    drawn = [row for row in result["results"] if row["model"] == "generate"]
+    rows = [[f"{r['events']:,}", f"{r['fit']['cpu_seconds']:,.1f}", f"{r['fit']['peak_rss_mb']:,}"] for r in drawn]
+    return markdown(["events", "CPU-s", "peak MiB"], rows)
+
+
+@bars
+def scale_bars() -> list[list[str]]:
+    """Ten million events within eight gigabytes."""
+    result = read_result("scale")
+    lines = []
+    for row in result["results"] if result else ():
+        if row["events"] == 10_000_000 and row["model"] != "generate":
+            peak = max(row[step]["peak_rss_mb"] for step in ("fit", "recommend"))
+            what = f"{row['model']}: 10 M events × 1 M users × 100 k items, fit and everybody's lists, peak memory"
+            lines.append(bar_line(what, "≤ 8 GB", f"{peak / 1024:.1f} GiB", peak * 2**20 <= 8e9, result["command"]))
+    return lines
+
+
 def bar_line(what: str, bar: str, reached: str, met: bool, command: str) -> list[str]:
     """A line of the table of bars; a bar that is missed is said to be."""
     return [what, bar, reached if met else f"{reached} (**missed**)", f"`{command}`"]
@@ -292,7 +334,23 @@ def sequence_blocks() -> str:
     cells = [
         [row["dataset"], _BLOCK_NAMES[row["model"], row["options"].get("block")], *next_item_cells(row)] for row in rows
     ]
-    return markdown(["data", "network", *_NEXT_ITEM_HEADER], cells) + "\n\nOptions of all: " + shown(_SAME) + "."
+    notes = [f"Options of all: {shown(_SAME)}."]
+    for name in dict.fromkeys(row["dataset"] for row in rows):
+        values = [row["valid_ndcg@10"] for row in rows if row["dataset"] == name]
+        notes.append(
+            f"On {name}, these networks are within {digits(max(values) - min(values))} of each other on valid;"
+        )
+        notes.append(f"seeds of one SASRec were up to {digits(seed_spread('sasrec', name))} apart.")
+    return markdown(["data", "network", *_NEXT_ITEM_HEADER], cells) + "\n\n" + " ".join(notes)
+
+
+def seed_spread(model: str, dataset: str) -> float:
+    """Largest difference on valid between seeds of the same options."""
+    result = read_result(f"{model}_{dataset}")
+    groups: dict[str, list[float]] = {}
+    for cell in result["results"]["cells"] if result else ():
+        groups.setdefault(str(sorted(cell["options"].items())), []).append(cell["valid_ndcg@10"])
+    return max((max(values) - min(values) for values in groups.values()), default=0.0)
 
 
 @table("sasrec-speed")
@@ -331,31 +389,27 @@ def sasrec_bars() -> list[list[str]]:
     return lines
 
 
-def ranking_cells(task: str) -> dict[str, list[dict[str, Any]]]:
-    """Cells of one task of the ranking benchmark, by data set."""
+def ranking_cells(task: str) -> list[dict[str, Any]]:
+    """Cells of one task of the ranking benchmark, one per data set."""
     result = read_result("ranking_accuracy")
-    found: dict[str, list[dict[str, Any]]] = {}
-    for cell in result["results"] if result else ():
-        if cell["task"] == task:
-            found.setdefault(cell["dataset"], []).append(cell)
-    return found
+    return [cell for cell in result["results"] if cell["task"] == task] if result else []
 
 
-def _p_value(cells: list[dict[str, Any]], name: str) -> str:
-    largest = max(cell["p"][name] for cell in cells)
-    return "< .001" if largest < 0.001 else f"{largest:.3f}".removeprefix("0")
+def _p_value(p: float) -> str:
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 @table("ranking-clicks")
 def ranking_clicks() -> str:
-    """DIN and its floors over labelled events, means over seeds; p of DIN against each, the largest of the seeds."""
+    """DIN and its floors over labelled events, means over seeds; p of DIN against each."""
     rows = []
-    for dataset, cells in ranking_cells("clicks").items():
+    for cell in ranking_cells("clicks"):
+        runs = [run["metrics"] for run in cell["runs"]]
         for name in ("itemrate", "logistic", "din"):
-            mean = {m: sum(c["metrics"][name][m] for c in cells) / len(cells) for m in cells[0]["metrics"][name]}
-            values = [digits(mean[m]) for m in ("auc", "gauc", "log_loss", "ece")]
-            ps = [_p_value(cells, f"{name} {m}") if name != "din" else "" for m in ("auc", "log_loss")]
-            rows.append([f"{dataset}, {name}", str(len(cells)), *values, *ps, f"{mean['cpu_seconds']:.1f}"])
+            mean = {metric: sum(run[name][metric] for run in runs) / len(runs) for metric in runs[0][name]}
+            values = [digits(mean[metric]) for metric in ("auc", "gauc", "log_loss", "ece")]
+            ps = ["–" if name == "din" else _p_value(cell["p"][f"{name} {m}"]) for m in ("auc", "log_loss")]
+            rows.append([f"{cell['dataset']}, {name}", str(len(runs)), *values, *ps, f"{mean['cpu_seconds']:.1f}"])
     header = ["data, model", "seeds", "AUC", "GAUC", "log-loss", "ECE", "p, AUC in users", "p, log-loss", "fit, CPU-s"]
     return markdown(header, rows) + made_by(read_result("ranking_accuracy") or {}) if rows else _MISSING
 
@@ -364,15 +418,27 @@ def ranking_clicks() -> str:
 def ranking_lists() -> str:
     """The boosted re-ranker and its sources, means over seeds."""
     rows = []
-    for dataset, cells in ranking_cells("lists").items():
-        sources = {name: sum(c["ndcg@10"][name] for c in cells) / len(cells) for name in cells[0]["ndcg@10"]}
-        recall = sum(c["recall@10"]["boosted"] for c in cells) / len(cells)
-        ours, floor = sources.pop("boosted"), sources["floor"]
-        others = ", ".join(f"{name} {digits(value)}" for name, value in sources.items() if name != "floor")
-        cost = sum(c["cpu_seconds"]["boosted"] for c in cells) / len(cells)
-        gain = f"{100 * (ours / floor - 1):+.1f} %"
-        values = [digits(recall), digits(ours), digits(floor), gain, _p_value(cells, "floor"), others, f"{cost:.0f}"]
-        rows.append([dataset, str(len(cells)), *values])
+    for cell in ranking_cells("lists"):
+        runs = cell["runs"]
+        ndcg = {name: sum(run["ndcg@10"][name] for run in runs) / len(runs) for name in runs[0]["ndcg@10"]}
+        recall = sum(run["recall@10"]["boosted"] for run in runs) / len(runs)
+        cost = sum(run["cpu_seconds"]["boosted"] for run in runs) / len(runs)
+        ours, floor = ndcg.pop("boosted"), ndcg.pop("floor")
+        others = ", ".join(f"{name} {digits(value)}" for name, value in ndcg.items())
+        gain, p = f"{100 * (ours / floor - 1):+.1f} %", _p_value(cell["p"]["floor"])
+        rows.append(
+            [
+                cell["dataset"],
+                str(len(runs)),
+                digits(recall),
+                digits(ours),
+                digits(floor),
+                gain,
+                p,
+                others,
+                f"{cost:.0f}",
+            ]
+        )
     header = ["data", "seeds", "Recall@10", "NDCG@10", "floor", "gain", "p", "other sources", "fit, CPU-s"]
     return markdown(header, rows) + made_by(read_result("ranking_accuracy") or {}) if rows else _MISSING
 
@@ -381,9 +447,9 @@ def ranking_lists() -> str:
 def ranking_gains() -> str:
     """The five features that the trees gained most from."""
     rows = []
-    for dataset, cells in ranking_cells("lists").items():
-        gains = sorted(cells[0]["gains"].items(), key=lambda entry: -entry[1])[:5]
-        rows.append([dataset, ", ".join(f"{name} {gain:.2f}" for name, gain in gains)])
+    for cell in ranking_cells("lists"):
+        gains = sorted(cell["runs"][0]["gains"].items(), key=lambda entry: -entry[1])[:5]
+        rows.append([cell["dataset"], ", ".join(f"{name} {gain:.2f}" for name, gain in gains)])
     return markdown(["data", "features"], rows) if rows else _MISSING
 
 
@@ -428,6 +494,88 @@ def metric_bars() -> list[list[str]]:
         what = "100,000 users × k = 100 × 10 metrics, CPU-s"
         lines.append(bar_line(what, "≤ 5", f"{seconds:.2f}", seconds <= 5, command))
     return lines
+
+
+def cold_rows(result: dict[str, Any], models: Sequence[str]) -> list[list[str]]:
+    """Recall / NDCG on cold items, on warm ones and on both, by data and model."""
+    rows = []
+    for dataset, cells in result["results"].items():
+        for model in (name for name in models if name in cells):
+            cell = cells[model]
+            parts = [
+                " / ".join(digits(cell[p][f"{m}@10"]) for m in ("recall", "ndcg")) for p in ("cold", "warm", "all")
+            ]
+            rows.append([dataset, model, *parts, f"{cell['fit_cpu_seconds']:.1f}"])
+    return rows
+
+
+def cold_table(models: Sequence[str]) -> str:
+    """What models reach on items without training events, next to the others."""
+    result = read_result("cold_items")
+    if result is None:
+        return _MISSING
+    header = ["data", "model", "cold: Recall@10 / NDCG@10", "warm", "all", "fit, CPU-s"]
+    return markdown(header, cold_rows(result, models)) + made_by(result)
+
+
+COLD_MODELS = ("popularity", "floor", "text-profile", "cold-map", "two-tower")
+TABLES["cold-items"] = lambda: cold_table(COLD_MODELS)
+for _model in ("text-profile", "two-tower"):
+    TABLES[f"cold-{_model}"] = lambda model=_model: cold_table((model,))  # type: ignore[misc]
+
+
+@bars
+def cold_bars() -> list[list[str]]:
+    """Cold items beside the mean-history cosine, and what they cost the warm ones of the base model."""
+    result, lines = read_result("cold_items"), []
+    for dataset, cells in result["results"].items() if result else ():
+        if not {"floor", "text-profile", "cold-map"} <= cells.keys():
+            continue
+        ids = ("recall@10", "ndcg@10")
+        gain = [cells["cold-map"]["cold"][m] / cells["text-profile"]["cold"][m] for m in ids]
+        kept = [cells["cold-map"]["warm"][m] / cells["floor"]["warm"][m] for m in ids]
+        shown = f"cold × {gain[0]:.2f} / {gain[1]:.2f}, warm × {kept[0]:.2f} / {kept[1]:.2f}"
+        bar = "cold ≥ 1.2 × the text profile, warm ≥ .99 × the base"
+        what = f"{dataset}, cold-map on floor: Recall@10 / NDCG@10"
+        lines.append(bar_line(what, bar, shown, min(gain) >= 1.2 and min(kept) >= 0.99, result["command"]))
+    return lines
+
+
+@bars
+def text_bars() -> list[list[str]]:
+    """CPU-seconds of reading twelve thousand titles."""
+    result = read_result("text_encoding")
+    if result is None:
+        return []
+    found = result["results"]["minilm titles"]
+    first, cached = found["first"]["cpu_seconds"], found["cached"]["cpu_seconds"]
+    what = f"{found['first']['texts']:,} titles with MiniLM, CPU-s; from the cache"
+    return [bar_line(what, "≤ 110; ≤ 1", f"{first:.0f}; {cached:.2f}", first <= 110 and cached <= 1, result["command"])]
+
+
+@table("text-encoding")
+def text_encoding() -> str:
+    """What reading the texts of a shop costs, first and from the cache."""
+    result = read_result("text_encoding")
+    if result is None:
+        return _MISSING
+    rows = [
+        [
+            name,
+            f"{found['first']['texts']:,}",
+            f"{found['first']['cpu_seconds']:.1f}",
+            f"{found['cached']['cpu_seconds']:.2f}",
+            f"{found['first']['cache_bytes'] / 1e6:.1f}",
+        ]
+        for name, found in result["results"].items()
+    ]
+    return markdown(["encoder, what", "texts", "CPU-s", "from the cache", "cache, MB"], rows) + made_by(result)
+
+
+@table("cold-bars")
+def cold_bars_table() -> str:
+    """The bars of cold items alone."""
+    return markdown(["", "bar", "reached", "command"], cold_bars())
 
 
 def fill(text: str) -> str:

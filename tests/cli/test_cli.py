@@ -220,6 +220,16 @@ def test_compare(books_folder: Path, tmp_path: Path) -> None:
     assert [r["model"] for r in again["rows"]] == ["floor", "popularity"]
 
 
+def test_compare_shows_cold_items_next_to_warm_ones_where_there_are_any(books_folder: Path, tmp_path: Path) -> None:
+    options = ["--models", "popularity", "--runs", tmp_path / "runs"]
+    result = run("compare", books_folder, *options, "--split", "cold-and-warm", "--html", tmp_path / "r.html")
+    assert "users have a cold one" in result.stdout
+    assert "items seen in training" in (tmp_path / "r.html").read_text()
+    result = run("compare", books_folder, *options, "--html", tmp_path / "r.html")
+    assert "cold" not in result.stdout
+    assert "items seen in training" not in (tmp_path / "r.html").read_text()
+
+
 def test_compare_in_which_everything_fails(books_folder: Path, tmp_path: Path) -> None:
     result = run("compare", books_folder, "--models", "ease", "--memory-limit", "1KB", "--runs", tmp_path, code=1)
     assert "failed" in result.stdout
@@ -417,7 +427,7 @@ main()
 
 def test_the_page_names_every_command_and_exit_code() -> None:
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
-    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    commands = [c.callback.__name__.replace("_", "-") for c in app.registered_commands if c.callback]
     groups = [group.typer_instance for group in app.registered_groups]
     commands += [c.name or c.callback.__name__ for g in groups if g for c in g.registered_commands if c.callback]
     assert [name for name in commands if name not in page] == []
@@ -433,3 +443,23 @@ def test_a_log_without_a_split_is_fitted_whole_but_for_a_part_to_choose_on(books
     assert "valid" in result.stdout
     assert "Chosen on valid" in result.stdout
     assert len(honeyguide.load(tmp_path / "m").report.search) > 1
+
+
+def test_a_log_can_be_generated_and_fitted_on(tmp_path: Path) -> None:
+    sizes = ["--events", 3000, "--users", 200, "--items", 50]
+    found = as_json("data", "generate", *sizes, "--seed", 2, "--out", tmp_path / "log", "--json")
+    assert found["shape"]["events"] == 3000
+    shown = run("data", "generate", *sizes, "--seed", 2, "--out", tmp_path / "log").stdout
+    assert "3,000 events of 200 users on 50 items" in shown
+    assert f"Gini {found['gini']:.3f}" in shown
+    described = as_json("data", "describe", tmp_path / "log", "--json")
+    assert (described["events"], described["users"], described["items"]) == (3000, 200, 50)
+    refused = RUNNER.invoke(app, ["data", "generate", "--events", "5", "--users", "9", "--out", str(tmp_path / "x")])
+    assert refused.exit_code == 2
+    assert not (tmp_path / "x").exists()
+
+
+def test_ray_is_for_everybody(model: Path) -> None:
+    result = RUNNER.invoke(app, ["recommend", str(model), "--history", "1", "--ray", "auto"])
+    assert result.exit_code == 2
+    assert "--ray is for --all" in result.stderr

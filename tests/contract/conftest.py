@@ -21,6 +21,7 @@ N_USERS, N_ITEMS = 307, 300  # different, so that an array with one row per user
 
 # Options that make a model fit the small data set in a second or two; the rest keep their defaults.
 QUICK: dict[str, dict[str, Any]] = {
+    "cold-map": {"encoder": "use"},
     "text-profile": {"encoder": "use"},
     "gru4rec": {"dim": 16, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "boosted": {"sources": ("floor", "popularity"), "trees": 20, "candidates": 50},
@@ -30,6 +31,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "simplex": {"dim": 16, "negatives": 100, "batch": 1024, "epochs": 10, "patience": 10},
     "blend": {"models": ("floor", "itemknn")},
     "auto": {"models": ("popularity", "floor", "itemknn", "ials"), "budget": 3600.0},
+    "two-tower": {"encoder": "use", "dim": 16, "epochs": 8, "batch_tokens": 512, "lr": 1e-2, "negatives": 64},
     "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "esasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "bert4rec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},

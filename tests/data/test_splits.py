@@ -192,3 +192,16 @@ def test_a_split_describes_itself(goodbooks):
     assert text == (
         "train 196,367 events of 2,670 users; valid 2,670 events of 2,670 users; test 2,672 events of 2,672 users"
     )
+
+
+def test_cold_and_warm_holds_out_items_and_the_last_events_on_the_others(books):
+    data = splits.cold_and_warm(books, valid=0.05, test=0.1, seed=3)
+    only_items = splits.cold_item(books, valid=0.05, test=0.1, seed=3)
+    train, test = data.popularity("train"), data.histories("test")
+    cold = only_items.popularity("test") > 0
+    assert (train[cold] == 0).all()
+    whole = data.histories()
+    for user in range(0, books.n_users, 17):
+        warm = [item for item in whole[user] if only_items.popularity("train")[item] > 0]
+        expected = {item for item in whole[user] if cold[item]} | ({warm[-1]} if len(warm) > 1 else set())
+        assert set(test[user]) == expected

@@ -10,9 +10,10 @@ import pytest
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, UnknownNameError
+from honeyguide.experiment import cell
 from honeyguide.experiment.child import run_module
 from honeyguide.experiment.compare import Options, compare
-from honeyguide.experiment.comparison import Comparison
+from honeyguide.experiment.comparison import Comparison, assemble
 from honeyguide.metrics.catalogue import Catalogue
 from honeyguide.metrics.evaluate import evaluate_lists
 from honeyguide.metrics.holdout import rank_catalogue
@@ -182,3 +183,23 @@ def test_a_child_that_leaves_nothing_is_an_error(tmp_path: Path) -> None:
     found = run_module("no.such.module", [], tmp_path / "out.json")
     assert "exit code 1" in found["error"]
     assert "No module named" in (tmp_path / "out.log").read_text()
+
+
+def test_on_large_data_a_seeded_sample_is_evaluated_and_said_to_be(
+    comparison: Comparison, books: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = EASE().fit(books)
+    everybody = cell.measure(model, books, 10)
+    monkeypatch.setattr(cell, "MEASURED", 100 * books.n_items)
+    truth = books.histories("test")
+    asked = cell.evaluated_users(truth, books.n_items)
+    assert len(asked) == 100
+    some = cell.measure(model, books, 10)
+    whole = np.flatnonzero(truth.lengths)
+    for name, values in some.per_user.items():
+        np.testing.assert_allclose(values, everybody.per_user[name][np.isin(whole, asked)])
+    assert cell.valid_ndcg(model, books, 10) != row(comparison, "ease")["valid"]["ndcg@10"]  # type: ignore[index]
+    assert "sample" not in comparison.document["protocol"]
+    fewer = [replace(c, record=dict(c.record) | {"n_users": 100}) for c in comparison.cells]
+    protocol = assemble(books, fewer, [0], 10).document["protocol"]
+    assert "a seeded sample of 100 of the 300 users" in protocol

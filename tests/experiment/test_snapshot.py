@@ -47,3 +47,9 @@ def test_any_change_of_the_events_changes_the_fingerprint(books: Dataset) -> Non
     ]
     prints = {fingerprint(books), *(fingerprint(replace(books, interactions=c)) for c in changed)}
     assert len(prints) == 1 + len(changed)
+
+
+def test_models_that_read_text_are_measured_again_when_a_title_changes(books: Dataset) -> None:
+    changed = replace(books, items=books.items.with_columns(title=pl.col("title").str.replace("The", "A")))
+    assert fingerprint(changed) != fingerprint(books)
+    assert fingerprint(replace(books, items=books.items.clone())) == fingerprint(books)

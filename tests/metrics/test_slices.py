@@ -20,6 +20,7 @@ def test_users_and_items_are_sliced_by_training_alone():
     assert users["warm"].tolist() == [False, True, True, True]
     assert users["tail"].tolist() == [False, False, True, False]  # three of four items outside the head
     assert items["cold"].tolist() == [False, False, False, False, True]
+    assert (items["warm"] == ~items["cold"]).all()
     assert (items["head"] | items["tail"] | items["cold"]).all()
     assert (items["head"].astype(int) + items["tail"] + items["cold"] == 1).all()
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from honeyguide.cli.main import app
 from honeyguide.core.errors import ConfigError
 from honeyguide.core.processes import Process, this_process
 from honeyguide.core.ragged import Ragged
@@ -68,6 +70,14 @@ def test_the_command_line_fits_in_two_processes(books_folder: Path, tmp_path: Pa
     assert done.stdout.count("Saved to") == 1
     assert [path.name for path in (tmp_path / "model").glob("v*")] == ["v000001"]
     assert (load_model(tmp_path / "model").recommend(Requests(Ragged.empty(1)), 3).items >= 0).all()
+
+
+def test_other_commands_are_refused_under_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, ["models"])
+    assert done.exit_code == ConfigError.exit_code
+    assert "Only 'fit'" in done.stderr
 
 
 def test_the_parts_of_a_batch_are_the_batch() -> None:

@@ -123,9 +123,10 @@ def show(comparison: Comparison, say: Any) -> None:
     k = comparison.k
     accuracy = [f"ndcg@{k}", f"recall@{k}", f"ndcg@{k}:kept"]
     beyond = [f"catalogue_coverage@{k}", f"aplt@{k}"]
-    names = [*accuracy, "coverage", "long tail"]
+    parts = ["cold", "warm"] if _has_cold(comparison.rows) else []
+    names = [*accuracy, *(f"{part} ndcg@{k}" for part in parts), "coverage", "long tail"]
     head = ["model", "vs floor", *names, "fit s", "top-k s", "MiB", "seeds"]
-    rows = [_line(row, accuracy, beyond, f"ndcg@{k}") for row in comparison.rows]
+    rows = [_line(row, accuracy, parts, beyond, f"ndcg@{k}") for row in comparison.rows]
     found = comparison.document["dataset"]
     title = f"{found['name']}: {found['n_users']:,} users, {found['n_items']:,} items"
     say.print(console.table(title, head, rows, numeric=len(head) - 2))
@@ -143,14 +144,26 @@ def show(comparison: Comparison, say: Any) -> None:
     _, sampled, rest = comparison.document["protocol"].partition("metrics over a seeded sample")
     if sampled:
         say.print(f"Large data: {sampled}{rest}.")
+    if parts:
+        cold = max(row["slices"]["items:cold"]["n_users"] for row in comparison.rows if row["slices"])
+        say.print(
+            f"cold and warm: with only the items without, or with, training events counted as relevant; "
+            f"{cold:,.0f} users have a cold one."
+        )
     runs = len(comparison.document["seeds"])
     if runs > 1 and any(len(row["seeds"]) == 1 and not row["error"] for row in comparison.rows):
         say.print("Models that draw nothing at random ran one seed: more would repeat it.")
 
 
-def _line(row: dict[str, Any], accuracy: list[str], beyond: list[str], main: str) -> list[str]:
+def _has_cold(rows: list[dict[str, Any]]) -> bool:
+    """Whether items without training events are in the test part."""
+    return any(row["slices"].get("items:cold", {}).get("n_users") for row in rows)
+
+
+def _line(row: dict[str, Any], accuracy: list[str], parts: list[str], beyond: list[str], main: str) -> list[str]:
     values = row["metrics"]
-    shown = [_number(values.get(name)) for name in (*accuracy, *beyond)]
+    of_parts = [row["slices"].get(f"items:{part}", {}).get(main) for part in parts]
+    shown = [_number(v) for v in (*map(values.get, accuracy), *of_parts, *map(values.get, beyond))]
     if main in row["ci"]:
         low, high = row["ci"][main]
         shown[0] += f" [{_number(low)}, {_number(high)}]"

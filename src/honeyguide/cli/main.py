@@ -30,7 +30,8 @@ from honeyguide.cli import (
     update,
     version,
 )
-from honeyguide.core.errors import HoneyguideError
+from honeyguide.core.errors import ConfigError, HoneyguideError
+from honeyguide.core.processes import this_process
 
 _GLOBAL_FLAGS = ("--debug", "--verbose", "-v", "-vv", "--quiet", "-q")
 INTERRUPTED = 130
@@ -92,6 +93,8 @@ def root(
 ) -> None:
     """Set up logging and what is shown."""
     ctx.obj = {"debug": debug}
+    if this_process().size > 1 and ctx.invoked_subcommand != "fit":
+        raise ConfigError("Only 'fit' runs in several processes.", "Start this command without torchrun.")
     console.set_quiet(quiet)
     level = logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s", force=True)

@@ -162,6 +162,24 @@ def cold_item(data: Dataset, *, valid: float = 0.05, test: float = 0.1, seed: in
     return _by_group(data, "item", valid, test, seed)
 
 
+def cold_and_warm(data: Dataset, *, valid: float = 0.05, test: float = 0.1, seed: int = 0) -> Dataset:
+    """As :func:`cold_item`, and of the other items the last event of every user is test too, the one before valid.
+
+    So cold items compete with warm ones for every place, and what they cost these can be seen.
+
+    Raises
+    ------
+    DataError
+        If the events have no order.
+    """
+    cold = cold_item(data, valid=valid, test=test, seed=seed)
+    is_cold = (cold.interactions["split"] != "train").to_numpy()
+    warm = leave_last_out(replace(data, interactions=data.interactions.filter(~pl.Series(is_cold))))
+    split = cold.interactions["split"].to_numpy().copy()
+    split[~is_cold] = warm.interactions["split"].to_numpy()
+    return replace(data, interactions=data.interactions.with_columns(pl.Series("split", split, pl.String)))
+
+
 def cold_user(data: Dataset, *, valid: float = 0.05, test: float = 0.1, seed: int = 0) -> Dataset:
     """All events of a random share of the users are test, of another valid: those users are new to the model."""
     return _by_group(data, "user", valid, test, seed)
@@ -251,6 +269,7 @@ STRATEGIES: dict[str, Callable[[Dataset], Dataset]] = {
     "global-time": global_time,
     "ratio": ratio,
     "cold-item": cold_item,
+    "cold-and-warm": cold_and_warm,
     "cold-user": cold_user,
 }
 

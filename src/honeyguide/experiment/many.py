@@ -108,7 +108,10 @@ def _connected(address: str) -> Iterator[Any]:
     ours = not ray.is_initialized()
     try:
         if ours:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            # Ray looks for its nodes under this machine's address to the outside, not on the loopback interface.
+            host = address.partition(":")[0]
+            here: dict[str, Any] = {"_node_ip_address": host} if host.startswith("127.") else {}
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise HoneyguideError(
             f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0] if str(error) else error!r}",

@@ -21,6 +21,7 @@ _SLICES = {
     "users:warm": "all other users",
     "users:tail": "users with unusual taste",
     "items:cold": "items never seen in training",
+    "items:warm": "items seen in training",
     "items:tail": "long-tail items",
     "items:head": "popular items",
 }
@@ -114,7 +115,10 @@ def _first(comparison: Comparison) -> int:
 def _slices(rows: Sequence[dict[str, Any]], k: int) -> list[dict[str, Any]]:
     """For every slice that holds anybody: its size, and NDCG@k of each model."""
     table = []
+    has_cold = any(row["slices"].get("items:cold", {}).get("n_users") for row in rows)
     for name, what in _SLICES.items():
+        if name == "items:warm" and not has_cold:
+            continue  # then it is the whole test part
         sizes = [row["slices"].get(name, {}).get("n_users", 0) for row in rows]
         if max(sizes, default=0):
             values = [row["slices"][name].get(f"ndcg@{k}") for row in rows]

@@ -46,13 +46,14 @@ def thaw(directory: str | Path) -> Dataset:
 
 
 def fingerprint(data: Dataset) -> str:
-    """SHA-256 over ids, events, positives and split: equal for equal data, whatever file it came from."""
+    """SHA-256 over ids, events, positives, split and what is known of items: equal for equal data from any file."""
     digest = hashlib.sha256(f"{data.n_users} {data.n_items} {data.ordered}".encode())
     for ids in (data.user_ids, data.item_ids):
         digest.update("\n".join(ids.values.cast(pl.String).to_list()).encode())
-    for column in data.interactions.columns:
-        digest.update(column.encode())
-        digest.update(_content(data.interactions[column]))
+    for table in (data.interactions, data.items.drop("item_id")):
+        for column in table.columns:
+            digest.update(column.encode())
+            digest.update(_content(table[column]))
     return digest.hexdigest()
 
 

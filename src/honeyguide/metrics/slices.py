@@ -39,9 +39,9 @@ def user_slices(catalogue: Catalogue) -> dict[str, Mask]:
 
 
 def item_slices(catalogue: Catalogue) -> dict[str, Mask]:
-    """Masks ``[n_items]``: ``cold`` (never seen in training), ``tail`` (seen, outside the head), ``head``."""
+    """Masks ``[n_items]``: ``cold`` (never seen in training) or ``warm``, and of these ``tail`` or ``head``."""
     cold = catalogue.counts == 0
-    return {"cold": cold, "tail": catalogue.tail & ~cold, "head": ~catalogue.tail & ~cold}
+    return {"cold": cold, "warm": ~cold, "tail": catalogue.tail & ~cold, "head": ~catalogue.tail & ~cold}
 
 
 def keep_items(
@@ -73,7 +73,7 @@ def evaluate_slices(
     -------
     dict
         ``users:cold``, ``users:warm``, ``users:tail`` with the lists of those users, and
-        ``items:cold``, ``items:tail``, ``items:head`` with all lists but only those items relevant.
+        ``items:cold``, ``items:warm``, ``items:tail``, ``items:head`` with all lists but only those items relevant.
     """
     found = {}
     for name, mask in user_slices(catalogue).items():

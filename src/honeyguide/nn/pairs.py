@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,6 +145,9 @@ class PairEpoch:
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.sampler.batch)
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: int) -> PairBatch:
         s = self.sampler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,9 @@ class SplitEpoch:
 
     def __len__(self) -> int:
         return len(self.parts)
+
+    def __iter__(self) -> Iterator[HistoryBatch]:
+        return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: int) -> HistoryBatch:
         s, users = self.sampler, self.parts[index]

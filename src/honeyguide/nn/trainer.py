@@ -264,7 +264,7 @@ class Trainer(Generic[B]):
             entry[f"valid_{self.metric}"] = self._judge(self.validate)
         p.cpu = cpu_seconds() - started
         p.curve.append({**entry, "cpu_seconds": round(p.cpu, 2)})
-        if self.options.on_epoch is not None:
+        if self.options.on_epoch is not None and self.group.first:
             self.options.on_epoch(p.curve[-1])
         p.epoch, p.batch = p.epoch + 1, 0
         self.loss_sum.zero_()

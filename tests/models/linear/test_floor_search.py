@@ -46,4 +46,25 @@ def test_nobody_with_a_held_out_item(books: Dataset) -> None:
     histories = books.histories("train").take(slice(0, 5))
     counts = transition_counts(histories, books.n_items, 5)
     points = search_grid({"raw": counts}, counts, histories, Ragged.empty(5), (0.6,), (0.0,))
-    assert points == [{"normalisation": "raw", "decay": 0.6, "mix": 0.0, "ndcg@10": 0.0}]
+    assert points == [{"normalisation": "raw", "decay": 0.6, "mix": 0.0, "users": 0, "ndcg@10": 0.0}]
+
+
+def test_where_there_are_too_many_a_seeded_sample_of_users_chooses(
+    books: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    histories, truth = books.histories("train"), books.histories("valid")
+    counts = transition_counts(histories, books.n_items, 1)
+    everybody = search_grid({"raw": counts}, counts, histories, truth, (0.6,), (0.0,))[0]
+    asked = np.flatnonzero(truth.lengths)
+    assert everybody["users"] == len(asked) > 1000
+    monkeypatch.setattr(floor_search, "SEARCHED", 1000 * books.n_items)
+    some = search_grid({"raw": counts}, counts, histories, truth, (0.6,), (0.0,))[0]
+    assert some["users"] == 1000
+    chosen = floor_search.sampled(asked, books.n_items)
+    ndcg = holdout_ndcg(
+        lambda h, _: ItemWeights(counts).score(recent_events(h, books.n_items, 0.6)),
+        histories.take(chosen),
+        truth.take(chosen),
+    )
+    assert_allclose(some["ndcg@10"], ndcg.mean(), rtol=1e-3)
+    assert some["ndcg@10"] != everybody["ndcg@10"]

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from honeyguide.core.ragged import Ragged
+from honeyguide.core.topk import exclude_in_place, top_k
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
 
 MATRIX = sp.random_array((30, 30), density=0.2, rng=np.random.default_rng(0), dtype=np.float32).tocsr()
@@ -59,3 +60,25 @@ def test_events_of_one_item_share_what_it_counts() -> None:
     history = np.array([4, 9, 4, -1, 4], np.int32)
     assert_allclose(shares(history), [1 / 3, 1, 1 / 3, 1, 1 / 3])
     assert_array_equal(distinct(Ragged.from_lists([history]), 10).toarray(), [[0, 0, 0, 0, 1, 0, 0, 0, 0, 1]])
+
+
+def test_ranking_reached_items_equals_ranking_all_scores() -> None:
+    rng = np.random.default_rng(0)
+    matrix = sp.random(600, 600, 0.02, "csr", np.float32, rng)
+    histories = Ragged.from_lists([rng.integers(0, 600, rng.integers(0, 40)).tolist() for _ in range(50)])
+    events, weights = distinct(histories, 600), ItemWeights(matrix)
+    scores = weights.score(events)
+    exclude_in_place(scores, histories)
+    items, values = top_k(scores, 15)
+    for found in (weights.rank(events, histories, 15), ItemWeights(matrix.toarray()).rank(events, histories, 15)):
+        np.testing.assert_array_equal(found[0], items)
+        np.testing.assert_allclose(found[1], values, rtol=1e-6)
+
+
+def test_negative_weights_are_ranked_by_all_scores() -> None:
+    """An item that nothing reaches has the score 0, which is better than a negative one."""
+    weights = ItemWeights(sp.csr_matrix(np.array([[0, -2, 0, 5], *[[0] * 4] * 3], np.float32)))
+    events = sp.csr_matrix(np.array([[1, 0, 0, 0]], np.float32))
+    items, values = weights.rank(events, Ragged.from_lists([[0]]), 4)
+    assert items.tolist() == [[3, 2, 1, -1]]
+    assert values[0, :3].tolist() == [5.0, 0.0, -2.0]

@@ -37,11 +37,14 @@ class TextProfileConfig(ModelConfig):
         :func:`~honeyguide.encode.items.text_columns`.
     decays
         Weights of an event beside the next newer one, of which the best on valid is taken; the first without valid.
+    valid_users
+        Largest number of users on whom that is judged.
     """
 
     encoder: str = "auto"
     columns: tuple[str, ...] | None = None
     decays: tuple[float, ...] = Field(default=(0.8, 0.6, 0.9, 1.0), min_length=1)
+    valid_users: int = Field(4_000, ge=1)
 
 
 class TextProfile(Recommender):
@@ -67,7 +70,7 @@ class TextProfile(Recommender):
     def estimate(self, data: Dataset) -> Estimate:
         """Texts that are not in the cache are read by the encoder; then one product with all items per decay."""
         encoder = text_encoder(self.config.encoder)
-        tested = np.count_nonzero(data.histories("valid").lengths) if "valid" in data.parts else 0
+        tested = min(self.config.valid_users, int(np.count_nonzero(data.histories("valid").lengths)))
         products = 1e-10 * tested * data.n_items * encoder.dim * len(self.config.decays)
         seconds = encoding_seconds(data.items, encoder, self.config.columns) + products
         return Estimate(12.0 * data.n_items * encoder.dim + 1.5e9, 0.2 + seconds)
@@ -82,6 +85,10 @@ class TextProfile(Recommender):
             self._choose(data.histories("train"), data.histories("valid"))
 
     def _choose(self, train: Ragged, valid: Ragged) -> None:
+        users = np.flatnonzero(valid.lengths)
+        if len(users) > self.config.valid_users:
+            users = np.random.default_rng(self.config.seed).choice(users, self.config.valid_users, replace=False)
+        train, valid = train.take(users), valid.take(users)
         for decay in self.config.decays:
             self.decay = decay
             value = float(holdout_ndcg(self.score_histories, train, valid).mean()) if len(valid.values) else 0.0

@@ -35,6 +35,7 @@ class SimpleXConfig(PairConfig):
     fold_in: Literal["map"] = "map"
     lr: float = Field(0.01, gt=0)
     epochs: int = Field(40, ge=1)
+    patience: int = Field(8, ge=1)
 
 
 class SimpleXNetwork(nn.Module):

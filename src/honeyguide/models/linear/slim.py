@@ -20,7 +20,7 @@ from honeyguide.models.linear.cosine import products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
 
 _TARGETS = 256  # columns solved together
-_CANDIDATES = 4096  # of all of them together, where one column has not more: a Gram matrix of 64 MiB
+_CANDIDATES = 2048  # of all of them together, where one column has not more: a Gram matrix of 16 MiB
 
 
 class SLIMConfig(ModelConfig):

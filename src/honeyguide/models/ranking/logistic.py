@@ -18,7 +18,7 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.resources import Estimate
 from honeyguide.metrics.predictive import log_loss
-from honeyguide.models.ranking.calibration import Calibration, sampling_correction
+from honeyguide.models.ranking.calibration import Calibration, Method, sampling_correction
 from honeyguide.models.ranking.examples import Events, is_labelled, later_events, train_events
 from honeyguide.models.ranking.features import DERIVED, Encoded, Features
 
@@ -36,12 +36,15 @@ class LogisticConfig(ModelConfig):
         Items drawn for each event where the log holds only what was liked.
     iterations
         Of L-BFGS.
+    calibration
+        On valid: ``"platt"``, ``"temperature"`` or ``"none"``.
     """
 
     ridges: tuple[float, ...] = Field(default=(3.0, 1.0, 10.0, 30.0), min_length=1)
     context: tuple[str, ...] = ()
     negatives: int = Field(default=4, ge=1)
     iterations: int = Field(default=200, ge=1)
+    calibration: Method = "platt"
 
 
 class Logistic(Recommender):
@@ -71,7 +74,6 @@ class Logistic(Recommender):
         if not is_labelled(data):
             events, valid = (e.with_negatives(c.negatives, data.n_items, rng) for e in (events, valid))
             correction = sampling_correction(c.negatives, data.n_items)
-        self.calibration = Calibration(correction=correction)
         design = self._design(data, events, "train")
         held_out = self._design(data, valid, "valid")
         best = np.inf
@@ -81,6 +83,7 @@ class Logistic(Recommender):
             self.report.search.append({"ridge": ridge, "log_loss": loss})
             if loss < best:
                 best, self.weights = loss, weights.astype(np.float32)
+        self.calibration = Calibration.fit(held_out @ self.weights, valid.labels, c.calibration, correction)
 
     def _design(self, data: Dataset, events: Events, part: str) -> sp.csr_matrix:
         """``[n, F]``: item and its features, derived, user, context, 1; events of train do not count themselves."""

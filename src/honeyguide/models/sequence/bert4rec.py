@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from honeyguide.core.space import Real, Space, Whole
 from honeyguide.models.sequence.next_item import (
     Auto,
     Cost,
@@ -147,6 +148,12 @@ class BERT4Rec(NextItemModel):
 
     name = "bert4rec"
     Config = BERT4RecConfig
+    space: ClassVar[Space] = {
+        **NextItemModel.space,
+        "blocks": Whole(1, 3),
+        "mask": Real(0.1, 0.8),
+        "last": Real(0.0, 1.0),
+    }
     resolved: BERT4RecConfig
     network: BERT4RecNetwork
 

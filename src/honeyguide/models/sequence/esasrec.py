@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from honeyguide.core.space import Space, Whole
 from honeyguide.models.sequence.next_item import Auto, NextItemModel
 from honeyguide.models.sequence.sasrec import SASRecConfig, SASRecNetwork
 
@@ -36,6 +37,7 @@ class ESASRec(NextItemModel):
 
     name = "esasrec"
     Config = ESASRecConfig
+    space: ClassVar[Space] = {**NextItemModel.space, "blocks": Whole(1, 3), "negatives": Whole(64, 2048, log=True)}
     resolved: ESASRecConfig
 
     def _build(self, n_items: int) -> SASRecNetwork:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
 
+from honeyguide.core.space import Space, Whole
 from honeyguide.models.sequence.next_item import Auto, Cost, NextItemConfig, NextItemModel, NextItemNetwork
 from honeyguide.nn.blocks import Dropout, EventDropout
 
@@ -79,6 +80,7 @@ class GRU4Rec(NextItemModel):
 
     name = "gru4rec"
     Config = GRU4RecConfig
+    space: ClassVar[Space] = {**NextItemModel.space, "layers": Whole(1, 2)}
     resolved: GRU4RecConfig
 
     def _build(self, n_items: int) -> GRU4RecNetwork:

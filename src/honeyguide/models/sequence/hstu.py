@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from honeyguide.core.space import Space, Whole
 from honeyguide.models.sequence.next_item import Auto, Cost, NextItemConfig, NextItemModel, NextItemNetwork
 from honeyguide.nn.blocks import Dropout, EventDropout, HSTUBlock, RMSNorm, init_weights
 
@@ -82,6 +83,7 @@ class HSTU(NextItemModel):
 
     name = "hstu"
     Config = HSTUConfig
+    space: ClassVar[Space] = {**NextItemModel.space, "blocks": Whole(1, 6)}
     resolved: HSTUConfig
 
     def _build(self, n_items: int) -> HSTUNetwork:

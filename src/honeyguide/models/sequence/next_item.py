@@ -27,6 +27,7 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import STATISTICS, Change, FitOptions, Lists, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
+from honeyguide.core.space import Choice, Real, Space
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.encode.items import ItemText
 from honeyguide.encode.text import text_encoder
@@ -238,6 +239,13 @@ class NextItemModel(Recommender):
     """
 
     Config: ClassVar[type[NextItemConfig]] = NextItemConfig
+    space: ClassVar[Space] = {
+        "dim": Choice((32, 64, 128)),
+        "dropout": Real(0.0, 0.6),
+        "event_dropout": Real(0.0, 0.4),
+        "lr": Real(3e-4, 6e-3, log=True),
+        "max_len": Choice((50, 100, 200)),
+    }
     capabilities = frozenset({"fold_in", "similar", "inner_product", "update"})
     scale = "logit"
     config: NextItemConfig

@@ -13,7 +13,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from honeyguide.core.space import Choice, Real, Space, Whole
+from honeyguide.core.space import Space, Whole
 from honeyguide.models.sequence.next_item import Auto, Cost, NextItemConfig, NextItemModel, NextItemNetwork
 from honeyguide.nn.blocks import Dropout, EventDropout, LiGRBlock, RMSNorm, Rotary, SASRecBlock, init_weights
 
@@ -107,14 +107,7 @@ class SASRec(NextItemModel):
 
     name = "sasrec"
     Config = SASRecConfig
-    space: ClassVar[Space] = {
-        "dim": Choice((32, 64, 128)),
-        "blocks": Whole(1, 3),
-        "dropout": Real(0.0, 0.6),
-        "event_dropout": Real(0.0, 0.4),
-        "lr": Real(3e-4, 6e-3, log=True),
-        "max_len": Choice((50, 100, 200)),
-    }
+    space: ClassVar[Space] = {**NextItemModel.space, "blocks": Whole(1, 3)}
     resolved: SASRecConfig
 
     def _build(self, n_items: int) -> SASRecNetwork:

@@ -1,0 +1,141 @@
+"""The same jobs on two Ray nodes of this machine, on the loopback interface, as without Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import HoneyguideError, MissingExtraError
+from honeyguide.experiment import many
+from honeyguide.experiment.bundle import open_bundle, save_bundle
+from honeyguide.experiment.child import environment
+from honeyguide.experiment.compare import Options, compare
+from honeyguide.experiment.everybody import recommend_everybody
+from honeyguide.experiment.many import Job, run_jobs, run_there
+from honeyguide.models.linear.ials import IALS
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_raylet_start_wait_time_s": "150",  # a busy machine needs more than the usual 30
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+MODULE = """
+import json, sys
+from pathlib import Path
+spec = json.loads(Path(sys.argv[1]).read_text())
+if spec["number"] == 13: sys.exit(3)
+Path(sys.argv[1].replace(".spec", "")).write_text(json.dumps({"square": spec["number"] ** 2}))
+"""
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Squares of four numbers, one of which kills its process."""
+    (tmp_path / "squares.py").write_text(MODULE)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    made = []
+    for number in (2, 13, 5, 7):
+        job = Job("squares", tmp_path / f"{number}.spec.json", tmp_path / f"{number}.json")
+        job.description.write_text(json.dumps({"number": number}))
+        made.append(job)
+    return made
+
+
+def test_jobs_run_one_after_another_and_one_may_fail(jobs: list[Job]) -> None:
+    told: list[int] = []
+    found = run_jobs(jobs, tell=told.append)
+    assert [result.get("square") for result in found] == [4, None, 25, 49]
+    assert "exit code 3" in found[1]["error"]
+    assert told == [0, 1, 2, 3]
+
+
+def test_a_node_that_sees_other_files_or_another_honeyguide_says_so(jobs: list[Job], tmp_path: Path) -> None:
+    job = jobs[0]
+    other = run_there(job.module, str(job.description), str(job.result), "0.0.0")
+    assert "not 0.0.0" in other["error"]
+    lost = run_there(job.module, str(tmp_path / "nowhere.json"), str(job.result), many.honeyguide.__version__)
+    assert "does not see" in lost["error"]
+    assert "mounted" in lost["remedy"]
+
+
+def test_without_ray_the_extra_is_named(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(MissingExtraError, match="Ray cluster"):
+        run_jobs(jobs, "auto")
+    assert run_jobs([], "auto") == []  # nothing to run needs no cluster
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of two nodes with one CPU each, without a dashboard, that are stopped whatever happens.
+
+    Not on 127.0.0.1, which Ray would replace by the machine's address to the outside.
+    """
+    before = {name: os.environ.get(name) for name in (*QUIET, "PYTHONPATH")}
+    os.environ.update(QUIET, PYTHONPATH=environment()["PYTHONPATH"])  # before Ray reads it
+    utils: Any = pytest.importorskip("ray.cluster_utils")
+    node = {"num_cpus": 1, "node_ip_address": "127.0.0.2", "include_dashboard": False, "object_store_memory": 80 << 20}
+    running = None
+    try:
+        running = utils.Cluster(initialize_head=True, head_node_args=node)
+        running.add_node(**node)
+        yield str(running.address)
+    finally:
+        if running is not None:
+            running.shutdown()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+@pytest.mark.full
+def test_a_comparison_is_the_same(cluster: str, books: Dataset, tmp_path: Path) -> None:
+    told: list[str] = []
+    here, there = (
+        compare(
+            books,
+            ["itemknn", "ials"],
+            seeds=2,
+            settings={"ials": {"factors": 16}},
+            options=Options(runs=tmp_path / str(address), ray=address),
+            progress=lambda what, number, total: told.append(f"{number}/{total}"),
+        )
+        for address in (None, cluster)
+    )
+    assert told == [f"{number}/5" for number in range(1, 6)] * 2
+    for ours, theirs in zip(here.rows, there.rows, strict=True):
+        assert theirs["error"] is None
+        assert all(theirs["cpu_seconds"].values())
+        for name in ("model", "params", "metrics", "ci", "p_vs_floor", "valid", "slices", "seeds", "verdict"):
+            assert theirs[name] == ours[name], name
+
+
+@pytest.mark.full
+def test_everybodys_lists_are_the_same(cluster: str, books: Dataset, tmp_path: Path) -> None:
+    save_bundle(tmp_path / "m", IALS(factors=16).fit(books), books)
+    bundle = open_bundle(tmp_path / "m")
+    for name, address in (("here", None), ("there", cluster)):
+        assert recommend_everybody(bundle, tmp_path / f"{name}.parquet", users=128, ray=address) == 3000
+    assert pl.read_parquet(tmp_path / "here.parquet").equals(pl.read_parquet(tmp_path / "there.parquet"))
+    assert {path.name for path in tmp_path.iterdir()} == {"m", "here.parquet", "there.parquet"}
+
+
+@pytest.mark.full
+def test_a_job_may_fail_and_no_cluster_is_a_plain_error(cluster: str, jobs: list[Job]) -> None:
+    import ray
+
+    found = run_jobs(jobs, cluster)
+    assert [result.get("square") for result in found if "error" not in result] in ([4, 25, 49], [])
+    assert "error" in found[1]
+    assert not ray.is_initialized()
+    with pytest.raises(HoneyguideError, match="no Ray cluster answers"):
+        run_jobs(jobs, "127.0.0.2:1")
+    assert not ray.is_initialized()

@@ -1,0 +1,112 @@
+"""The map for cold items: that it is what it says for linear models, its calibration, and what it reaches."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import ConfigError
+from honeyguide.core.ragged import Ragged
+from honeyguide.data.splits import cold_and_warm
+from honeyguide.experiment.cell import measure
+from honeyguide.models.content.calibration import merged
+from honeyguide.models.content.cold_map import ColdMap, text_neighbours
+from honeyguide.models.content.text_profile import TextProfile
+from honeyguide.models.linear.ease import EASE
+from honeyguide.models.linear.ials import IALS
+
+
+@pytest.fixture(scope="module")
+def split(books: Dataset) -> Dataset:
+    return cold_and_warm(books, valid=0.05, test=0.15)
+
+
+@pytest.fixture(scope="module")
+def fitted(split: Dataset) -> ColdMap:
+    return ColdMap(encoder="use").fit(split)
+
+
+def test_neighbours_by_hand() -> None:
+    known = np.array([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], np.float32)
+    found = text_neighbours(np.array([[1, 0], [0, 0]], np.float32), known, k=2, sharpness=2.0).toarray()
+    assert_allclose(found, [[1 / 1.36, 0.36 / 1.36, 0, 0], [0, 0, 0, 0]], rtol=1e-6)
+
+
+def test_mapped_vectors_weights_and_scores_are_one_thing(split: Dataset) -> None:
+    text = TextProfile(encoder="use").fit(split).vectors
+    cold = split.popularity("train") == 0
+    known = np.where(cold[:, None], np.float32(0), text)
+    a = text_neighbours(text[cold], known, 10, 4.0)
+    histories = split.histories("train").take(slice(0, 20))
+    factors = IALS(factors=16).fit(split)
+    vectors = a @ factors.item_vectors  # [n_cold, factors]
+    assert_allclose(
+        factors.fold_in(histories) @ vectors.T, factors.score_histories(histories) @ a.T, rtol=1e-3, atol=1e-5
+    )
+    weights = EASE().fit(split)
+    events = histories.to_csr(split.n_items)
+    events.data[:] = 1
+    assert_allclose(
+        events @ (weights.weights.matrix @ a.T), weights.score_histories(histories) @ a.T, atol=1e-4, rtol=1e-4
+    )
+
+
+def test_the_score_is_the_formula(fitted: ColdMap, split: Dataset) -> None:
+    histories = split.histories("train").take(slice(0, 5))
+    base = np.log(np.maximum(fitted.base.score_histories(histories), 0) / fitted.unit + 0.02)
+    raw = np.maximum(fitted.base.score_histories(histories) @ fitted.neighbours.T, 0) / fitted.unit
+    cosine = fitted._profiles(histories) @ fitted.vectors.T
+    w = fitted.weights
+    expected = base + w.warm_text * cosine
+    expected[:, fitted.cold] = w.cold_mapped * np.log(raw + 0.02) + w.cold_text * cosine[:, fitted.cold] + w.offset
+    assert_allclose(fitted.score_histories(histories), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_cold_items_are_found_and_warm_ones_keep_what_they_had(fitted: ColdMap, split: Dataset) -> None:
+    tuned = [point for point in fitted.report.search if "offset" in point]
+    chosen = next(point for point in tuned if point["offset"] == fitted.weights.offset)
+    without = next(point for point in fitted.report.search if point.get("warm_text") == 0.0)
+    assert chosen["kept"]
+    assert chosen["warm ndcg@10"] >= 0.99 * without["warm ndcg@10"]
+    found, alone = measure(fitted, split, 10).slices, measure(fitted.base, split, 10).slices
+    assert alone["items:cold"]["ndcg@10"] == 0
+    assert found["items:cold"]["ndcg@10"] > 0.004, found["items:cold"]
+    assert found["items:warm"]["ndcg@10"] >= 0.9 * alone["items:warm"]["ndcg@10"], (found, alone)
+
+
+def test_no_tolerance_is_exceeded_and_a_larger_one_buys_cold_accuracy(split: Dataset, fitted: ColdMap) -> None:
+    generous = ColdMap(encoder="use", tolerance=0.3).fit(split)
+    assert generous.weights.offset >= fitted.weights.offset
+    assert (
+        measure(generous, split, 10).slices["items:cold"]["recall@10"]
+        >= (measure(fitted, split, 10).slices["items:cold"]["recall@10"])
+    )
+
+
+def test_lists_are_merged_by_score() -> None:
+    first = (np.array([[3, 1]], np.int32), np.array([[5.0, 2.0]], np.float32))
+    second = (np.array([[7, -1]], np.int32), np.array([[4.0, -np.inf]], np.float32))
+    assert_array_equal(merged([first, second])[0, :4], [3, 7, 1, -1])
+
+
+def test_it_maps_what_a_network_learnt_too(split: Dataset) -> None:
+    pytest.importorskip("torch")
+    options = {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 2, "batch_tokens": 512}
+    model = ColdMap(encoder="use", base="sasrec", options=options).fit(split)
+    assert model.unit == 0
+    assert np.isfinite(model.score_histories(Ragged.from_lists([[1, 2], []]))).all()
+
+
+def test_it_cannot_stand_on_itself(books: Dataset) -> None:
+    with pytest.raises(ConfigError, match="its own base"):
+        ColdMap(base="cold-map").fit(books)
+
+
+def test_new_items_in_a_history_are_read_by_their_text(fitted: ColdMap, books: Dataset) -> None:
+    row = books.items[7].select("item_id", "title", "authors").with_columns(item_id=pl.lit(10**9))
+    grown = fitted.add_items(row)
+    profiles = grown._profiles(Ragged.from_lists([[len(books.item_ids)], []]))
+    assert_allclose(profiles @ grown.vectors[7], [1, 0], atol=1e-4)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import scipy.sparse as sp
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.ragged import Ragged
+from honeyguide.data.build import build
+from honeyguide.models.linear import slim
+from honeyguide.models.linear.slim import SLIM, column_blocks, elastic_net
+from tests.models.linear.conftest import Ndcg
+
+
+def baskets(n: int = 200, m: int = 30) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (rng.random((n, m)) < 0.4 * rng.random(m)).astype(np.float32)
+
+
+def data_of(a: np.ndarray) -> Dataset:
+    users, items = np.nonzero(a)
+    return build("baskets", pl.DataFrame({"user_id": users, "item_id": items}))
+
+
+def sklearn_weights(a: np.ndarray, l1: float, l2: float) -> np.ndarray:
+    """[m, m], column j the elastic net of item j on the others."""
+    from sklearn.linear_model import ElasticNet
+
+    n, found = len(a), []
+    for j in range(a.shape[1]):
+        others = a.astype(np.float64)
+        others[:, j] = 0
+        alpha, ratio = (l1 + l2) / n, l1 / (l1 + l2)
+        net = ElasticNet(alpha=alpha, l1_ratio=ratio, positive=True, fit_intercept=False, tol=1e-9, max_iter=10_000)
+        found.append(net.fit(others, a[:, j].astype(np.float64)).coef_)
+    return np.array(found).T
+
+
+@pytest.mark.parametrize(("l1", "l2"), [(1.5, 3.0), (4.0, 20.0)])
+def test_weights_are_those_of_scikit_learn(l1: float, l2: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slim, "_TARGETS", 7)
+    monkeypatch.setattr(slim, "_CANDIDATES", 20)
+    a = baskets()
+    model = SLIM(l1=l1, l2=l2, sweeps=500, tolerance=1e-6).fit(data_of(a))
+    matrix = model.weights.matrix
+    found = matrix.toarray() if sp.issparse(matrix) else matrix
+    expected = sklearn_weights(a, l1, l2)
+    assert 50 < (expected > 1e-6).sum() < 800
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    assert (np.diagonal(found) == 0).all() and (found >= 0).all()
+
+
+def test_one_weight_by_hand() -> None:
+    gram, right = np.array([[5.0]], np.float32), np.array([[4.0]], np.float32)
+    assert elastic_net(gram, right, 1.0, 10.0, 50, 1e-6)[0, 0] == pytest.approx((4 - 1) / (5 + 10))
+    assert elastic_net(gram, right, 4.0, 10.0, 50, 1e-6)[0, 0] == 0
+
+
+def test_blocks_are_bounded_and_hold_every_column_with_its_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slim, "_TARGETS", 4)
+    monkeypatch.setattr(slim, "_CANDIDATES", 12)
+    a = sp.csr_matrix(baskets())
+    gram = (a.T @ a).tocsr()
+    together = gram.toarray() > 3
+    np.fill_diagonal(together, False)
+    seen: list[int] = []
+    for targets, candidates in column_blocks(gram, 3.0):
+        assert len(targets) <= 4
+        assert len(candidates) <= 12 or len(targets) == 1
+        assert set(np.flatnonzero(together[targets].any(axis=0))) == set(candidates)
+        seen.extend(targets)
+    assert seen == np.flatnonzero(together.any(axis=0)).tolist()
+
+
+def test_scores_are_sums_of_weights_over_distinct_items() -> None:
+    model = SLIM(l1=1.0, l2=5.0).fit(data_of(baskets()))
+    matrix = model.weights.matrix
+    w = matrix.toarray() if sp.issparse(matrix) else matrix
+    scores = model.score_histories(Ragged.from_lists([[3, 5, 3], [9]]))
+    np.testing.assert_allclose(scores, [w[3] + w[5], w[9]], rtol=1e-5)
+
+
+def test_quality_on_books(books: Dataset, ndcg: Ndcg) -> None:
+    assert ndcg(SLIM().fit(books), books) > 0.05
