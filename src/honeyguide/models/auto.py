@@ -10,19 +10,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from pydantic import Field
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import CapabilityError
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import exclude_in_place, top_k
 from honeyguide.models.blend import Blend
+from honeyguide.models.content.cold_map import ColdMap
 from honeyguide.models.fusion import cross_fitted, ndcg_of, shortlist
 from honeyguide.models.parts import pack_parts, unpack_parts
-from honeyguide.models.portfolio import Arm, portfolio
+from honeyguide.models.portfolio import Arm, portfolio, readable
 from honeyguide.models.trials import Trial, Trials
 
 _FLOORS = ("popularity", "floor")  # tried whatever they cost
@@ -46,6 +49,8 @@ class AutoConfig(ModelConfig):
         Wall seconds after which nothing new is begun.
     models
         Only these models are tried; empty for all that suit the data.
+    text
+        Encoder of the items' text (:func:`~honeyguide.encode.text.text_encoder`); ``"off"`` leaves text aside.
     segments
         As for :class:`~honeyguide.models.blend.Blend`.
     """
@@ -53,6 +58,7 @@ class AutoConfig(ModelConfig):
     budget: float = Field(default=600.0, gt=0)
     wall: float | None = Field(default=None, gt=0)
     models: tuple[str, ...] = ()
+    text: str = "auto"
     segments: int = Field(default=3, ge=1)
 
 
@@ -64,6 +70,8 @@ class Auto(Recommender):
        the budget, the better half goes on, until one is left, which trains to its end.
     3. A blend of what was found; parts that add nothing on users the weights have not seen are left out.
     4. While the budget lasts, the best of 2 again with another seed, as one more part.
+    5. Where items have words, a :class:`~honeyguide.models.content.cold_map.ColdMap` over what was chosen, so that
+       items without events have a place and new ones can be added.
 
     Everything is judged by NDCG@10 on valid. The blend is used only if it is better than the best single
     model beyond noise. What was tried, at what cost, and what each part adds stands in ``report.search``.
@@ -72,13 +80,13 @@ class Auto(Recommender):
     name = "auto"
     Config = AutoConfig
     config: AutoConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "cold_items", "add_items"})
 
     chosen: Recommender
 
     def estimate(self, data: Dataset) -> Estimate:
         """The budget; and the least memory that an answer takes, for models that need more are left out."""
-        arms = portfolio(data, self.config.models)
+        arms = portfolio(data, self.config.models, self.config.text)
         costs = [arm.build(self.config.seed).estimate(data).memory_bytes for arm in arms]
         return Estimate(min(costs, default=0.0) + 3e8, self.config.budget)
 
@@ -86,12 +94,14 @@ class Auto(Recommender):
         with tempfile.TemporaryDirectory() as temporary:
             folder = options.checkpoint or Path(temporary)
             trials = Trials(data, folder, options, self.config.budget, self.config.wall, self.config.seed)
-            arms = portfolio(data, self.config.models)
+            arms = portfolio(data, self.config.models, self.config.text)
             self._closed_forms([arm for arm in arms if not arm.epochs], data, trials)
             best = self._halve([arm for arm in arms if arm.epochs], trials)
             self._blend(data, trials)
             if best is not None:
                 self._repeat(best, data, trials)
+            if readable(data, self.config.text):
+                self._choose(ColdMap.over(self.chosen, data, encoder=self.config.text, seed=self.config.seed), trials)
             self.report.search = trials.ladder
 
     # -- the search ---------------------------------------------------------------------------
@@ -163,10 +173,6 @@ class Auto(Recommender):
         """float32 ``[n, n_items]``, of the model that was chosen."""
         return self.chosen.score_histories(histories, users)
 
-    def contributions(self, history: IntArray, item: int) -> FloatArray:
-        """Those of the model that was chosen."""
-        return self.chosen.contributions(history, item)
-
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """What the chosen model calls similar; where it does not know, what follows a history of that item alone."""
         if "similar" in self.chosen.capabilities:
@@ -175,6 +181,18 @@ class Auto(Recommender):
         scores = self.score_histories(asked)
         exclude_in_place(scores, asked)
         return Recommendations(*top_k(scores, k), self._fitted())
+
+    def require(self, capability: str) -> None:
+        """As for every model; new and cold items need a data set in which items have words."""
+        super().require(capability)
+        if capability in ("cold_items", "add_items") and capability not in self.chosen.capabilities:
+            raise CapabilityError(
+                f"this {self.name} was fitted without text, so {capability!r} is not possible.",
+                "Fit it on items with titles, with an encoder installed: pip install 'honeyguide[text]'.",
+            )
+
+    def _add_items(self, items: pl.DataFrame) -> None:
+        self.chosen = self.chosen.add_items(items)
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         arrays, described = pack_parts([self.chosen])

@@ -60,6 +60,7 @@ class Blend(Recommender):
     Config = BlendConfig
     config: BlendConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
+    scale = "logit"
 
     parts: list[Recommender]
     weights: Weights

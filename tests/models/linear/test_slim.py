@@ -4,13 +4,13 @@ import numpy as np
 import polars as pl
 import pytest
 import scipy.sparse as sp
+from tests.models.linear.conftest import Ndcg
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import Ragged
 from honeyguide.data.build import build
 from honeyguide.models.linear import slim
 from honeyguide.models.linear.slim import SLIM, column_blocks, elastic_net
-from tests.models.linear.conftest import Ndcg
 
 
 def baskets(n: int = 200, m: int = 30) -> np.ndarray:
