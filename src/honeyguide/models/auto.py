@@ -34,7 +34,7 @@ _CLOSED = 0.4  # share of the budget for all of them
 _FUSION = 0.1  # share of the budget that is kept for learning the blend
 _FIRST = 0.15  # share of what is left that the first round of halving spends on all arms together
 _CERTAIN = 0.05  # level of the paired test below which a blend is called better
-_WEAK = 0.35  # of the best score on valid: a model below this share of it is no part of a blend
+_WEAK = 0.2  # of the best score on valid: a model below this share of it is no part of a blend
 _REPEATS = 4  # most seeds of the best arm
 
 

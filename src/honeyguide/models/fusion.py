@@ -199,7 +199,7 @@ def ndcg(candidates: Candidates, weights: FloatArray, k: int = K) -> Values:
     gains = np.bincount(rows, np.where(rank <= k, 1 / np.log2(1.0 + rank), 0.0), len(candidates))
     ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
     best: Values = ideal[np.clip(candidates.n_relevant, 0, k)]
-    return np.divide(gains, best, out=np.zeros_like(gains), where=best > 0)
+    return np.divide(gains, best, out=np.zeros(len(gains)), where=best > 0)
 
 
 def ndcg_of(candidates: Candidates, part: int) -> Values:
