@@ -21,6 +21,7 @@ from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
 
 _TARGETS = 256  # columns solved together
 _CANDIDATES = 2048  # of all of them together, where one column has not more: a Gram matrix of 16 MiB
+_SMALL = 6144  # items up to which all may be candidates: a Gram matrix of 144 MiB
 
 
 class SLIMConfig(ModelConfig):
@@ -60,7 +61,7 @@ class SLIM(Recommender):
         """The sparse Gram matrix, the dense one of a block of columns, and its gradients."""
         products = float(products_per_item(data.matrix("train")).sum())
         filled = min(products, float(data.n_items) ** 2)
-        width = float(min(data.n_items, _CANDIDATES))
+        width = float(data.n_items if data.n_items <= _SMALL else _CANDIDATES)
         seconds = 1e-8 * products + 3e-8 * filled + 2e-8 * data.n_items * width * 10
         return Estimate(12.0 * filled + 4 * width * (width + 3 * _TARGETS) + 1e8, seconds)
 
@@ -123,12 +124,13 @@ def column_blocks(gram: sp.csr_matrix, l1: float) -> Iterator[tuple[npt.NDArray[
     own_rows = np.repeat(np.arange(gram.shape[0]), np.diff(gram.indptr))
     screened.data[(gram.data <= l1) | (own_rows == gram.indices)] = 0
     screened.eliminate_zeros()
+    largest = gram.shape[0] if gram.shape[0] <= _SMALL else _CANDIDATES
     waiting: list[int] = []
     together = np.empty(0, np.int64)
     for target in np.flatnonzero(np.diff(screened.indptr)):
         own = screened.indices[screened.indptr[target] : screened.indptr[target + 1]]
         union = np.union1d(together, own)
-        if waiting and (len(waiting) == _TARGETS or len(union) > _CANDIDATES):
+        if waiting and (len(waiting) == _TARGETS or len(union) > largest):
             yield np.array(waiting), together
             waiting, union = [], np.sort(own).astype(np.int64)
         waiting.append(int(target))
