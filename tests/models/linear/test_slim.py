@@ -89,3 +89,9 @@ def test_quality_on_books(books: Dataset, ndcg: Ndcg) -> None:
     few = books.interactions.filter(pl.col("user") < 600, pl.col("item").is_in(best.tolist()))
     data = build("few", few.select("user", "item", "split").rename({"user": "user_id", "item": "item_id"}))
     assert ndcg(SLIM(l2=20.0).fit(data), data) > 1.5 * ndcg(Popularity().fit(data), data)
+
+
+def test_the_estimate_falls_with_l1() -> None:
+    data = data_of(baskets())
+    few, many = (SLIM(l1=l1).estimate(data).cpu_seconds for l1 in (8.0, 1.0))
+    assert 0 < few < many
