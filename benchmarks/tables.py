@@ -579,7 +579,8 @@ def cold_table(models: Sequence[str]) -> str:
     if result is None:
         return _MISSING
     header = ["data", "model", "cold: Recall@10 / NDCG@10", "warm", "all", "fit, CPU-s"]
-    return markdown(header, cold_rows(result, models)) + made_by(result)
+    rows = cold_rows(result, models)
+    return markdown(header, rows) + made_by(result) if rows else _MISSING
 
 
 COLD_MODELS = ("popularity", "floor", "text-profile", "cold-map", "two-tower")
@@ -611,7 +612,9 @@ def text_bars() -> list[list[str]]:
     result = read_result("text_encoding")
     if result is None:
         return []
-    found = result["results"]["minilm titles"]
+    found = result["results"].get("minilm titles")
+    if found is None:
+        return []
     first, cached = found["first"]["cpu_seconds"], found["cached"]["cpu_seconds"]
     what = f"{found['first']['texts']:,} titles with MiniLM, CPU-s; from the cache"
     return [bar_line(what, "≤ 110; ≤ 1", f"{first:.0f}; {cached:.2f}", first <= 110 and cached <= 1, result["command"])]
