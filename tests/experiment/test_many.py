@@ -23,7 +23,8 @@ from honeyguide.models.linear.ials import IALS
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_raylet_start_wait_time_s": "150",  # a busy machine needs more than the usual 30
+    "RAY_raylet_start_wait_time_s": "150",  # a busy machine needs more than the usual half a minute
+    "RAY_agent_register_timeout_ms": "150000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 MODULE = """
