@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,16 @@ def test_without_ray_the_extra_is_named(jobs: list[Job], monkeypatch: pytest.Mon
     assert run_jobs([], "auto") == []  # nothing to run needs no cluster
 
 
+def free_ports() -> dict[str, int]:
+    """Ports of a node's agents, chosen here: Ray gives an agent that chooses its own no more than fifteen seconds."""
+    names = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in names]
+        for one in sockets:
+            one.bind(("127.0.0.2", 0))
+        return {name: one.getsockname()[1] for name, one in zip(names, sockets, strict=True)}
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """The address of two nodes with one CPU each, without a dashboard, that are stopped whatever happens.
@@ -85,8 +97,8 @@ def cluster() -> Iterator[str]:
     node = {"num_cpus": 1, "node_ip_address": "127.0.0.2", "include_dashboard": False, "object_store_memory": 80 << 20}
     running = None
     try:
-        running = utils.Cluster(initialize_head=True, head_node_args=node)
-        running.add_node(**node)
+        running = utils.Cluster(initialize_head=True, head_node_args=node | free_ports())
+        running.add_node(**node, **free_ports())
         yield str(running.address)
     finally:
         if running is not None:
