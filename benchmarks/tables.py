@@ -645,6 +645,25 @@ def cold_bars_table() -> str:
     return markdown(["", "bar", "reached", "command"], cold_bars())
 
 
+@table("streaming")
+def streaming() -> str:
+    """What updates cost and what they recover, held against the bar."""
+    found = read_result("streaming")
+    if found is None:
+        return _MISSING
+    head = ["data", "model", "stale", "updated", "refitted", "recovered", "update, CPU-s", "of a fit", "bar"]
+    lines = []
+    for row in found["results"]:
+        cost = "cost holds" if row["cost_holds"] else "**cost missed**"
+        gain = {"holds": "gain holds", "missed": "**gain missed**"}.get(row["recovery"], row["recovery"])
+        values = [f"{row[who]:.4f}" for who in ("stale", "update", "refit")]
+        recovered = "–" if row["recovered"] is None else f"{row['recovered']:.0%}"
+        share = f"{row['cost_share_of_first_fit']:.1%}"
+        seconds = f"{row['update_cpu_seconds']:.2g}"
+        lines.append([row["dataset"], row["model"], *values, recovered, seconds, share, f"{cost}, {gain}"])
+    return markdown(head, lines)
+
+
 def fill(text: str) -> str:
     """``text`` with every table rendered anew."""
 
