@@ -69,3 +69,15 @@ def test_offsets_must_fit():
         Ragged(np.array([0, 2]), np.array([1], np.int32))
     with pytest.raises(ValueError, match="cannot join 1 lists with 2"):
         Ragged.empty(1).concat(Ragged.empty(2))
+
+
+def test_known_differ_and_last_of() -> None:
+    lists = Ragged.from_lists([[1, -1, 2], [], [3]])
+    assert [row.tolist() for row in lists.known()] == [[1, 2], [], [3]]
+    assert lists.known().known() is not None
+    other = Ragged.from_lists([[1, -1, 2], [4], [5]])
+    assert lists.differ(other).tolist() == [False, True, True]
+    assert lists.differ(lists).tolist() == [False, False, False]
+    with pytest.raises(ValueError, match="cannot compare"):
+        lists.differ(Ragged.empty(1))
+    assert [row.tolist() for row in lists.last_of(np.array([2, 1, 0]))] == [[-1, 2], [], []]

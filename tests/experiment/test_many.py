@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -23,7 +27,8 @@ from honeyguide.models.linear.ials import IALS
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_raylet_start_wait_time_s": "150",  # a busy machine needs more than the usual 30
+    "RAY_raylet_start_wait_time_s": "150",  # a busy machine needs more than the usual half a minute
+    "RAY_agent_register_timeout_ms": "150000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 MODULE = """
@@ -66,10 +71,91 @@ def test_a_node_that_sees_other_files_or_another_honeyguide_says_so(jobs: list[J
 
 
 def test_without_ray_the_extra_is_named(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match="Ray cluster"):
         run_jobs(jobs, "auto")
     assert run_jobs([], "auto") == []  # nothing to run needs no cluster
+
+
+class StandIn:
+    """What is used of Ray, in this process: jobs end in the opposite order, and one may be lost."""
+
+    class exceptions:
+        class RayError(Exception):
+            pass
+
+    def __init__(self, lost: int | None = None) -> None:
+        self.lost, self.calls, self.cancelled, self.log = lost, [], [], []
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, **options: Any) -> None:
+        self.log.append(options)
+
+    def shutdown(self) -> None:
+        self.log.append("shutdown")
+
+    def remote(self, **_: Any) -> Any:
+        def wrap(function: Any) -> Any:
+            def submit(*arguments: str) -> int:
+                self.calls.append((function, arguments))
+                return len(self.calls) - 1
+
+            return SimpleNamespace(remote=submit)
+
+        return wrap
+
+    def wait(self, references: list[int], num_returns: int) -> tuple[list[int], list[int]]:
+        return references[-num_returns:], references[:-num_returns]
+
+    def get(self, reference: int) -> Any:
+        if reference == self.lost:
+            raise self.exceptions.RayError
+        function, arguments = self.calls[reference]
+        return function(*arguments)
+
+    def cancel(self, reference: int, force: bool) -> None:
+        self.cancelled.append(reference)
+
+
+def test_results_keep_the_order_of_the_jobs_and_a_lost_one_is_an_error(
+    jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray, told = StandIn(lost=2), []
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    found = run_jobs(jobs, "10.0.0.1:6379", told.append)
+    assert [result.get("square") for result in found] == [4, None, None, 49]
+    assert "exit code 3" in found[1]["error"]
+    assert "lost" in found[2]["error"]
+    assert told == [3, 2, 1, 0]
+    assert ray.log == [{"address": "10.0.0.1:6379", "log_to_driver": False, "logging_level": 40}, "shutdown"]
+    assert all(isinstance(part, str) for _, arguments in ray.calls for part in arguments)  # only names and paths travel
+
+
+def test_an_interrupted_run_cancels_what_waits_and_disconnects(
+    jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = StandIn()
+    monkeypatch.setitem(sys.modules, "ray", ray)
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(jobs, "auto", interrupt)
+    assert ray.cancelled == [0, 1, 2]
+    assert ray.log[-1] == "shutdown"
+
+
+def free_ports() -> dict[str, int]:
+    """Ports of a node's agents, chosen here: Ray gives an agent that chooses its own no more than fifteen seconds."""
+    names = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in names]
+        for one in sockets:
+            one.bind(("127.0.0.2", 0))
+        return {name: one.getsockname()[1] for name, one in zip(names, sockets, strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +170,8 @@ def cluster() -> Iterator[str]:
     node = {"num_cpus": 1, "node_ip_address": "127.0.0.2", "include_dashboard": False, "object_store_memory": 80 << 20}
     running = None
     try:
-        running = utils.Cluster(initialize_head=True, head_node_args=node)
-        running.add_node(**node)
+        running = utils.Cluster(initialize_head=True, head_node_args=node | free_ports())
+        running.add_node(**node, **free_ports())
         yield str(running.address)
     finally:
         if running is not None:

@@ -73,7 +73,8 @@ def test_histories_grow_in_the_order_of_time_and_items_in_the_table(folder: Path
     update_bundle(folder, new)
     bundle = open_bundle(folder)
     names = bundle.item_ids.values.to_list()
-    assert [names[c] for c in bundle.of_users(["u1"]).histories[0]] == ["i01", "i02", "i05", "i03", "i04", "i05"]
+    grown = ["i01", "i02", "i05", "i03", "i04", "i05"]
+    assert [names[c] for c in bundle.of_users(["u1"]).histories[0]] == grown
     assert [names[c] for c in bundle.of_users(["u0"]).histories[0]][-2:] == ["i11", "new"]
     assert bundle.titles[names.index("new")] == "A novelty"
     assert bundle.titles[0] == "Title 0"

@@ -22,8 +22,8 @@ class PairBatch:
     users, items
         int64 ``[b]``: who took what.
     negatives
-        int64: ``[b]``, one item for each pair that its user did not take (the item itself where the user took
-        all); or ``[k]``, items shared by the batch, none twice.
+        int64: ``[b]``, one item for each pair that its user did not take (the item itself where twenty draws
+        found none); or ``[k]``, items shared by the batch, none twice.
     collisions
         int64 ``[2, c]``: pair and place in ``negatives`` of every shared negative that the pair's user took;
         empty for negatives of single pairs.

@@ -54,7 +54,9 @@ def test_a_trained_user_is_layer_zero_and_what_the_history_adds(data: Dataset, l
     np.testing.assert_allclose(users, own + added, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"loss": "bpr", "lr": 0.05}, {"loss": "contrastive"}, {"layers": 0}])
+@pytest.mark.parametrize(
+    "options", [{}, {"loss": "bpr", "lr": 0.05}, {"loss": "contrastive", "weight": 5.0}, {"layers": 0}]
+)
 def test_quality(options: dict[str, object], data: Dataset) -> None:
     assert quality(LightGCN(**{**SMALL, **options}).fit(data), data) > 0.5  # of the circle's items, .5 by chance
 

@@ -11,6 +11,7 @@ from honeyguide.core.ragged import Ragged
 from honeyguide.data.build import build
 from honeyguide.models.linear import slim
 from honeyguide.models.linear.slim import SLIM, column_blocks, elastic_net
+from honeyguide.models.popularity import Popularity
 
 
 def baskets(n: int = 200, m: int = 30) -> np.ndarray:
@@ -41,6 +42,7 @@ def sklearn_weights(a: np.ndarray, l1: float, l2: float) -> np.ndarray:
 def test_weights_are_those_of_scikit_learn(l1: float, l2: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slim, "_TARGETS", 7)
     monkeypatch.setattr(slim, "_CANDIDATES", 20)
+    monkeypatch.setattr(slim, "_SMALL", 0)
     a = baskets()
     model = SLIM(l1=l1, l2=l2, sweeps=500, tolerance=1e-6).fit(data_of(a))
     matrix = model.weights.matrix
@@ -60,6 +62,7 @@ def test_one_weight_by_hand() -> None:
 def test_blocks_are_bounded_and_hold_every_column_with_its_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slim, "_TARGETS", 4)
     monkeypatch.setattr(slim, "_CANDIDATES", 12)
+    monkeypatch.setattr(slim, "_SMALL", 0)
     a = sp.csr_matrix(baskets())
     gram = (a.T @ a).tocsr()
     together = gram.toarray() > 3
@@ -82,4 +85,13 @@ def test_scores_are_sums_of_weights_over_distinct_items() -> None:
 
 
 def test_quality_on_books(books: Dataset, ndcg: Ndcg) -> None:
-    assert ndcg(SLIM().fit(books), books) > 0.05
+    best = np.argsort(-books.popularity("train"), kind="stable")[:200]
+    few = books.interactions.filter(pl.col("user") < 600, pl.col("item").is_in(best.tolist()))
+    data = build("few", few.select("user", "item", "split").rename({"user": "user_id", "item": "item_id"}))
+    assert ndcg(SLIM(l2=20.0).fit(data), data) > 1.5 * ndcg(Popularity().fit(data), data)
+
+
+def test_the_estimate_falls_with_l1() -> None:
+    data = data_of(baskets())
+    few, many = (SLIM(l1=l1).estimate(data).cpu_seconds for l1 in (8.0, 1.0))
+    assert 0 < few < many

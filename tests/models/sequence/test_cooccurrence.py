@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from honeyguide.core.ragged import Ragged
-from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors
+from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_new_items
 
 
 def cosines(vectors: np.ndarray) -> np.ndarray:
@@ -40,3 +40,11 @@ def test_items_without_events_are_told_apart() -> None:
     vectors = cooccurrence_vectors(Ragged.from_lists([[0, 1, 2], [1, 2, 0]]), 6, 4, 0.04, seed=0)
     assert len(np.unique(vectors[3:], axis=0)) == 3
     assert np.abs(vectors[3:]).max() < 0.01
+
+
+def test_a_new_item_begins_between_its_neighbours() -> None:
+    vectors = np.array([[1.0, 0.0], [0.0, 1.0], [4.0, 4.0]], np.float32)
+    found = with_new_items(vectors, Ragged.from_lists([[0, 3, 1], [3], [4]]), 5)
+    np.testing.assert_array_equal(found[:3], vectors)
+    np.testing.assert_allclose(found[3], [0.5, 0.5])
+    np.testing.assert_allclose(found[4], vectors.mean(axis=0))

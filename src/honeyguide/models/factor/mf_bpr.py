@@ -17,7 +17,7 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
-from honeyguide.models.factor.fold_in import FoldIn
+from honeyguide.models.factor.fold_in import FoldIn, How
 from honeyguide.models.factor.pair_training import Loss, PairConfig, batch_loss, pair_batches, to_numpy, train
 from honeyguide.nn.pairs import PairBatch
 from honeyguide.nn.trainer import choose_device, seeded
@@ -28,7 +28,8 @@ class MFBPRConfig(PairConfig):
 
     loss: Loss = "bpr"
     regularization: float = Field(0.02, ge=0)
-    lr: float = Field(0.005, gt=0)
+    fold_in: How = "aggregate"
+    lr: float = Field(0.02, gt=0)
     epochs: int = Field(60, ge=1)
 
 

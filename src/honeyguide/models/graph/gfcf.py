@@ -20,7 +20,7 @@ from honeyguide.core.space import Real, Space, Whole
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.models.linear.cosine import products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
-from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, ready, unpack_pairs
+from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, pack_pairs, ready, unpack_pairs
 
 _DENSE = 4_000  # items up to which singular vectors come from a dense matrix
 
@@ -119,11 +119,11 @@ class GFCF(Recommender):
         return Recommendations(*top_k(scores, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        arrays = {**self.linear.pack(), "vectors": self.vectors, "degrees": self.degrees}
-        return arrays | (self._counts.pack() if self._counts else {}), {}
+        pairs, meta = pack_pairs(self._counts)
+        return {**self.linear.pack(), "vectors": self.vectors, "degrees": self.degrees, **pairs}, meta
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
-        self.linear, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays)
+        self.linear, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays, meta)
         self._set_low_pass(arrays["vectors"], arrays["degrees"])
 
 

@@ -21,7 +21,7 @@ from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Real, Space
 from honeyguide.models.linear.cosine import products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
-from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, ready, unpack_pairs
+from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, pack_pairs, ready, unpack_pairs
 
 _ROUNDS = 4  # a user changed by Woodbury's identity costs so many n_items^2 of the n_items^3 of an inversion
 
@@ -125,11 +125,11 @@ class EASE(Recommender):
         return Recommendations(*self.weights.similar(items, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        arrays = {**self.weights.pack(), f"{STATISTICS}diagonal": self.diagonal}
-        return arrays | (self._counts.pack() if self._counts else {}), {}
+        pairs, meta = pack_pairs(self._counts)
+        return {**self.weights.pack(), f"{STATISTICS}diagonal": self.diagonal, **pairs}, meta
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
-        self.weights, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays)
+        self.weights, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays, meta)
         self.diagonal = arrays[f"{STATISTICS}diagonal"]
 
 

@@ -25,7 +25,7 @@ from honeyguide.models.linear.floor_search import SEARCHED, search_grid
 from honeyguide.models.linear.ials import IALS
 from honeyguide.models.linear.item_weights import ItemWeights, distinct
 from honeyguide.models.linear.itemknn import ItemKNN
-from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, grown, ready, unpack_pairs
+from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, grown, pack_pairs, ready, unpack_pairs
 from honeyguide.models.linear.transitions import (
     Normalisation,
     normalise,
@@ -189,14 +189,15 @@ class Floor(Recommender):
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         if self.delegate is None:
             kept = {**self.weights.pack(), **pack_csr(f"{STATISTICS}transitions", self._transitions)}
-            return kept | (self._counts.pack() if self._counts else {}), {"chosen": self.chosen}
+            pairs, meta = pack_pairs(self._counts)
+            return kept | pairs, {"chosen": self.chosen, **meta}
         arrays, meta = self.delegate._state()
         return arrays, {"chosen": self.chosen, "config": self.delegate.config.model_dump(mode="json"), "state": meta}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.chosen = meta["chosen"]
         if "model" not in self.chosen:
-            self.weights, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays)
+            self.weights, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays, meta)
             self._transitions = unpack_csr(f"{STATISTICS}transitions", arrays)
             return
         self.delegate = UNORDERED[self.chosen["model"]](**meta["config"])

@@ -18,7 +18,7 @@ from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Real, Space, Whole
 from honeyguide.models.linear.cosine import counted_neighbours, neighbours_of, products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
-from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, ready, unpack_pairs
+from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, pack_pairs, ready, unpack_pairs
 
 
 class ItemKNNConfig(ModelConfig):
@@ -86,7 +86,8 @@ class ItemKNN(Recommender):
         return Recommendations(*self.weights.similar(items, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        return {**self.weights.pack(), **(self._counts.pack() if self._counts else {})}, {}
+        pairs, meta = pack_pairs(self._counts)
+        return {**self.weights.pack(), **pairs}, meta
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
-        self.weights, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays)
+        self.weights, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays, meta)

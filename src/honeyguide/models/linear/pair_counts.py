@@ -43,8 +43,10 @@ class PairCounts:
 
     def whole(self) -> sp.csr_matrix:
         """``G`` itself, with sorted indices."""
-        gram = (self.upper + sp.triu(self.upper, 1, "csr").T).tocsr()
-        gram.sort_indices()
+        self.upper.sort_indices()
+        gram = (self.upper.T.tocsr() + self.upper).tocsr()  # of two sorted ones: a merge
+        rows = np.repeat(np.arange(gram.shape[0]), np.diff(gram.indptr))
+        gram.data[gram.indices == rows] *= np.float32(0.5)
         return gram
 
     def changed(self, before: sp.csr_matrix, after: sp.csr_matrix) -> PairCounts:
@@ -77,9 +79,14 @@ class PairCounts:
         return pack_csr(_NAME, self.upper)
 
 
-def unpack_pairs(arrays: Mapping[str, npt.NDArray[Any]]) -> PairCounts | None:
-    """Undo :meth:`PairCounts.pack`; ``None`` where none were kept."""
-    return PairCounts(unpack_csr(_NAME, arrays)) if any(name.startswith(_NAME) for name in arrays) else None
+def pack_pairs(counts: PairCounts | None) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and metadata for an artifact, of counts that may not have been kept."""
+    return ({} if counts is None else counts.pack()), {"pairs": counts is not None}
+
+
+def unpack_pairs(arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]) -> PairCounts | None:
+    """Undo :func:`pack_pairs`."""
+    return PairCounts(unpack_csr(_NAME, arrays)) if meta["pairs"] else None
 
 
 def ready(counts: PairCounts | None, name: str) -> PairCounts:

@@ -21,6 +21,8 @@ from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
 
 _TARGETS = 256  # columns solved together
 _CANDIDATES = 2048  # of all of them together, where one column has not more: a Gram matrix of 16 MiB
+_SAMPLE = 400  # columns from which the cost is estimated
+_SMALL = 6144  # items up to which all may be candidates: a Gram matrix of 144 MiB
 
 
 class SLIMConfig(ModelConfig):
@@ -57,12 +59,19 @@ class SLIM(Recommender):
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
 
     def estimate(self, data: Dataset) -> Estimate:
-        """The sparse Gram matrix, the dense one of a block of columns, and its gradients."""
-        products = float(products_per_item(data.matrix("train")).sum())
-        filled = min(products, float(data.n_items) ** 2)
-        width = float(min(data.n_items, _CANDIDATES))
-        seconds = 1e-8 * products + 3e-8 * filled + 2e-8 * data.n_items * width * 10
-        return Estimate(12.0 * filled + 4 * width * (width + 3 * _TARGETS) + 1e8, seconds)
+        """The sparse Gram matrix, the dense one of a block of columns, and its gradients.
+
+        How many weights may differ from zero is counted on a sample of the columns.
+        """
+        a, n = data.matrix("train"), data.n_items
+        products = float(products_per_item(a).sum())
+        filled = min(products, float(n) ** 2)
+        sample = np.random.default_rng(0).choice(n, min(n, _SAMPLE), replace=False)
+        counts = (a[:, sample].T.tocsr() @ a).data
+        candidates = float((counts > self.config.l1).sum()) * n / max(1, len(sample))
+        width = float(n if n <= _SMALL else _CANDIDATES)
+        memory = 12.0 * filled + 4 * width * (width + 3 * _TARGETS) + 1e8
+        return Estimate(memory, 1e-8 * products + 4e-5 * candidates)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         from rich.console import Console
@@ -123,12 +132,13 @@ def column_blocks(gram: sp.csr_matrix, l1: float) -> Iterator[tuple[npt.NDArray[
     own_rows = np.repeat(np.arange(gram.shape[0]), np.diff(gram.indptr))
     screened.data[(gram.data <= l1) | (own_rows == gram.indices)] = 0
     screened.eliminate_zeros()
+    largest = gram.shape[0] if gram.shape[0] <= _SMALL else _CANDIDATES
     waiting: list[int] = []
     together = np.empty(0, np.int64)
     for target in np.flatnonzero(np.diff(screened.indptr)):
         own = screened.indices[screened.indptr[target] : screened.indptr[target + 1]]
         union = np.union1d(together, own)
-        if waiting and (len(waiting) == _TARGETS or len(union) > _CANDIDATES):
+        if waiting and (len(waiting) == _TARGETS or len(union) > largest):
             yield np.array(waiting), together
             waiting, union = [], np.sort(own).astype(np.int64)
         waiting.append(int(target))

@@ -71,7 +71,7 @@ class Logistic(Recommender):
         events, valid = train_events(data, rng), later_events(data, "valid")
         self.features = Features.fit(data, events.before, c.context)
         correction = 0.0
-        if not is_labelled(data):
+        if not is_labelled(data) and data.n_items > 1:
             events, valid = (e.with_negatives(c.negatives, data.n_items, rng) for e in (events, valid))
             correction = sampling_correction(c.negatives, data.n_items)
         design = self._design(data, events, "train")
