@@ -94,6 +94,7 @@ def _in_epochs(data: Dataset, encoder: str | None) -> list[Arm]:
     if not data.ordered:
         return [Arm("simplex", "simplex", epochs=True), Arm("lightgcn", "lightgcn", epochs=True)]
     start = {"init": "both", "text": encoder} if encoder is not None else {}
+    start |= {"schedule": "constant"}  # of use whenever it is ended
     return [Arm("sasrec", "sasrec", start, epochs=True), Arm("hstu", "hstu", start, epochs=True)]
 
 

@@ -11,7 +11,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,7 @@ from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
 from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
 
 Auto = Literal["auto"]
+Positive = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,12 @@ class NextItemConfig(ModelConfig):
     calibration: float = Field(0.75, ge=0, le=1)
     lr: float | Auto = "auto"
     warmup: int = Field(200, ge=0)
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "auto"] = "auto"
     weight_decay: float = Field(0.0, ge=0)
     clip: float | None = None
     average: float = Field(0.999, ge=0, lt=1)
-    epochs: int = Field(60, ge=1)
-    patience: int = Field(4, ge=1)
+    epochs: Positive | Auto = "auto"
+    patience: Positive | Auto = "auto"
     min_gain: float = Field(0.005, ge=0)
     update_epochs: int = Field(2, ge=1)
     update_lr: float = Field(0.1, gt=0)
@@ -139,6 +140,9 @@ class NextItemConfig(ModelConfig):
             "dropout": 0.2 if long else 0.4,
             "event_dropout": 0.0 if long else 0.2,
             "lr": 2e-3 if long else 1e-3,
+            "schedule": "cosine" if long else "constant",
+            "epochs": 45 if long else 60,
+            "patience": 12 if long else 4,
         }
 
     def resolve(self, lengths: npt.NDArray[np.int64]) -> Self:
