@@ -29,6 +29,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "lightgcn": {"dim": 16, "negatives": 100, "batch": 1024, "epochs": 6},
     "mf-bpr": {"dim": 16, "batch": 1024, "epochs": 10, "lr": 0.02},
     "simplex": {"dim": 16, "negatives": 100, "batch": 1024, "epochs": 10, "patience": 10},
+    "blend": {"models": ("floor", "itemknn")},
+    "auto": {"models": ("popularity", "floor", "itemknn", "ials"), "budget": 3600.0, "text": "use"},
     "two-tower": {"encoder": "use", "dim": 16, "epochs": 8, "batch_tokens": 512, "lr": 1e-2, "negatives": 64},
     "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "esasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -99,13 +101,27 @@ def test_the_artifact_states_the_encoder_and_another_version_is_refused(
 ) -> None:
     able.save(tmp_path)
     content = artifact.read(tmp_path, "model")
-    text = content.meta["state"]["text"]
-    assert text["version"].startswith("sha256:")
-    assert text["columns"] == ["title"]
-    text["version"] = "sha256:another"
+    stated = list(_texts(content.meta["state"]))
+    assert stated
+    for text in stated:
+        assert text["version"].startswith("sha256:")
+        assert text["columns"] == ["title"]
+        text["version"] = "sha256:another"
     artifact.publish(tmp_path, content)
     with pytest.raises(EncoderError, match="sha256:another"):
         load_model(tmp_path).add_items(new)
+
+
+def _texts(state: Any) -> Iterator[dict[str, Any]]:
+    """What a state says of encoders: its own, and those of the models it is made of."""
+    if isinstance(state, dict):
+        if isinstance(state.get("text"), dict):
+            yield state["text"]
+        for inner in state.values():
+            yield from _texts(inner)
+    elif isinstance(state, list):
+        for inner in state:
+            yield from _texts(inner)
 
 
 def test_what_is_wrong_with_new_items_is_said(able: Recommender, new: pl.DataFrame) -> None:

@@ -52,6 +52,21 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path) -> 
     assert curves[0] == curves[1]
 
 
+@pytest.mark.parametrize("limit", [0.0, 0.02], ids=["within the first epoch", "after some epochs"])
+def test_ended_at_a_limit_of_seconds_and_resumed_equals_uninterrupted(limit: float, tmp_path: Path) -> None:
+    whole = build(FitOptions())
+    whole.run()
+    first = build(FitOptions(checkpoint=tmp_path, cpu_limit=limit))
+    first.run()
+    assert not first.finished
+    assert len(first.progress.curve) < 6
+    second = build(FitOptions(checkpoint=tmp_path, resume=True))
+    second.run()
+    assert second.finished
+    for one, other in zip(whole.network.parameters(), second.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_the_loss_falls_and_the_curve_is_kept() -> None:
     trainer = build(FitOptions())
     curve = trainer.run()

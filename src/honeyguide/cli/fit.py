@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from honeyguide.cli import console, options
+from honeyguide.cli import console, ladder, options
 
 if TYPE_CHECKING:
     from honeyguide.core.dataset import Dataset
     from honeyguide.core.recommender import Recommender
     from honeyguide.data.report import CheckReport
 
-DEFAULT_MODEL = "floor"
+DEFAULT_MODEL = "auto"
 
 
 def fit(
     data: options.DataRef,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model and the histories.")],
     model: options.Model = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="CPU time of the search without --model: 90s, 10m, 2h; default 10m.")
+    ] = None,
     items: options.Items = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file of 'honeyguide config init'.")] = None,
     setting: options.Set = None,
@@ -41,7 +45,10 @@ def fit(
     positive: options.Positive = None,
     json: options.Json = False,
 ) -> None:
-    """Fit a model and save it with the histories it serves from.
+    """Fit a model and save it with the histories it serves from; without --model, find the best within --budget.
+
+    A search saves an answer within seconds and better ones as it finds them; interrupted, it goes on with
+    --resume, and what it saved last can be used meanwhile.
 
     A published split is obeyed and its test part is never fitted on; without one, everything is
     training data but for a small seeded part by which options are chosen.
@@ -57,7 +64,7 @@ def fit(
     first = this_process().rank == 0
     if not first:
         console.mute()
-    recommender = build(model, config, setting, seed)
+    recommender = build(model, config, setting, seed, budget)
     read = options.read_options(
         items,
         positive,
@@ -78,6 +85,8 @@ def fit(
         memory_limit=options.parse_bytes(memory_limit),
         device=device,
         precision=precision,
+        on_better=publisher(out, dataset) if first and recommender.name == DEFAULT_MODEL else None,
+        on_trial=lambda entry: console.notes().print(ladder.line(entry)),
     )
     recommender.fit(dataset, how)
     if not first:
@@ -88,7 +97,26 @@ def fit(
     summarise(recommender, out, say, json)
 
 
-def build(model: str | None, config: Path | None, setting: list[str] | None, seed: int | None) -> Recommender:
+def publisher(out: Path, data: Dataset) -> Callable[[Recommender], None]:
+    """A function that saves what a search has found so far: the histories once, the model each time."""
+    from honeyguide.experiment.bundle import save_bundle
+
+    saved: list[str] = []
+
+    def publish(model: Recommender) -> None:
+        if saved:
+            model.save(out)
+        else:
+            save_bundle(out, model, data)
+        saved.append(model.name)
+        console.notes().print(f"Saved to {out} for now: {model.name}.")
+
+    return publish
+
+
+def build(
+    model: str | None, config: Path | None, setting: list[str] | None, seed: int | None, budget: str | None = None
+) -> Recommender:
     """The model that the options describe; flags win over the file."""
     from honeyguide.core.errors import ConfigError
     from honeyguide.experiment.settings import build_model, from_toml, merge, parse_settings
@@ -99,7 +127,12 @@ def build(model: str | None, config: Path | None, setting: list[str] | None, see
     settings = merge(settings, parse_settings(setting or []))
     if seed is not None:
         settings["seed"] = seed
-    return build_model(model or named or DEFAULT_MODEL, settings)
+    chosen = model or named or DEFAULT_MODEL
+    if budget is not None:
+        if chosen != DEFAULT_MODEL:
+            raise ConfigError(f"{chosen} has no budget.", "Leave out --model to search within one.")
+        settings["budget"] = options.parse_seconds(budget)
+    return build_model(chosen, settings)
 
 
 def announce(model: Recommender, data: Dataset, found: CheckReport, say: Any) -> None:
@@ -120,7 +153,12 @@ def summarise(model: Recommender, out: Path, say: Any, as_json: bool) -> None:
         f"Fitted {model.name}: {report.cpu_seconds:.1f} CPU-seconds, peak memory {report.peak_rss_mb:,.0f} MiB, "
         f"{report.n_parameters:,} parameters."
     )
-    if report.search:
+    if model.name == DEFAULT_MODEL:
+        say.print(ladder.table(report.search))
+        added = ladder.additions(report.search)
+        if added is not None:
+            say.print(added)
+    elif report.search:
         best = max(report.search, key=lambda entry: next((v for k, v in entry.items() if "ndcg" in k), 0.0))
         say.print("Chosen on valid: " + ", ".join(f"{key}={value}" for key, value in best.items()))
     say.print(f"Saved to {out}. Next: honeyguide recommend {out} --user ID --why")

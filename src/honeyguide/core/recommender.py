@@ -58,6 +58,13 @@ class FitOptions:
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     precision
         ``"float32"`` or ``"bfloat16"`` (automatic mixed precision).
+    cpu_limit
+        CPU-seconds after which training in epochs ends with the best found so far; its checkpoint stays, so
+        that a resumed fit with a higher limit goes on as if it had never ended.
+    on_better
+        Is given every recommender that a search finds better than those before, while the search goes on.
+    on_trial
+        Is given every entry of the search of a :class:`FitReport` as soon as it is there.
     on_epoch
         Is given each entry of the learning curve as soon as it is there.
     """
@@ -68,12 +75,31 @@ class FitOptions:
     memory_limit: int | None = None
     device: str = "auto"
     precision: str = "float32"
+    cpu_limit: float | None = None
+    on_better: Callable[[Recommender], None] | None = None
+    on_trial: Callable[[dict[str, Any]], None] | None = None
     on_epoch: Callable[[dict[str, float]], None] | None = None
 
 
 @dataclass
 class FitReport:
-    """What a fit did: cost, search, learning curve; and the updates since. Saved with the model."""
+    """What a fit did: cost, search, learning curve; and the updates since. Saved with the model.
+
+    Parameters
+    ----------
+    cpu_seconds, wall_seconds, peak_rss_mb
+        Cost.
+    n_parameters
+        Numbers that were learnt.
+    search
+        What was tried, one entry per trial.
+    curve
+        Learning curve, one entry per epoch.
+    finished
+        Whether training ended by itself, and not at a limit of time.
+    updates
+        One entry for each.
+    """
 
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
@@ -81,6 +107,7 @@ class FitReport:
     n_parameters: int = 0
     search: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
+    finished: bool = True
     updates: list[dict[str, Any]] = field(default_factory=list)
 
 

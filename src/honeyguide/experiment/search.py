@@ -177,7 +177,7 @@ class Search:
         elif "stopped" in record:
             trial.set_user_attr("stopped", record["stopped"])
             curve = dict(_curve(self.folder / f"{trial.user_attrs['cell']}.curve"))
-            if not curve or getattr(build_model(self.task.model, settings).config, "schedule", "") != "constant":
+            if not curve or getattr(build_model(self.task.model, settings).config, "schedule", "") == "cosine":
                 self._tell(trial, None)
                 return
             best = max(curve, key=lambda epoch: curve[epoch])

@@ -126,6 +126,8 @@ MODELS: dict[str, Entry] = {
             "sparse, non-negative item-to-item regression",
             deterministic=True,
         ),
+        Entry("blend", "honeyguide.models.blend", "Blend", "several models, weighed on valid"),
+        Entry("auto", "honeyguide.models.auto", "Auto", "the best of a portfolio or its blend, within a budget"),
         Entry(
             "cold-map",
             "honeyguide.models.content.cold_map",

@@ -165,6 +165,7 @@ class Trainer(Generic[B]):
         self.loss_sum = torch.zeros((), device=self.device)  # over the batches of the epoch so far
         self.average = [p.detach().clone() for p in network.parameters()] if settings.average else []
         self.best: dict[str, Tensor] = {}
+        self.finished = False  # by itself, not at the limit of CPU-seconds
 
     def run(self) -> list[dict[str, float]]:
         """Train, restore the best weights, and return the learning curve, one entry per epoch.
@@ -182,10 +183,11 @@ class Trainer(Generic[B]):
                 self._resume()
                 self.group.agree(self.progress.step)
                 self.group.copy_weights(self.network)
-                while not self._finished():
+                while not self._finished() and not self.limited:
                     self._epoch(show)
             except KeyboardInterrupt:
                 raise self._interrupted() from None
+        self.finished = self._finished()
         self._swap_average()
         if self.best:
             self.network.load_state_dict(self.best)
@@ -196,6 +198,12 @@ class Trainer(Generic[B]):
     def _finished(self) -> bool:
         p, s = self.progress, self.settings
         return p.epoch >= s.epochs or p.waited >= s.patience
+
+    @property
+    def limited(self) -> bool:
+        """Whether another epoch as long as those before would go beyond the limit of CPU-seconds, or the first has."""
+        p, limit = self.progress, self.options.cpu_limit
+        return limit is not None and p.cpu * (p.epoch + 1) / max(1, p.epoch) > limit
 
     def _epoch(self, show: Show) -> None:
         p = self.progress
@@ -212,6 +220,9 @@ class Trainer(Generic[B]):
             if time.monotonic() - saved >= self.settings.checkpoint_seconds and p.batch < len(batches):
                 self._save()
                 saved = time.monotonic()
+            if p.epoch == 0 and self.limited and p.batch < len(batches) and self.group.size == 1:
+                self._save()
+                return
         self._close_epoch(len(batches), started)
 
     def _step(self, batch: B, done: float) -> None:

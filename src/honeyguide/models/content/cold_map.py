@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -135,8 +135,35 @@ class ColdMap(Recommender):
         return Estimate(memory + 1.5e9, base.cpu_seconds + seconds + 0.5)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
-        c = self.config
         self.base = self._base().fit(data, options)
+        self._place(data)
+
+    @classmethod
+    def over(cls, base: Recommender, data: Dataset, **options: Any) -> Self:
+        """The map over a model that is fitted already, its weights chosen on the part valid of ``data``.
+
+        Parameters
+        ----------
+        base
+            Fitted on the catalogue of ``data``.
+        data
+            Holds the parts train and valid.
+        **options
+            Of the map.
+
+        Raises
+        ------
+        DataError
+            If the item table has no column of words.
+        """
+        model = cls(base=base.name, options=base.config.model_dump(mode="json"), **options)
+        model.base, model.item_ids = base, data.item_ids
+        model._place(data.select("train", "valid"))
+        return model
+
+    def _place(self, data: Dataset) -> None:
+        """Read the texts, find the neighbours of cold items and choose the weights."""
+        c = self.config
         self.text = ItemText.of(data.items, text_encoder(c.encoder), c.columns)
         self.vectors = self.text.vectors(data.items)
         self.cold = data.popularity("train") == 0

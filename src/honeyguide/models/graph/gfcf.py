@@ -22,6 +22,8 @@ from honeyguide.models.linear.cosine import products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
 from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, pack_pairs, ready, unpack_pairs
 
+_DENSE = 4_000  # items up to which singular vectors come from a dense matrix
+
 
 class GFCFConfig(ModelConfig):
     """Options of :class:`GFCF`.
@@ -140,7 +142,7 @@ def _ritz(matrix: sp.csr_matrix | FloatArray, vectors: FloatArray) -> FloatArray
 
 
 def right_singular_vectors(matrix: sp.csr_matrix, k: int, seed: int) -> FloatArray:
-    """The ``k`` leading right singular vectors, by ARPACK from a seeded start.
+    """The ``k`` leading right singular vectors, by ARPACK from a seeded start where there are many items.
 
     Parameters
     ----------
@@ -156,12 +158,18 @@ def right_singular_vectors(matrix: sp.csr_matrix, k: int, seed: int) -> FloatArr
     ndarray
         float32 ``[n_columns, k]`` with orthonormal columns.
     """
+    from scipy.linalg import eigh
     from scipy.sparse.linalg import svds
 
     smaller = min(matrix.shape)
     if k >= smaller or matrix.nnz == 0:  # ARPACK finds fewer than all, and needs something to multiply
         _, _, rows = np.linalg.svd(matrix.toarray(), full_matrices=False)
         return np.ascontiguousarray(rows[:k].T)
+    if matrix.shape[1] <= _DENSE:  # R'R as a whole: ARPACK takes far longer for hundreds of vectors of a small one
+        gram = (matrix.T @ matrix).toarray().astype(np.float64)
+        last = matrix.shape[1] - 1
+        _, found = eigh(gram, subset_by_index=[last - k + 1, last], overwrite_a=True)  # rising eigenvalues
+        return np.ascontiguousarray(found[:, ::-1], np.float32)
     start = np.random.default_rng(seed).standard_normal(smaller).astype(np.float32)
     _, _, rows = svds(matrix, k=k, v0=start, return_singular_vectors="vh")  # rising singular values
     return np.ascontiguousarray(rows[::-1].T)

@@ -11,7 +11,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,14 +29,18 @@ from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Choice, Real, Space
 from honeyguide.core.topk import NEVER, top_k
+from honeyguide.encode.items import ItemText
+from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_new_items
+from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
 from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
 
 Auto = Literal["auto"]
+Positive = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,12 @@ class NextItemConfig(ModelConfig):
         Share of the events of a window that are hidden while training.
     init
         Item vectors at the start: of what occurs near each other
-        (:func:`~honeyguide.models.sequence.cooccurrence.cooccurrence_vectors`), or random.
+        (:func:`~honeyguide.models.sequence.cooccurrence.cooccurrence_vectors`), of what their text says
+        (:func:`~honeyguide.models.sequence.text_start.text_start`), half of each (``"both"``), or random.
+    text
+        Encoder of the items' text, where ``init`` reads it: see :func:`~honeyguide.encode.text.text_encoder`.
     init_std
-        Standard deviation of all weights at the start; twice that for vectors from co-occurrence.
+        Standard deviation of all weights at the start; twice that for vectors from co-occurrence or text.
     loss
         ``"softmax"`` over all items, or ``"sampled"`` softmax, ``"gbce"``, ``"bce"`` over ``negatives``.
     negatives
@@ -99,19 +106,20 @@ class NextItemConfig(ModelConfig):
     max_len: int | Auto = "auto"
     dropout: float | Auto = "auto"
     event_dropout: float | Auto = "auto"
-    init: Literal["cooccurrence", "normal"] = "cooccurrence"
+    init: Literal["cooccurrence", "text", "both", "normal"] = "cooccurrence"
+    text: str = "auto"
     init_std: float = Field(0.02, gt=0)
     loss: Literal["softmax", "sampled", "gbce", "bce"] = "softmax"
     negatives: int = Field(256, ge=1)
     calibration: float = Field(0.75, ge=0, le=1)
     lr: float | Auto = "auto"
     warmup: int = Field(200, ge=0)
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "auto"] = "auto"
     weight_decay: float = Field(0.0, ge=0)
     clip: float | None = None
     average: float = Field(0.999, ge=0, lt=1)
-    epochs: int = Field(60, ge=1)
-    patience: int = Field(4, ge=1)
+    epochs: Positive | Auto = "auto"
+    patience: Positive | Auto = "auto"
     min_gain: float = Field(0.005, ge=0)
     update_epochs: int = Field(2, ge=1)
     update_lr: float = Field(0.1, gt=0)
@@ -132,6 +140,9 @@ class NextItemConfig(ModelConfig):
             "dropout": 0.2 if long else 0.4,
             "event_dropout": 0.0 if long else 0.2,
             "lr": 2e-3 if long else 1e-3,
+            "schedule": "cosine" if long else "constant",
+            "epochs": 45 if long else 60,
+            "patience": 12 if long else 4,
         }
 
     def resolve(self, lengths: npt.NDArray[np.int64]) -> Self:
@@ -260,7 +271,15 @@ class NextItemModel(Recommender):
         c: Any = self.resolved
         if c.init == "normal":
             return None
-        return cooccurrence_vectors(data.histories("train"), data.n_items, c.dim, 2 * c.init_std, c.seed)
+        described = {"cooccurrence": 0, "both": c.dim // 2, "text": c.dim}[c.init]  # columns that come from text
+        train, std, parts = data.histories("train"), 2 * c.init_std, []
+        if described < c.dim:
+            parts.append(cooccurrence_vectors(train, data.n_items, c.dim - described, std, c.seed))
+        if described:
+            encoder = text_encoder(c.text)
+            vectors = ItemText.of(data.items, encoder).vectors(data.items)
+            parts.append(text_start(vectors, described, std, c.seed))
+        return np.concatenate(parts, axis=1)
 
     # -- fitting ------------------------------------------------------------------------------
 
@@ -280,7 +299,7 @@ class NextItemModel(Recommender):
         if start is not None:
             with torch.no_grad():
                 self.network.items.weight.copy_(torch.from_numpy(start))
-        self.report.curve = Trainer(
+        trainer = Trainer(
             self.network,
             self._loss(),
             PackedWindows(train, self._max_len, int(self.resolved.batch_tokens), self.resolved.seed),
@@ -288,7 +307,9 @@ class NextItemModel(Recommender):
             options,
             self._validation(train, valid),
             identity=f"{self.resolved.model_dump_json()} {_digest(train)} {_digest(valid)} torch {torch.__version__}",
-        ).run()
+        )
+        self.report.curve = trainer.run()
+        self.report.finished = trainer.finished
 
     def _count(self, counts: FloatArray) -> None:
         self.counts = counts
@@ -396,7 +417,7 @@ class NextItemModel(Recommender):
         c: Any = self.config.resolve(lengths)
         cost, m, d = c.cost(), data.n_items, c.dim
         weights = m * d + cost.weights
-        lanczos = 8 * (2 * d + 1) * m if c.init == "cooccurrence" else 0  # given back before training
+        lanczos = 8 * (2 * d + 1) * m if c.init in ("cooccurrence", "both") else 0  # given back before training
         activations = cost.activations * c.batch_tokens
         memory = 4 * max(6 * weights + activations, weights + lanczos / 4) + 160 * data.interactions.height + 4e8
         scored = m if c.loss == "softmax" else c.negatives

@@ -1,0 +1,48 @@
+"""The ladder of a search: what was tried, at what cost, and what each part adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from honeyguide.cli import console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def line(entry: dict[str, Any]) -> str:
+    """One step, as it is told while the search goes on."""
+    spent = f"[{entry['spent']:.0f} CPU-s] "
+    if entry["step"] == "skipped":
+        return f"{spent}{entry['label']}: left out, {entry['why']}"
+    value = f"valid NDCG@10 {entry['ndcg@10']:.4f}"
+    if entry["step"] == "blend":
+        return (
+            f"{spent}blend of {entry['label']}: {value} on users its weights have not seen, "
+            f"best single {entry['best_single']:.4f}: {entry['verdict']} (p = {entry['p']:.2g})"
+        )
+    more = "" if entry.get("finished", True) else ", not at its end"
+    return f"{spent}{entry['label']}: {value} for {entry['cpu_seconds']:.0f} CPU-s{more}"
+
+
+def table(entries: Sequence[dict[str, Any]]) -> Table:
+    """All steps, in order."""
+    rows = []
+    for entry in entries:
+        if entry["step"] == "skipped":
+            rows.append([entry["label"], entry["why"], "", "", f"{entry['spent']:.0f}"])
+            continue
+        note = entry.get("verdict") or ("" if entry.get("finished", True) else "stopped early")
+        cost = f"{entry['cpu_seconds']:.1f}"
+        rows.append([entry["label"], note, f"{entry['ndcg@10']:.4f}", cost, f"{entry['spent']:.0f}"])
+    return console.table("What was tried", ["model", "", "valid NDCG@10", "CPU-s", "spent"], rows, numeric=3)
+
+
+def additions(entries: Sequence[dict[str, Any]]) -> Table | None:
+    """What each part of the last blend adds on users its weights have not seen; ``None`` without a blend."""
+    blends = [entry for entry in entries if entry["step"] == "blend"]
+    if not blends:
+        return None
+    rows = [[label, f"{added['ndcg@10']:+.4f}", f"{added['se']:.4f}"] for label, added in blends[-1]["adds"].items()]
+    return console.table("What each part of the blend adds", ["part", "NDCG@10", "standard error"], rows, numeric=2)

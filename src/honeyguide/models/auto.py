@@ -1,0 +1,202 @@
+"""The best recommender for a data set within a budget of CPU-seconds: a portfolio, halving, and a blend."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pydantic import Field
+
+from honeyguide.core import artifact
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import CapabilityError
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations
+from honeyguide.core.resources import Estimate
+from honeyguide.core.topk import exclude_in_place, top_k
+from honeyguide.models.blend import Blend
+from honeyguide.models.content.cold_map import ColdMap
+from honeyguide.models.fusion import cross_fitted, ndcg_of, shortlist
+from honeyguide.models.parts import pack_parts, unpack_parts
+from honeyguide.models.portfolio import Arm, portfolio, readable
+from honeyguide.models.trials import Trial, Trials
+
+_FLOORS = ("popularity", "floor")  # tried whatever they cost
+_CHEAP = 0.2  # share of what is left that one closed-form model may be expected to cost
+_CLOSED = 0.4  # share of the budget for all of them
+_FUSION = 0.1  # share of the budget that is kept for learning the blend
+_FIRST = 0.15  # share of what is left that the first round of halving spends on all arms together
+_CERTAIN = 0.05  # level of the paired test below which a blend is called better
+_WEAK = 0.2  # of the best score on valid: a model below this share of it is no part of a blend
+_REPEATS = 4  # most seeds of the best arm
+
+
+class AutoConfig(ModelConfig):
+    """Options of :class:`Auto`.
+
+    Parameters
+    ----------
+    budget
+        CPU-seconds for everything: fitting, choosing and blending.
+    wall
+        Wall seconds after which nothing new is begun.
+    models
+        Only these models are tried; empty for all that suit the data.
+    text
+        Encoder of the items' text (:func:`~honeyguide.encode.text.text_encoder`); ``"off"`` leaves text aside.
+    segments
+        As for :class:`~honeyguide.models.blend.Blend`.
+    """
+
+    budget: float = Field(default=600.0, gt=0)
+    wall: float | None = Field(default=None, gt=0)
+    models: tuple[str, ...] = ()
+    text: str = "auto"
+    segments: int = Field(default=3, ge=1)
+
+
+class Auto(Recommender):
+    """Tries the portfolio of the data set, and stands for the best single model or a blend of several.
+
+    1. Models in closed form, from the cheapest; the first of them is an answer within seconds.
+    2. Models that learn in epochs, by successive halving (Jamieson & Talwalkar 2016): all train for a share of
+       the budget, the better half goes on, until one is left, which trains to its end.
+    3. A blend of what was found; parts that add nothing on users the weights have not seen are left out.
+    4. While the budget lasts, the best of 2 again with another seed, as one more part.
+    5. Where items have words, a :class:`~honeyguide.models.content.cold_map.ColdMap` over what was chosen, so that
+       items without events have a place and new ones can be added.
+
+    Everything is judged by NDCG@10 on valid. The blend is used only if it is better than the best single
+    model beyond noise. What was tried, at what cost, and what each part adds stands in ``report.search``.
+    """
+
+    name = "auto"
+    Config = AutoConfig
+    config: AutoConfig
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "cold_items", "add_items"})
+
+    chosen: Recommender
+
+    def estimate(self, data: Dataset) -> Estimate:
+        """The budget; and the least memory that an answer takes, for models that need more are left out."""
+        arms = portfolio(data, self.config.models, self.config.text)
+        costs = [arm.build(self.config.seed).estimate(data).memory_bytes for arm in arms]
+        return Estimate(min(costs, default=0.0) + 3e8, self.config.budget)
+
+    def _fit(self, data: Dataset, options: FitOptions) -> None:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = options.checkpoint or Path(temporary)
+            trials = Trials(data, folder, options, self.config.budget, self.config.wall, self.config.seed)
+            arms = portfolio(data, self.config.models, self.config.text)
+            self._closed_forms([arm for arm in arms if not arm.epochs], data, trials)
+            best = self._halve([arm for arm in arms if arm.epochs], trials)
+            self._blend(data, trials)
+            if best is not None:
+                self._repeat(best, data, trials)
+            if readable(data, self.config.text):
+                self._choose(ColdMap.over(self.chosen, data, encoder=self.config.text, seed=self.config.seed), trials)
+            self.report.search = trials.ladder
+
+    # -- the search ---------------------------------------------------------------------------
+
+    def _closed_forms(self, arms: list[Arm], data: Dataset, trials: Trials) -> None:
+        """The floors, then every arm that is not expected to cost too much, cheapest first."""
+        costs = {arm.label: arm.build(self.config.seed).estimate(data).cpu_seconds for arm in arms}
+        for arm in sorted(arms, key=lambda arm: (arm.model not in _FLOORS, costs[arm.label])):
+            allowed = min(_CHEAP * trials.left, _CLOSED * self.config.budget - trials.spent)
+            if arm.model not in _FLOORS and trials.best is not None and costs[arm.label] > allowed:
+                trials.skip(arm, f"expected to take {costs[arm.label]:.0f} CPU-seconds")
+                continue
+            trial = trials.run(arm)
+            if trial is not None and trial is trials.best:
+                self._choose(trial.model, trials)
+
+    def _halve(self, arms: list[Arm], trials: Trials) -> Trial | None:
+        """Successive halving over arms that train in epochs; returns the last one, trained to its end."""
+        alive: list[Arm] = list(arms)
+        rounds = max(0, math.ceil(math.log2(max(1, len(alive)))))
+        for number in range(rounds):
+            limit = _FIRST * 2**number * trials.left * (1 - _FUSION) / len(alive)
+            found = [(arm, trials.run(arm, limit)) for arm in alive]
+            ranked = sorted((f for f in found if f[1] is not None), key=lambda f: -f[1].value)  # type: ignore[union-attr]
+            alive = [arm for arm, _ in ranked[: math.ceil(len(alive) / 2)]]
+        last = None
+        for arm in alive[:1]:
+            last = trials.run(arm, trials.left * (1 - _FUSION))
+        if last is not None and last is trials.best:
+            self._choose(last.model, trials)
+        return last
+
+    def _repeat(self, best: Trial, data: Dataset, trials: Trials) -> None:
+        """The best arm with other seeds, as long as the budget has room for one more fit and the blend gains."""
+        for seed in range(self.config.seed + 1, self.config.seed + _REPEATS):
+            if best.cpu_seconds > trials.left * (1 - _FUSION):
+                break
+            if trials.run(best.arm.again(seed), trials.left * (1 - _FUSION)) is None or not self._blend(data, trials):
+                break
+
+    def _blend(self, data: Dataset, trials: Trials) -> bool:
+        """Blend what is worth it, and choose the blend if it is better beyond noise; says whether it was chosen."""
+        best = trials.best
+        if best is None or not len(data.histories("valid").values):
+            return False
+        pool = [trial for trial in trials.done if trial.value >= _WEAK * best.value]
+        if len(pool) < 2:
+            return False
+        with trials.spending() as spent:
+            found = trials.candidates(pool)
+            kept, adds = shortlist(found, self.config.seed)
+            single = ndcg_of(found, pool.index(best))
+            mixed = cross_fitted(found.of_parts(kept), np.zeros(0, np.int64), self.config.seed)
+            parts = [pool[i] for i in kept]
+            blend = Blend.of([p.model for p in parts], data, segments=self.config.segments, seed=self.config.seed)
+        better = trials.note_blend(parts, [adds[i] for i in kept], mixed, single, spent.cpu, _CERTAIN)
+        if better:
+            self._choose(blend, trials)
+        return better
+
+    def _choose(self, model: Recommender, trials: Trials) -> None:
+        self.chosen = model
+        if trials.options.on_better is not None:
+            trials.options.on_better(model)
+
+    # -- use ----------------------------------------------------------------------------------
+
+    def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
+        """float32 ``[n, n_items]``, of the model that was chosen."""
+        return self.chosen.score_histories(histories, users)
+
+    def similar(self, items: IntArray, k: int = 10) -> Recommendations:
+        """What the chosen model calls similar; where it does not know, what follows a history of that item alone."""
+        if "similar" in self.chosen.capabilities:
+            return self.chosen.similar(items, k)
+        asked = Ragged.from_lists([[int(item)] for item in items])
+        scores = self.score_histories(asked)
+        exclude_in_place(scores, asked)
+        return Recommendations(*top_k(scores, k), self._fitted())
+
+    def require(self, capability: str) -> None:
+        """As for every model; new and cold items need a data set in which items have words."""
+        super().require(capability)
+        if capability in ("cold_items", "add_items") and capability not in self.chosen.capabilities:
+            raise CapabilityError(
+                f"this {self.name} was fitted without text, so {capability!r} is not possible.",
+                "Fit it on items with titles, with an encoder installed: pip install 'honeyguide[text]'.",
+            )
+
+    def _add_items(self, items: pl.DataFrame) -> None:
+        self.chosen = self.chosen.add_items(items)
+
+    def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
+        arrays, described = pack_parts([self.chosen])
+        return arrays, {"chosen": described}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
+        self.chosen = unpack_parts(arrays, meta["chosen"], self.item_ids)[0]

@@ -1,0 +1,106 @@
+"""Which models are worth trying on a data set: a rule that sees its shape, never its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import MissingExtraError
+from honeyguide.core.recommender import Recommender
+from honeyguide.encode.items import text_columns
+from honeyguide.encode.text import text_encoder
+from honeyguide.models.registry import MODELS, model_class
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One model with options, a thing to try.
+
+    Parameters
+    ----------
+    label
+        What it is called in tables.
+    model, options
+        Registered name, and options that differ from the defaults.
+    epochs
+        Whether it is trained in epochs, so that a fit can be ended early and resumed.
+    """
+
+    label: str
+    model: str
+    options: dict[str, Any] = field(default_factory=dict)
+    epochs: bool = False
+
+    def build(self, seed: int) -> Recommender:
+        """The model, unfitted."""
+        return model_class(self.model)(**{**self.options, "seed": seed})
+
+    def again(self, seed: int) -> Arm:
+        """The same arm with another seed, under a label that says so."""
+        return Arm(f"{self.label}, seed {seed}", self.model, {**self.options, "seed": seed}, self.epochs)
+
+
+def portfolio(data: Dataset, models: Iterable[str] = (), text: str = "auto") -> list[Arm]:
+    """The arms for ``data``, those without epochs first.
+
+    Parameters
+    ----------
+    data
+        Its order, and whether its item table has words, decide.
+    models
+        Only these, where any are named.
+    text
+        Encoder of the items' text; ``"off"`` leaves text aside.
+    """
+    wanted = set(models)
+    encoder = text if readable(data, text) else None
+    arms = [
+        arm for arm in (*_closed_form(data, encoder), *_in_epochs(data, encoder)) if not wanted or arm.model in wanted
+    ]
+    return [arm for arm in arms if arm.model in MODELS and _installed(arm.model)]
+
+
+def readable(data: Dataset, text: str) -> bool:
+    """Whether items have words, and an encoder for them is wanted and installed."""
+    if text == "off" or not text_columns(data.items):
+        return False
+    try:
+        text_encoder(text)
+    except MissingExtraError:
+        return False
+    return True
+
+
+def _closed_form(data: Dataset, encoder: str | None) -> list[Arm]:
+    arms = [
+        Arm("popularity", "popularity"),
+        Arm("itemknn", "itemknn"),
+        Arm("ials", "ials"),
+        Arm("ials, alpha 100", "ials", {"alpha": 100.0, "regularization": 20.0}),
+        Arm("gfcf", "gfcf"),
+        Arm("ease", "ease"),
+        Arm("slim", "slim"),
+    ]
+    if data.ordered:
+        arms.insert(1, Arm("floor", "floor"))
+    if encoder is not None:
+        arms.append(Arm("text-profile", "text-profile", {"encoder": encoder}))
+    return arms
+
+
+def _in_epochs(data: Dataset, encoder: str | None) -> list[Arm]:
+    if not data.ordered:
+        return [Arm("simplex", "simplex", epochs=True), Arm("lightgcn", "lightgcn", epochs=True)]
+    start = {"init": "both", "text": encoder} if encoder is not None else {}
+    start |= {"schedule": "constant"}  # of use whenever it is ended
+    return [Arm("sasrec", "sasrec", start, epochs=True), Arm("hstu", "hstu", start, epochs=True)]
+
+
+def _installed(model: str) -> bool:
+    try:
+        model_class(model)
+    except MissingExtraError:
+        return False
+    return True

@@ -1,0 +1,227 @@
+"""The trials of a search: what was fitted, what it cost, how good it is, and what of it can be resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import FitInterrupted, HoneyguideError
+from honeyguide.core.ragged import Ragged
+from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.resources import cpu_seconds
+from honeyguide.metrics.holdout import holdout_ndcg
+from honeyguide.metrics.stats import paired_test
+from honeyguide.models.fusion import MOST_USERS, Candidates, collect
+from honeyguide.models.portfolio import Arm
+from honeyguide.models.registry import load_model
+
+_MOST = 10_000  # users whom a model is judged on
+_PER_SECOND, _FEWEST = 12, 1_000  # users whom a blend is learnt on, by CPU-second of the budget; and the least
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A fitted arm.
+
+    Parameters
+    ----------
+    arm
+        What was fitted.
+    model
+        The fitted model.
+    value
+        Mean NDCG@10 on valid.
+    cpu_seconds
+        Of the fit, all its rounds together.
+    """
+
+    arm: Arm
+    model: Recommender
+    value: float
+    cpu_seconds: float
+
+
+@dataclass
+class Spending:
+    """CPU-seconds of a block of work, set when it ends."""
+
+    cpu: float = 0.0
+
+
+@dataclass
+class Trials:
+    """Runs arms on one data set and keeps the ladder of what was tried.
+
+    Parameters
+    ----------
+    data
+        The parts train and valid.
+    folder
+        Keeps fitted arms and checkpoints, for a search that is resumed.
+    options
+        Of every fit.
+    budget, wall
+        CPU-seconds and wall seconds in all.
+    seed
+        Of the models and of the users who are judged on.
+    """
+
+    data: Dataset
+    folder: Path
+    options: FitOptions
+    budget: float
+    wall: float | None
+    seed: int
+    ladder: list[dict[str, Any]] = field(default_factory=list)
+    done: list[Trial] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.began, self.began_wall, self.carried = cpu_seconds(), time.monotonic(), 0.0
+        self.train, self.valid = self.data.histories("train"), self.data.histories("valid")
+        parts = (self.train.offsets, self.train.values, self.valid.offsets, self.valid.values)
+        self.digest = hashlib.sha256(b"".join(p.tobytes() for p in parts)).hexdigest()[:16]
+
+    @property
+    def spent(self) -> float:
+        """CPU-seconds so far, those of the runs before a resumption included."""
+        return cpu_seconds() - self.began + self.carried
+
+    @property
+    def left(self) -> float:
+        """CPU-seconds that are left; none when the wall time is over."""
+        late = self.wall is not None and time.monotonic() - self.began_wall > self.wall
+        return 0.0 if late else max(0.0, self.budget - self.spent)
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the highest value, the first of equals."""
+        return max(self.done, key=lambda trial: trial.value, default=None)
+
+    def run(self, arm: Arm, limit: float | None = None) -> Trial | None:
+        """Fit an arm, for at most ``limit`` CPU-seconds in all its rounds; ``None`` where it cannot be fitted.
+
+        An arm that was fitted before, in this search or in one that is resumed, goes on where it stood.
+        """
+        started = self.spent
+        folder = self.folder / hashlib.sha256(f"{arm} {self.seed} {self.digest}".encode()).hexdigest()[:16]
+        try:
+            model, before = self._fitted(arm, folder, limit)
+            value = self._judge(model)
+        except FitInterrupted:
+            raise
+        except HoneyguideError as error:
+            self.skip(arm, error.message)
+            return None
+        cost = before + self.spent - started
+        trial = Trial(arm, model, value, cost)
+        self.done = [t for t in self.done if t.arm.label != arm.label] + [trial]
+        self._note(trial)
+        if self.options.checkpoint is not None:
+            model.save(folder / "model")
+            (folder / "cost.json").write_text(json.dumps({"cpu_seconds": cost}), encoding="utf-8")
+        return trial
+
+    def _fitted(self, arm: Arm, folder: Path, limit: float | None) -> tuple[Recommender, float]:
+        """The model of an arm, and the CPU-seconds that went into it before now."""
+        earlier = next((t for t in self.done if t.arm.label == arm.label), None)
+        before = earlier.cpu_seconds if earlier is not None else 0.0
+        if earlier is None and self.options.resume and (folder / "cost.json").is_file():
+            kept = load_model(folder / "model")
+            before = float(json.loads((folder / "cost.json").read_text(encoding="utf-8"))["cpu_seconds"])
+            self.carried += before
+            if kept.report.finished or (limit is not None and before >= limit):
+                return kept, before
+        checkpoint = folder / "checkpoint" if arm.epochs else None
+        options = replace(
+            self.options, cpu_limit=limit, checkpoint=checkpoint, resume=True, on_better=None, on_trial=None
+        )
+        return arm.build(int(arm.options.get("seed", self.seed))).fit(self.data, options), before
+
+    def skip(self, arm: Arm, reason: str) -> None:
+        """Say in the ladder why an arm is not there."""
+        self._tell({"step": "skipped", "label": arm.label, "why": reason})
+
+    def candidates(self, trials: Sequence[Trial]) -> Candidates:
+        """Held-out users of valid with the best items of every trial."""
+        most = int(np.clip(self.budget * _PER_SECOND, _FEWEST, MOST_USERS))
+        return collect([t.model for t in trials], self.train, self.valid, seed=self.seed, most=most)
+
+    @contextmanager
+    def spending(self) -> Iterator[Spending]:
+        """Meter a block of work."""
+        meter, started = Spending(), self.spent
+        yield meter
+        meter.cpu = self.spent - started
+
+    def note_blend(
+        self, parts: Sequence[Trial], adds: Sequence[Values], mixed: Values, single: Values, cpu: float, level: float
+    ) -> bool:
+        """Write down a blend, and whether it is better than the best single model on the same users.
+
+        Parameters
+        ----------
+        parts, adds
+            Its parts, and what each adds to NDCG@10 of every user.
+        mixed, single
+            NDCG@10 of every user under weights learnt from others, and of the best single model.
+        cpu
+            What making it cost.
+        level
+            p-value below which the difference counts.
+        """
+        p = float(paired_test(mixed, single).p) if len(mixed) > 1 else 1.0
+        better = bool(mixed.mean() > single.mean() and p < level)
+        self._tell(
+            {
+                "step": "blend",
+                "label": " + ".join(t.arm.label for t in parts),
+                "ndcg@10": float(mixed.mean()),
+                "best_single": float(single.mean()),
+                "p": p,
+                "verdict": "better" if better else "within noise",
+                "adds": {
+                    t.arm.label: {"ndcg@10": float(a.mean()), "se": float(a.std() / np.sqrt(max(1, len(a))))}
+                    for t, a in zip(parts, adds, strict=True)
+                },
+                "cpu_seconds": round(cpu, 1),
+            }
+        )
+        return better
+
+    def _judge(self, model: Recommender) -> float:
+        """Mean NDCG@10 on valid; without a part valid every model is worth nothing, and the first is kept."""
+        if not len(self.valid.values):
+            return 0.0
+        users = np.flatnonzero(self.valid.lengths)
+        if len(users) > _MOST:
+            users = np.sort(np.random.default_rng(self.seed).choice(users, _MOST, replace=False))
+        histories, truth = self.train.take(users), self.valid.take(users)
+
+        def score(h: Ragged, u: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+            return model.score_histories(h)
+
+        return float(holdout_ndcg(score, histories, truth).mean())
+
+    def _note(self, trial: Trial) -> None:
+        entry: dict[str, Any] = {"step": "model", "label": trial.arm.label, "ndcg@10": trial.value}
+        if trial.arm.epochs:
+            entry |= {"epochs": len(trial.model.report.curve), "finished": trial.model.report.finished}
+        self._tell(entry | {"cpu_seconds": round(trial.cpu_seconds, 1)})
+
+    def _tell(self, entry: dict[str, Any]) -> None:
+        """One more step of the ladder."""
+        self.ladder.append(entry | {"spent": round(self.spent, 1)})
+        if self.options.on_trial is not None:
+            self.options.on_trial(self.ladder[-1])

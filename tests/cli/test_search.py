@@ -1,0 +1,55 @@
+"""``fit`` without a model, as a person types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from honeyguide.cli import ladder
+from honeyguide.cli.main import app
+from honeyguide.core.errors import ConfigError
+
+RUNNER = CliRunner()
+FEW = 'models=["popularity", "floor", "itemknn"]'
+
+
+def run(*arguments: object) -> Any:
+    return RUNNER.invoke(app, [str(a) for a in arguments])
+
+
+def test_fit_without_a_model_searches_tells_and_saves(books_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    result = run("fit", books_folder, "--out", out, "--budget", "10m", "--set", FEW, "--set", "text=off", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["model"] == "auto"
+    assert found["params"]["budget"] == 600
+    assert [step["label"] for step in found["search"]][:2] == ["popularity", "floor"]
+    assert "for now: popularity" in result.stderr, "an answer at once"
+    assert "What was tried" in result.stderr
+    shown = run("recommend", out, "--user", "13", "-k", "3", "--json")
+    assert shown.exit_code == 0, shown.output
+    assert '"rank": 3' in shown.stdout
+
+
+def test_a_budget_is_for_the_search_alone(books_folder: Path, tmp_path: Path) -> None:
+    result = run("fit", books_folder, "--out", tmp_path / "m", "--model", "ease", "--budget", "1m")
+    assert result.exit_code == ConfigError.exit_code
+    assert "Leave out --model" in result.stderr
+
+
+def test_every_kind_of_step_is_told_in_a_line() -> None:
+    skipped = {"step": "skipped", "label": "ease", "why": "expected to take 90 CPU-seconds", "spent": 3.0}
+    model = {"step": "model", "label": "sasrec", "ndcg@10": 0.1, "finished": False, "cpu_seconds": 9.0, "spent": 12.0}
+    blend = {"step": "blend", "label": "a + b", "ndcg@10": 0.2, "best_single": 0.1, "p": 0.01, "verdict": "better"}
+    blend |= {"adds": {"a": {"ndcg@10": 0.05, "se": 0.01}}, "cpu_seconds": 1.0, "spent": 13.0}
+    assert "left out" in ladder.line(skipped)
+    assert "not at its end" in ladder.line(model)
+    assert "better (p = 0.01)" in ladder.line(blend)
+    assert ladder.table([skipped, model, blend]).row_count == 3
+    assert ladder.additions([skipped, model]) is None
+    added = ladder.additions([blend])
+    assert added is not None and added.row_count == 1

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import CapabilityError, FitInterrupted
+from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.data.load import load_data
+from honeyguide.metrics.holdout import holdout_ndcg
+from honeyguide.models.auto import Auto
+from honeyguide.models.blend import Blend
+from honeyguide.models.portfolio import portfolio
+from honeyguide.models.registry import model_class
+
+CLOSED = ("popularity", "floor", "itemknn", "ease")
+
+
+@pytest.fixture(scope="module")
+def books() -> Dataset:
+    return load_data("goodbooks-mini")
+
+
+@pytest.fixture(scope="module")
+def found(books: Dataset) -> Auto:
+    return Auto(budget=1000.0, models=CLOSED, text="off").fit(books)
+
+
+def ndcg(model: Recommender, data: Dataset) -> float:
+    histories, truth = data.histories("train", "valid"), data.histories("test")
+    return float(holdout_ndcg(model.score_histories, histories, truth).mean())
+
+
+def test_what_is_chosen_is_hardly_worse_than_the_best_single_model(found: Auto, books: Dataset) -> None:
+    singles = {e["label"]: e["ndcg@10"] for e in found.report.search if e["step"] == "model"}
+    assert set(singles) == set(CLOSED)
+    best = max(singles, key=lambda label: singles[label])
+    assert ndcg(found, books) >= 0.98 * ndcg(model_class(best)().fit(books), books)
+
+
+def test_the_ladder_says_cost_value_and_what_each_part_adds(found: Auto) -> None:
+    ladder = found.report.search
+    spent = [entry["spent"] for entry in ladder]
+    assert spent == sorted(spent)
+    assert [e["label"] for e in ladder if e["step"] == "model"][:2] == ["popularity", "floor"], "the floors come first"
+    (blend,) = [e for e in ladder if e["step"] == "blend"]
+    assert blend["label"] == " + ".join(blend["adds"])
+    assert all(set(added) == {"ndcg@10", "se"} for added in blend["adds"].values())
+    assert isinstance(found.chosen, Blend) == (blend["verdict"] == "better")
+
+
+def test_a_gain_within_noise_is_not_claimed(books: Dataset) -> None:
+    few = pl.col("user") < 40
+    small = replace(books, interactions=books.interactions.filter(few))
+    model = Auto(budget=1000.0, models=("itemknn", "popularity"), text="off").fit(small)
+    blends = [e for e in model.report.search if e["step"] == "blend"]
+    assert all(e["verdict"] == "within noise" for e in blends)
+    assert model.chosen.name in ("itemknn", "popularity")
+
+
+def test_a_small_budget_leaves_out_what_is_dear_and_says_so(books: Dataset) -> None:
+    model = Auto(budget=2.0, models=(*CLOSED, "slim"), text="off").fit(books)
+    skipped = {e["label"]: e["why"] for e in model.report.search if e["step"] == "skipped"}
+    assert "CPU-seconds" in skipped["slim"]
+
+
+def test_what_does_not_fit_in_memory_is_left_out(books: Dataset) -> None:
+    limit = int(Auto(models=CLOSED, text="off").estimate(books).memory_bytes) + 1
+    model = Auto(budget=1000.0, models=CLOSED, text="off").fit(books, FitOptions(memory_limit=limit))
+    skipped = [e for e in model.report.search if e["step"] == "skipped"]
+    assert skipped and all("memory" in e["why"] for e in skipped)
+    parts = model.chosen.parts if isinstance(model.chosen, Blend) else [model.chosen]
+    assert not {part.name for part in parts} & {e["label"] for e in skipped}
+
+
+def test_answers_come_early_and_get_better(books: Dataset) -> None:
+    told: list[str] = []
+    tried: list[dict[str, Any]] = []
+    how = FitOptions(on_better=lambda model: told.append(model.name), on_trial=tried.append)
+    model = Auto(budget=1000.0, models=CLOSED, text="off").fit(books, how)
+    assert told[0] == "popularity"
+    assert told[-1] == model.chosen.name
+    assert tried == model.report.search
+
+
+def test_an_interrupted_search_goes_on(books: Dataset, found: Auto, tmp_path: Path) -> None:
+    def stop(entry: dict[str, Any]) -> None:
+        if entry["label"] == "itemknn":
+            raise FitInterrupted("stopped", None)
+
+    with pytest.raises(FitInterrupted):
+        Auto(budget=1000.0, models=CLOSED, text="off").fit(books, FitOptions(checkpoint=tmp_path, on_trial=stop))
+    kept = len(list(tmp_path.glob("*/cost.json")))
+    assert kept >= 2
+    again = Auto(budget=1000.0, models=CLOSED, text="off").fit(books, FitOptions(checkpoint=tmp_path, resume=True))
+    asked = books.histories("train", "valid").take(slice(0, 40))
+    np.testing.assert_array_equal(again.score_histories(asked), found.score_histories(asked))
+
+
+def test_without_text_there_is_no_place_for_new_items(found: Auto) -> None:
+    with pytest.raises(CapabilityError, match="without text"):
+        found.add_items(pl.DataFrame({"item_id": [10_000_000], "title": ["A novelty"]}))
+
+
+def test_the_portfolio_follows_from_the_shape_of_the_data(books: Dataset) -> None:
+    ordered = {arm.model for arm in portfolio(books, text="off")}
+    unordered = {arm.model for arm in portfolio(replace(books, ordered=False), text="off")}
+    assert {"floor", "sasrec"} <= ordered and "lightgcn" not in ordered
+    assert {"lightgcn", "simplex"} <= unordered and not {"floor", "sasrec"} & unordered
+    assert "text-profile" not in ordered
+    assert "text-profile" in {arm.model for arm in portfolio(books, text="use")}
+    assert {arm.model for arm in portfolio(books, ("ease",))} == {"ease"}
