@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
-import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, Recommender
-from honeyguide.core.requests import Recommendations
+from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import Estimate
 from honeyguide.models.factor.fold_in import FoldIn, How
-from honeyguide.models.factor.pair_training import Loss, PairConfig, batch_loss, pair_batches, to_numpy, train
+from honeyguide.models.factor.pair_training import Loss, PairConfig, PairModel, batch_loss, pair_batches, to_numpy
 from honeyguide.nn.pairs import PairBatch
 from honeyguide.nn.trainer import choose_device, seeded
 
@@ -67,7 +60,7 @@ class MFNetwork(nn.Module):
         return self.pair_vectors(batch)
 
 
-class MFBPR(Recommender):
+class MFBPR(PairModel):
     """Score of item j = ``x' y_j``, where ``x`` is folded in from the history.
 
     Vectors maximise ``sum log sigmoid(x_u' (y_i - y_j))`` over pairs (u, i) that occur and j that u did not take
@@ -77,7 +70,6 @@ class MFBPR(Recommender):
     name = "mf-bpr"
     Config = MFBPRConfig
     config: MFBPRConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product"})
 
     network: MFNetwork | None = None  # of the fit, with its users; never saved
 
@@ -102,27 +94,5 @@ class MFBPR(Recommender):
             return FoldIn.learn(self.config.fold_in, vectors, pairs, exponent=1.0)
 
         loss, batches = batch_loss(network, self.config), pair_batches(pairs, self.config)
-        self.report.curve = train(network, loss, batches, data, self.config, options, serve)
-        self.network, self.served = network, serve()
-
-    def user_vectors(self, histories: Ragged) -> FloatArray:
-        """float32 ``[n, d]``: folded in; zeros for an empty history."""
-        return self.served.users(histories)
-
-    def item_vectors(self) -> FloatArray:
-        """float32 ``[n_items, d]``; a score is the inner product of a user's vector with an item's."""
-        return self.served.outward
-
-    def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
-        """float32 ``[n, n_items]``."""
-        return self.served.scores(histories)
-
-    def similar(self, items: IntArray, k: int = 10) -> Recommendations:
-        """The items of largest cosine between vectors."""
-        return Recommendations(*self.served.similar(items, k), self._fitted())
-
-    def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        return self.served.pack()
-
-    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
-        self.served = FoldIn.unpack(arrays, meta)
+        self._train(network, loss, batches, data, options, serve)
+        self.network = network

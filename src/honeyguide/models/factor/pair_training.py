@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Any, Literal, Protocol, Self, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.requests import Recommendations
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.factor.fold_in import FoldIn, How
 from honeyguide.nn import pair_losses
@@ -131,44 +134,74 @@ def pair_batches(pairs: sp.csr_matrix, config: PairConfig) -> PairSampler:
     return PairSampler(pairs, config.pairs_per_batch(pairs.nnz), shared, config.popularity, config.seed)
 
 
-def train(
-    network: nn.Module,
-    loss: Callable[[B], Tensor],
-    batches: Batches[B],
-    data: Dataset,
-    config: PairConfig,
-    options: FitOptions,
-    serve: Callable[[], FoldIn],
-) -> list[dict[str, float]]:
-    """Train ``network`` in place; epochs are judged by what would be served.
+class PairModel(Recommender):
+    """Base of the models learnt from pairs: they serve from a :class:`~honeyguide.models.factor.fold_in.FoldIn`.
 
-    Parameters
-    ----------
-    network, loss, batches
-        What is trained, the loss of a batch, and where the batches come from.
-    data
-        What the batches were made of; valid, where there is one, chooses the epoch.
-    config, options
-        What and how.
-    serve
-        The present weights as they would answer requests.
-
-    Returns
-    -------
-    list
-        The learning curve.
+    A score is the inner product of a user's vector, folded in from the history, with an item's.
     """
-    pairs, valid = data.matrix("train"), data.histories("valid")
-    return Trainer(
-        network,
-        loss,
-        batches,
-        config.trainer(),
-        options,
-        _validation(data.histories("train"), valid, config, serve),
-        identity=f"{type(network).__name__} {config.model_dump_json()} {_digest(pairs, valid)} "
-        f"torch {torch.__version__}",
-    ).run()
+
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product"})
+    served: FoldIn
+
+    def _train(
+        self,
+        network: nn.Module,
+        loss: Callable[[B], Tensor],
+        batches: Batches[B],
+        data: Dataset,
+        options: FitOptions,
+        serve: Callable[[], FoldIn],
+    ) -> None:
+        """Train ``network`` in place, and serve what it has become.
+
+        Parameters
+        ----------
+        network, loss, batches
+            What is trained, the loss of a batch, and where the batches come from.
+        data
+            What the batches were made of; valid, where there is one, chooses the epoch.
+        options
+            How.
+        serve
+            The present weights as they would answer requests; epochs are judged by it.
+        """
+        config: Any = self.config
+        valid = data.histories("valid")
+        trainer = Trainer(
+            network,
+            loss,
+            batches,
+            config.trainer(),
+            options,
+            _validation(data.histories("train"), valid, config, serve),
+            identity=f"{type(network).__name__} {config.model_dump_json()} {_digest(data.matrix('train'), valid)} "
+            f"torch {torch.__version__}",
+        )
+        self.report.curve = trainer.run()
+        self.report.finished = trainer.finished
+        self.served = serve()
+
+    def user_vectors(self, histories: Ragged) -> FloatArray:
+        """float32 ``[n, d]``: folded in; zeros for an empty history."""
+        return self.served.users(histories)
+
+    def item_vectors(self) -> FloatArray:
+        """float32 ``[n_items, d]``; a score is the inner product of a user's vector with an item's."""
+        return self.served.outward
+
+    def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
+        """float32 ``[n, n_items]``."""
+        return self.served.scores(histories)
+
+    def similar(self, items: IntArray, k: int = 10) -> Recommendations:
+        """The items of largest cosine between vectors."""
+        return Recommendations(*self.served.similar(items, k), self._fitted())
+
+    def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
+        return self.served.pack()
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
+        self.served = FoldIn.unpack(arrays, meta)
 
 
 def _validation(

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
-import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, Recommender
-from honeyguide.core.requests import Recommendations
+from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import Estimate
 from honeyguide.graph import BipartiteGraph
 from honeyguide.models.factor.fold_in import FoldIn
-from honeyguide.models.factor.pair_training import PairConfig, batch_loss, pair_batches, to_numpy, train
+from honeyguide.models.factor.pair_training import PairConfig, PairModel, batch_loss, pair_batches, to_numpy
 from honeyguide.nn.pairs import PairBatch
 from honeyguide.nn.trainer import choose_device, seeded
 
@@ -88,7 +81,7 @@ class LightGCNNetwork(nn.Module):
         return at(batch.users, self.users), at(batch.items, self.items), at(batch.negatives, self.items)
 
 
-class LightGCN(Recommender):
+class LightGCN(PairModel):
     """Score of item j = ``e_u' e_j``, both means of their layers 0 to L; with a cosine loss, ``e_j`` at length 1.
 
     The trained user's own layer 0 is not kept; a user's vector is folded in from the history.
@@ -97,7 +90,6 @@ class LightGCN(Recommender):
     name = "lightgcn"
     Config = LightGCNConfig
     config: LightGCNConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product"})
 
     network: LightGCNNetwork | None = None  # of the fit, with its users; never saved
 
@@ -127,27 +119,5 @@ class LightGCN(Recommender):
             return FoldIn.learn(self.config.fold_in, vectors, pairs, exponent=0.5 if self.config.layers else 1.0)
 
         loss, batches = batch_loss(network, self.config), pair_batches(pairs, self.config)
-        self.report.curve = train(network, loss, batches, data, self.config, options, serve)
-        self.network, self.served = network, serve()
-
-    def user_vectors(self, histories: Ragged) -> FloatArray:
-        """float32 ``[n, d]``: folded in; zeros for an empty history."""
-        return self.served.users(histories)
-
-    def item_vectors(self) -> FloatArray:
-        """float32 ``[n_items, d]``; a score is the inner product of a user's vector with an item's."""
-        return self.served.outward
-
-    def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
-        """float32 ``[n, n_items]``."""
-        return self.served.scores(histories)
-
-    def similar(self, items: IntArray, k: int = 10) -> Recommendations:
-        """The items of largest cosine between propagated vectors."""
-        return Recommendations(*self.served.similar(items, k), self._fitted())
-
-    def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        return self.served.pack()
-
-    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
-        self.served = FoldIn.unpack(arrays, meta)
+        self._train(network, loss, batches, data, options, serve)
+        self.network = network

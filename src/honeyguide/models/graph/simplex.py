@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import Literal
 
-import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, Recommender
-from honeyguide.core.requests import Recommendations
+from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import Estimate
 from honeyguide.models.factor.fold_in import FoldIn, popularity_scores
-from honeyguide.models.factor.pair_training import PairConfig, to_numpy, train
+from honeyguide.models.factor.pair_training import PairConfig, PairModel, to_numpy
 from honeyguide.nn import pair_losses
 from honeyguide.nn.pairs import PairSampler
 from honeyguide.nn.split_histories import HistoryBatch, SplitHistories
@@ -82,13 +78,12 @@ def history_loss(network: SimpleXNetwork, config: SimpleXConfig) -> Callable[[Hi
     return loss
 
 
-class SimpleX(Recommender):
+class SimpleX(PairModel):
     """Score of item j = cos(e_j, V mean of e_i over the history), up to the length of the user's vector."""
 
     name = "simplex"
     Config = SimpleXConfig
     config: SimpleXConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product"})
 
     def estimate(self, data: Dataset) -> Estimate:
         """Item vectors with gradient, moments and best copy; a batch. Early stopping ends the run halfway."""
@@ -111,27 +106,4 @@ class SimpleX(Recommender):
 
         sampler = PairSampler(pairs, 1, c.negatives, c.popularity, c.seed)
         batches = SplitHistories(sampler, c.pairs_per_batch(pairs.nnz))
-        self.report.curve = train(network, history_loss(network, c), batches, data, c, options, serve)
-        self.served = serve()
-
-    def user_vectors(self, histories: Ragged) -> FloatArray:
-        """float32 ``[n, d]``: the mapped mean; zeros for an empty history."""
-        return self.served.users(histories)
-
-    def item_vectors(self) -> FloatArray:
-        """float32 ``[n_items, d]``, of length 1; a score is the inner product of a user's vector with an item's."""
-        return self.served.outward
-
-    def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
-        """float32 ``[n, n_items]``."""
-        return self.served.scores(histories)
-
-    def similar(self, items: IntArray, k: int = 10) -> Recommendations:
-        """The items of largest cosine between vectors."""
-        return Recommendations(*self.served.similar(items, k), self._fitted())
-
-    def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        return self.served.pack()
-
-    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
-        self.served = FoldIn.unpack(arrays, meta)
+        self._train(network, history_loss(network, c), batches, data, options, serve)
