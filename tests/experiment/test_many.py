@@ -135,7 +135,7 @@ def test_results_keep_the_order_of_the_jobs_and_a_lost_one_is_an_error(
 
 def test_a_cluster_that_does_not_answer_is_a_plain_error(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", StandIn())
-    with pytest.raises(HoneyguideError, match="no Ray cluster answers at '127.0.0.2:1'"):
+    with pytest.raises(HoneyguideError, match="no Ray cluster answers"):
         run_jobs(jobs, "127.0.0.2:1")
 
 
