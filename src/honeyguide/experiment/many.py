@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import honeyguide
 from honeyguide.core.errors import HoneyguideError, MissingExtraError
 from honeyguide.experiment.child import run_module
 
+_PATIENCE = 10.0  # seconds for a cluster to answer
 Told = Callable[[int], None]  # the number of a job, from 0
 
 
@@ -109,7 +111,9 @@ def _connected(address: str) -> Iterator[Any]:
     try:
         if ours:
             # Ray looks for its nodes under this machine's address to the outside, not on the loopback interface.
-            host = address.partition(":")[0]
+            host, _, port = address.rpartition(":")
+            if port.isdigit() and "/" not in host:  # Ray itself tries for minutes
+                socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
             here: dict[str, Any] = {"_node_ip_address": host} if host.startswith("127.") else {}
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
