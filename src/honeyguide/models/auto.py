@@ -36,6 +36,7 @@ _FIRST = 0.15  # share of what is left that the first round of halving spends on
 _CERTAIN = 0.05  # level of the paired test below which a blend is called better
 _WEAK = 0.2  # of the best score on valid: a model below this share of it is no part of a blend
 _REPEATS = 4  # most seeds of the best arm
+_MOST_OF = 0.5  # share of a fit of the best arm below which another seed is not worth it
 
 
 class AutoConfig(ModelConfig):
@@ -135,11 +136,12 @@ class Auto(Recommender):
         return last
 
     def _repeat(self, best: Trial, data: Dataset, trials: Trials) -> None:
-        """The best arm with other seeds, as long as the budget has room for one more fit and the blend gains."""
+        """The best arm with other seeds, while the budget has room for most of one more fit and the blend gains."""
         for seed in range(self.config.seed + 1, self.config.seed + _REPEATS):
-            if best.cpu_seconds > trials.left * (1 - _FUSION):
+            limit = trials.left - 1.3 * trials.last_blend
+            if limit < _MOST_OF * best.cpu_seconds:
                 break
-            if trials.run(best.arm.again(seed), trials.left * (1 - _FUSION)) is None or not self._blend(data, trials):
+            if trials.run(best.arm.again(seed), limit) is None or not self._blend(data, trials):
                 break
 
     def _blend(self, data: Dataset, trials: Trials) -> bool:

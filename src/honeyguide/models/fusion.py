@@ -22,6 +22,7 @@ K = 10  # of the NDCG that weights are chosen by
 PER_PART = 2  # features of a score
 DEPTH = 64  # candidates that each part brings
 MOST_USERS = 8_000  # on whom weights are learnt
+SHORTLISTED = 4_000  # on whom parts are left out
 _BLOCK = 1 << 21  # scores of one part held at once: 8 MiB
 _PRIOR = 1e-3  # weight of the pull of weights towards where they started
 _STEPS = (0.0, 0.5, 0.75, 0.9, 1.1, 1.33, 2.0)  # factors that a weight is tried with
@@ -209,39 +210,63 @@ def ndcg_of(candidates: Candidates, part: int) -> Values:
     return ndcg(candidates, weights)
 
 
-def shortlist(candidates: Candidates, seed: int = 0) -> tuple[list[int], dict[int, Values]]:
+def shortlist(candidates: Candidates, seed: int = 0, most: int = SHORTLISTED) -> tuple[list[int], dict[int, Values]]:
     """The parts without which the blend is worse, and what each of them adds to NDCG@10 of every user.
 
     From all parts, the one that adds least is left out as long as it adds less than one standard error; weights
     are learnt from one half of the users and judged on the other.
+
+    Parameters
+    ----------
+    candidates
+        Held-out users.
+    seed
+        Of the halves.
+    most
+        Largest number of users looked at, drawn at random.
 
     Returns
     -------
     list of int, dict
         Numbers of the parts, rising; by number float64 ``[n]``.
     """
-    half = np.random.default_rng(seed).permutation(len(candidates)) % 2
+    drawn = np.random.default_rng(seed).permutation(len(candidates))[:most]
+    some, half = candidates.take(drawn), np.arange(len(drawn)) % 2
     kept = list(range(candidates.features.shape[2] // PER_PART))
-    whole = _halves(candidates, kept, half)
+    whole, weights = _halves(some, kept, half)
     while True:
-        adds = {part: whole - _halves(candidates, [p for p in kept if p != part], half) for part in kept}
+        adds = {}
+        for part in kept:
+            others = [p for p in kept if p != part]
+            adds[part] = whole - _halves(some, others, half, weights[:, _columns(kept, others)])[0]
         least = min(kept, key=lambda part: float(adds[part].mean()))
-        error = float(adds[least].std()) / np.sqrt(max(1, len(candidates)))
+        error = float(adds[least].std()) / np.sqrt(max(1, len(some)))
         if len(kept) <= 2 or adds[least].mean() > error:
             return kept, adds
-        kept.remove(least)
-        whole = _halves(candidates, kept, half)
+        others = [p for p in kept if p != least]
+        whole, weights = _halves(some, others, half, weights[:, _columns(kept, others)])
+        kept = others
 
 
-def _halves(candidates: Candidates, parts: Sequence[int], half: npt.NDArray[np.int64]) -> Values:
-    """NDCG@10 of every user under the likeliest weights of the other half; zeros without parts."""
+def _columns(parts: Sequence[int], some: Sequence[int]) -> list[int]:
+    """Places of the features of ``some`` among those of ``parts``."""
+    return [PER_PART * parts.index(part) + i for part in some for i in range(PER_PART)]
+
+
+def _halves(
+    candidates: Candidates, parts: Sequence[int], half: npt.NDArray[np.int64], start: FloatArray | None = None
+) -> tuple[Values, FloatArray]:
+    """NDCG@10 of every user under the likeliest weights of the other half, and these: ``[n]`` and ``[2, f]``."""
     some = candidates.of_parts(parts)
     values = np.zeros(len(candidates))
+    weights = np.zeros((2, some.features.shape[2]), np.float32)
     for fold in (0, 1):
         prior = np.zeros(some.features.shape[2], np.float32)
+        begin = None if start is None else start[fold]
+        weights[fold] = _likeliest(some.take(np.flatnonzero(half != fold)), prior, begin)
         judged = np.flatnonzero(half == fold)
-        values[judged] = ndcg(some.take(judged), _likeliest(some.take(np.flatnonzero(half != fold)), prior))
-    return values
+        values[judged] = ndcg(some.take(judged), weights[fold])
+    return values, weights
 
 
 def learn(candidates: Candidates, start: FloatArray | None = None) -> FloatArray:
@@ -258,10 +283,11 @@ def learn(candidates: Candidates, start: FloatArray | None = None) -> FloatArray
     return _climb(candidates, _likeliest(candidates, prior))
 
 
-def _likeliest(candidates: Candidates, prior: FloatArray) -> FloatArray:
+def _likeliest(candidates: Candidates, prior: FloatArray, start: FloatArray | None = None) -> FloatArray:
     """Minimise ``-mean log softmax(f w)[held out] + prior/2 |w - w0|^2`` over the users with a held-out candidate.
 
-    Newton's method with steps halved until the loss falls: it is convex, and has few unknowns.
+    Newton's method from ``start`` (by default the prior), with steps halved until the loss falls: it is convex, and
+    has few unknowns.
     """
     found = candidates.take(np.flatnonzero(candidates.relevant.any(axis=1)))
     if not len(found):
@@ -280,7 +306,7 @@ def _likeliest(candidates: Candidates, prior: FloatArray) -> FloatArray:
         value = float((np.log(total) + top).mean() - wanted @ w + _PRIOR / 2 * np.sum((w - prior) ** 2))
         return value, mass / total[users]
 
-    w = prior.astype(np.float64)
+    w = (prior if start is None else start).astype(np.float64)
     value, p = loss(w)
     for _ in range(_NEWTON):
         expected = np.add.reduceat(features * p[:, None], starts)  # [n, f]: means under p

@@ -84,7 +84,7 @@ def _closed_form(data: Dataset, encoder: str | None) -> list[Arm]:
         Arm("slim", "slim"),
     ]
     if data.ordered:
-        arms.insert(1, Arm("floor", "floor"))
+        arms += [Arm("floor", "floor"), Arm("boosted", "boosted")]
     if encoder is not None:
         arms.append(Arm("text-profile", "text-profile", {"encoder": encoder}))
     return arms

@@ -109,6 +109,12 @@ class Trials:
         """The trial with the highest value, the first of equals."""
         return max(self.done, key=lambda trial: trial.value, default=None)
 
+    @property
+    def last_blend(self) -> float:
+        """CPU-seconds of the last blend."""
+        costs = [float(step["cpu_seconds"]) for step in self.ladder if step["step"] == "blend"]
+        return costs[-1] if costs else 0.0
+
     def run(self, arm: Arm, limit: float | None = None) -> Trial | None:
         """Fit an arm, for at most ``limit`` CPU-seconds in all its rounds; ``None`` where it cannot be fitted.
 
