@@ -1,0 +1,140 @@
+"""Models of the next item: accuracy with every set of options, side by side, and speed of training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from _tables import MISSING, SEQUENTIAL, bar_line, bars, digits, made_by, markdown, options_text, table
+from _tables.figures import ACCURACY_BARS
+from result_file import read_result
+
+NEXT_ITEM = ("gru4rec", "esasrec", "bert4rec", "hstu")  # beside SASRec, which has tables of its own
+_SAME = {"dim": 64, "loss": "sampled"}  # what networks are compared under
+_BLOCK_NAMES = {
+    ("sasrec", "sasrec"): "SASRec, block of the paper",
+    ("sasrec", None): "SASRec, LiGR block",
+    ("hstu", None): "HSTU",
+    ("gru4rec", None): "GRU4Rec",
+    ("bert4rec", None): "BERT4Rec",
+}
+_NEXT_ITEM_HEADER = ["seeds", "valid NDCG@10", "test Recall@10 / NDCG@10", "the same, seen kept", "fit, CPU-s"]
+
+
+def next_item_rows(model: str, dataset: str) -> list[dict[str, Any]]:
+    """Means over seeds on one data set: the default options first, then every ablation."""
+    result = read_result(f"{model}_{dataset}")
+    rows = (
+        sorted(result["results"]["summary"], key=lambda row: (bool(row["options"]), -row["ndcg@10"])) if result else []
+    )
+    return [{**row, "model": model, "dataset": dataset} for row in rows]
+
+
+def next_item_cells(row: dict[str, Any]) -> list[str]:
+    """Seeds, valid NDCG, test accuracy with seen items removed and kept, CPU-seconds of the fit."""
+    pairs = [" / ".join(digits(row[f"{name}@10{suffix}"]) for name in ("recall", "ndcg")) for suffix in ("", ":kept")]
+    return [str(len(row["seeds"])), digits(row["valid_ndcg@10"]), *pairs, f"{row['cpu_seconds']:.0f}"]
+
+
+@table("model-sasrec")
+def sasrec_accuracy() -> str:
+    """SASRec with its default options on every data set it was measured on."""
+    rows = [row for name in SEQUENTIAL for row in next_item_rows("sasrec", name) if not row["options"]]
+    if not rows:
+        return MISSING
+    cells = [[row["dataset"], *next_item_cells(row)] for row in rows]
+    return markdown(["data", *_NEXT_ITEM_HEADER], cells) + "\n\n`python benchmarks/sequence_accuracy.py`"
+
+
+@table("sasrec-ablations")
+def sasrec_ablations() -> str:
+    """Other options than the default ones, the worse included."""
+    return next_item_table("sasrec")
+
+
+def next_item_table(model: str) -> str:
+    """One model with all the options that it was measured with."""
+    rows = [row for name in SEQUENTIAL for row in next_item_rows(model, name)]
+    if not rows:
+        return MISSING
+    cells = [[row["dataset"], options_text(row["options"]), *next_item_cells(row)] for row in rows]
+    return markdown(["data", "options", *_NEXT_ITEM_HEADER], cells)
+
+
+for _model in NEXT_ITEM:
+    table(f"model-{_model}")(
+        lambda model=_model: (
+            next_item_table(model)
+            + f"\n\n`python benchmarks/sequence_accuracy.py --models {model}`, and `--set` for options"
+        )
+    )
+
+
+@table("sequence-blocks")
+def sequence_blocks() -> str:
+    """Networks side by side under the same width and loss, with the same start and schedule."""
+    rows = [
+        row
+        for name in SEQUENTIAL
+        for model in ("sasrec", *NEXT_ITEM)
+        for row in next_item_rows(model, name)
+        if {option: value for option, value in row["options"].items() if option not in ("block", "epochs")} == _SAME
+    ]
+    if not rows:
+        return MISSING
+    rows.sort(key=lambda row: (SEQUENTIAL.index(row["dataset"]), -row["valid_ndcg@10"]))
+    cells = [
+        [row["dataset"], _BLOCK_NAMES[row["model"], row["options"].get("block")], *next_item_cells(row)] for row in rows
+    ]
+    notes = [f"Options of all: {options_text(_SAME)}."]
+    for name in dict.fromkeys(row["dataset"] for row in rows):
+        values = [row["valid_ndcg@10"] for row in rows if row["dataset"] == name and row["model"] in ("sasrec", "hstu")]
+        notes.append(
+            f"On {name}, HSTU and the blocks of SASRec are within {digits(max(values) - min(values))} on valid;"
+        )
+        notes.append(f"seeds of one SASRec were up to {digits(seed_spread('sasrec', name))} apart.")
+    return markdown(["data", "network", *_NEXT_ITEM_HEADER], cells) + "\n\n" + " ".join(notes)
+
+
+def seed_spread(model: str, dataset: str) -> float:
+    """Largest difference on valid between seeds of the same options."""
+    result = read_result(f"{model}_{dataset}")
+    groups: dict[str, list[float]] = {}
+    for cell in result["results"]["cells"] if result else ():
+        groups.setdefault(str(sorted(cell["options"].items())), []).append(cell["valid_ndcg@10"])
+    return max((max(values) - min(values) for values in groups.values()), default=0.0)
+
+
+@table("sasrec-speed")
+def sasrec_speed() -> str:
+    """CPU-seconds of training per million real targets, ours and RecTools'."""
+    result = read_result("sasrec_speed")
+    if result is None:
+        return MISSING
+    rows = []
+    for row in result["results"]:
+        cost = row["cpu_seconds_per_million_targets"]
+        shape = ", ".join(f"{name} {value}" for name, value in row["options"].items())
+        rows.append([row["dataset"], shape, f"{cost['ours']:.0f}", f"{cost['rectools']:.0f}", f"{row['ratio']:.3f}"])
+    return markdown(["data", "shape", "honeyguide", "RecTools", "ratio"], rows) + made_by(result)
+
+
+@bars
+def sasrec_bars() -> list[list[str]]:
+    """Accuracy of SASRec in CPU-seconds, and speed against RecTools."""
+    lines = []
+    for dataset in ("amazon-beauty", "ml-1m"):
+        for row in next_item_rows("sasrec", dataset):
+            if not row["options"]:
+                bar, holds = ACCURACY_BARS["sasrec", dataset]
+                met = holds(row["recall@10"], row["ndcg@10"], row["cpu_seconds"])
+                _, _, reached, _, seconds = next_item_cells(row)
+                seeds = f"mean of {len(row['seeds'])} seeds" if len(row["seeds"]) > 1 else "one seed"
+                what = f"sasrec, {dataset}, Recall@10 / NDCG@10, {seeds}"
+                command = f"python benchmarks/sequence_accuracy.py --datasets {dataset}"
+                lines.append(bar_line(what, bar, f"{reached} in {seconds} CPU-s", met, command))
+    speed = read_result("sasrec_speed")
+    for row in speed["results"] if speed else ():
+        bar, limit = {"amazon-beauty": ("≤ 1/10", 1 / 10), "ml-1m": ("≤ 1/3", 1 / 3)}[row["dataset"]]
+        what = f"sasrec training per target against RecTools, {row['dataset']}"
+        lines.append(bar_line(what, bar, f"{row['ratio']:.3f}", row["ratio"] <= limit, speed["command"]))
+    return lines
