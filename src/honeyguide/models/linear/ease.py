@@ -51,7 +51,8 @@ class EASE(Recommender):
     config: EASEConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "update", "exact_update"})
 
-    _counts: PairCounts | None = None
+    _gram: sp.csr_matrix | None = None  # X'X of the fit, until its pairs are asked for
+    _pairs: PairCounts | None = None
 
     def estimate(self, data: Dataset) -> Estimate:
         """The dense matrix, twice while it is filled: 8 n_items^2 bytes, or once and 1.5 Gram matrices."""
@@ -62,13 +63,19 @@ class EASE(Recommender):
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         x = data.matrix("train")  # [n_users, n_items]
-        gram = (x.T @ x).tocsr()
-        self._counts = PairCounts.of(gram) if gram.nnz <= 2 * MOST_PAIRS else None
+        gram = (x.T @ x).T  # symmetric: the transpose of CSC is CSR without a copy
+        self._pairs, self._gram = None, gram if gram.nnz <= 2 * MOST_PAIRS else None
         self._solve(gram)
+
+    def _counts(self) -> PairCounts | None:
+        """The pairs, counted when an update or an artifact first wants them."""
+        if self._gram is not None:
+            self._pairs, self._gram = PairCounts.of(self._gram), None
+        return self._pairs
 
     def _solve(self, gram: sp.csr_matrix) -> None:
         """B from ``X'X``."""
-        inverse = invert_in_place(gram.toarray(order="F"), self.config.regularization)
+        inverse = invert_in_place(gram.T.toarray(order="F"), self.config.regularization)
         self.diagonal = np.diagonal(inverse).copy()  # P[j, j], [n_items]
         inverse /= -self.diagonal  # column j
         np.fill_diagonal(inverse, 0.0)
@@ -78,9 +85,9 @@ class EASE(Recommender):
         before, after = distinct(change.before, change.n_items), distinct(change.after, change.n_items)
         rows = np.flatnonzero(np.diff((after - before).tocsr().indptr))  # a repeated item changes no set
         before, after = before[rows], after[rows]
-        self._counts = ready(self._counts, self.name).changed(before, after)
+        self._pairs = ready(self._counts(), self.name).changed(before, after)
         if _ROUNDS * len(rows) >= change.n_items:
-            self._solve(self._counts.whole())
+            self._solve(self._pairs.whole())
         else:
             self._grow(change.n_items)
             self._move(before, after)
@@ -125,11 +132,12 @@ class EASE(Recommender):
         return Recommendations(*self.weights.similar(items, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        pairs, meta = pack_pairs(self._counts)
+        pairs, meta = pack_pairs(self._counts())
         return {**self.weights.pack(), f"{STATISTICS}diagonal": self.diagonal, **pairs}, meta
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
-        self.weights, self._counts = ItemWeights.unpack(arrays), unpack_pairs(arrays, meta)
+        self.weights = ItemWeights.unpack(arrays)
+        self._gram, self._pairs = None, unpack_pairs(arrays, meta)
         self.diagonal = arrays[f"{STATISTICS}diagonal"]
 
 
