@@ -38,9 +38,9 @@ def bar_line(what: str, bar: str, reached: str, met: bool, command: str) -> list
     return [what, bar, reached if met else f"{reached} (**missed**)", f"`{command}`"]
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column is text, the others are numbers."""
-    rule = ["---", *["--:"] * (len(header) - 1)]
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
+    """A Markdown table; the first ``words`` columns are text, the others are numbers."""
+    rule = ["---" if place < words else "--:" for place in range(len(header))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
 
 

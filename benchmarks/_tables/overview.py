@@ -10,7 +10,7 @@ from honeyguide.models.registry import MODELS
 @table("bars")
 def all_bars() -> str:
     """What had to be reached and what was, from every result file that is there."""
-    return markdown(["", "bar", "reached", "command"], [line for lines in BARS for line in lines()])
+    return markdown(["", "bar", "reached", "command"], [line for lines in BARS for line in lines()], words=4)
 
 
 @table("models")
@@ -24,4 +24,4 @@ def models() -> str:
         except MissingExtraError:
             abilities = f"needs [{entry.extra}]"
         rows.append([name, entry.summary, abilities])
-    return markdown(["model", "what it is", "capabilities"], rows)
+    return markdown(["model", "what it is", "capabilities"], rows, words=3)

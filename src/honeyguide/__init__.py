@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from honeyguide.core.requests import Requests as Requests
     from honeyguide.data.load import load_data as load_data
     from honeyguide.experiment.compare import compare as compare
+    from honeyguide.experiment.parts import with_test as with_test
+    from honeyguide.experiment.parts import with_valid as with_valid
 
 __version__ = "0.1.0"
 
@@ -45,6 +47,8 @@ _PUBLIC = {
     "requests_for": "honeyguide.api",
     "reasons": "honeyguide.api",
     "compare": "honeyguide.experiment.compare",
+    "with_valid": "honeyguide.experiment.parts",
+    "with_test": "honeyguide.experiment.parts",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -107,7 +107,7 @@ def show(found: Backtest, say: Any) -> None:
     say.print(console.table(title, head, rows, numeric=len(head) - 2))
     for row in found.rows:
         if row["error"]:
-            say.print(f"[red]{row['model']} failed:[/red] {row['error']}", markup=True)
+            say.print(f"{row['model']} failed: {row['error']}", style="red")
     tau = ", ".join(f"{value:.2f}" for value in document["drift"]["tau"])
     say.print(
         f"Order of the models, Kendall's tau from one fold to the next: {tau}; "

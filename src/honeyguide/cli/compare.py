@@ -136,7 +136,7 @@ def show(comparison: Comparison, say: Any) -> None:
         say.print(console.table("Labelled test events", ["model", *EVENTS], events, numeric=len(EVENTS)))
     for row in comparison.rows:
         if row["error"]:
-            say.print(f"[red]{row['model']} failed:[/red] {row['error']}", markup=True)
+            say.print(f"{row['model']} failed: {row['error']}", style="red")
     say.print(
         f"vs floor: paired test of ndcg@{k} over users, Holm-corrected; 'better' and 'worse' only below p = .05. "
         "95 % bootstrap interval in brackets. Seconds are CPU-seconds."

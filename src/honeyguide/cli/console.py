@@ -20,7 +20,7 @@ def results() -> Console:
     """Standard output."""
     from rich.console import Console
 
-    return _widen(Console(highlight=False))
+    return _widen(Console(highlight=False, markup=False))
 
 
 @cache
@@ -28,7 +28,7 @@ def notes() -> Console:
     """Standard error; silent with ``--quiet``."""
     from rich.console import Console
 
-    return _widen(Console(stderr=True, highlight=False))
+    return _widen(Console(stderr=True, highlight=False, markup=False))
 
 
 def report(as_json: bool) -> Console:

@@ -160,7 +160,12 @@ def summarise(model: Recommender, out: Path, say: Any, as_json: bool) -> None:
             say.print(added)
     elif report.search:
         best = max(report.search, key=lambda entry: next((v for k, v in entry.items() if "ndcg" in k), 0.0))
-        say.print("Chosen on valid: " + ", ".join(f"{key}={value}" for key, value in best.items()))
+        say.print(
+            "Chosen on valid: "
+            + ", ".join(
+                f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in best.items()
+            )
+        )
     say.print(f"Saved to {out}. Next: honeyguide recommend {out} --user ID --why")
     if as_json:
         console.emit(

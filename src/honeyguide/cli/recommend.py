@@ -97,12 +97,19 @@ def _answers(
     return answers
 
 
+def _proof(entry: dict[str, Any]) -> str:
+    """Where an item falls to without the evidence; nothing is said where all that is left scores the same."""
+    if not entry["verified"]:
+        return "-"
+    return f"rank {entry['rank_without']:,}" if entry["rank_without"] > entry["rank"] else "lower score"
+
+
 def _print(answers: list[dict[str, Any]], why: bool) -> None:
     for answer in answers:
         columns = ["#", "item", "title", *(["why", "without it"] if why else []), "score"]
         rows = []
         for entry in answer["items"]:
-            proof = f"rank {entry['rank_without']:,}" if why and entry["verified"] else "-"
+            proof = _proof(entry) if why else ""
             reason = [entry["why"], proof] if why else []
             rows.append([entry["rank"], entry["item_id"], entry["title"], *reason, f"{entry['score']:.4g}"])
         title = f"For user {answer['user']}" if answer["user"] is not None else "For this history"

@@ -114,6 +114,6 @@ def show(found: Tuning, say: Any) -> None:
     say.print(console.table(title, head, rows, numeric=5))
     for row in found.rows:
         if row["error"]:
-            say.print(f"[red]{row['model']}:[/red] {row['error']}", markup=True)
+            say.print(f"{row['model']}: {row['error']}", style="red")
     if document["winner"] is not None:
         say.print(f"Best on valid, and so the one to use: {document['winner']}. Its test, read once:")

@@ -512,4 +512,5 @@ def with_new_items(known: Ids, items: pl.DataFrame) -> tuple[Ids, pl.DataFrame]:
 def _explain(name: str, error: ValidationError) -> str:
     first = error.errors()[0]
     option = ".".join(str(part) for part in first["loc"])
-    return f"{name}: option {option!r}: {first['msg'].lower()}."
+    hint = " Write a list as [1, 2]." if first["type"] in ("tuple_type", "list_type") else ""
+    return f"{name}: option {option!r}: {first['msg'].lower()}.{hint}"

@@ -83,6 +83,9 @@ def match_columns(
     return found
 
 
+_FLAGS = {"user_id": "--user-col", "item_id": "--item-col", "timestamp": "--time-col"}
+
+
 def require(names: Sequence[str], needed: Sequence[str], available: Sequence[str], file: str) -> None:
     """Check that every needed column is there.
 
@@ -98,7 +101,8 @@ def require(names: Sequence[str], needed: Sequence[str], available: Sequence[str
         example = near[0] if near else "NAME"
         raise DataError(
             f"no column for {' and '.join(missing)}; the file has: {listed}.",
-            f"Say which one it is: columns={{{missing[0]!r}: {example!r}}}, or [interactions.columns] in dataset.toml.",
+            f"Say which one it is: {_FLAGS.get(missing[0], '--label-col')} {example} on the command line, "
+            f"columns={{{missing[0]!r}: {example!r}}} in Python, or in dataset.toml.",
             file=file,
             column=missing[0],
         )

@@ -122,13 +122,15 @@ def read_with_report(ref: str | Path | pl.DataFrame, **options: Unpack[ReadOptio
     return data, audit.report()
 
 
-def read_items(path: str | Path) -> tuple[pl.DataFrame, CheckReport]:
+def read_items(path: str | Path, columns: Mapping[str, str] | None = None) -> tuple[pl.DataFrame, CheckReport]:
     """Read a table of items alone, one row per id, and say what was set aside.
 
     Parameters
     ----------
     path
         A file whose id column has one of the names by which a data set's item id is known.
+    columns
+        Or its name: ``{"item_id": "sku"}``.
 
     Raises
     ------
@@ -136,7 +138,9 @@ def read_items(path: str | Path) -> tuple[pl.DataFrame, CheckReport]:
         If it has no such column or cannot be read.
     """
     audit = Audit(Path(path).name)
-    items = _Reader(pl.DataFrame(), {"items": path, "name": audit.name}, audit).features("items", "item_id")
+    items = _Reader(pl.DataFrame(), {"items": path, "name": audit.name, "columns": columns}, audit).features(
+        "items", "item_id"
+    )
     audit.warn()
     assert items is not None
     return items, audit.report()

@@ -89,8 +89,9 @@ class CheckReport:
         ]
         for row in self.reasons.to_dicts():
             lines.append(
-                f"{row['rows']:,} rows set aside: {row['file']}, column {row['column']!r}: {row['reason']} "
-                f"(first: row {row['first_row']}). {row['remedy']}"
+                f"{row['rows']:,} row{'s' if row['rows'] > 1 else ''} set aside: {row['file']}"
+                + (f", column {row['column']!r}" if row["column"] is not None else "")
+                + f": {row['reason']} (first: row {row['first_row']}, not counting the header). {row['remedy']}"
             )
         if self.error is not None:
             lines.append(f"error: {self.error}")

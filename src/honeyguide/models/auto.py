@@ -113,7 +113,8 @@ class Auto(Recommender):
         for arm in sorted(arms, key=lambda arm: (arm.model not in _FLOORS, costs[arm.label])):
             allowed = min(_CHEAP * trials.left, _CLOSED * self.config.budget - trials.spent)
             if arm.model not in _FLOORS and trials.best is not None and costs[arm.label] > allowed:
-                trials.skip(arm, f"expected to take {costs[arm.label]:.0f} CPU-seconds")
+                expected, most = costs[arm.label], max(0.0, allowed)
+                trials.skip(arm, f"expected to take {expected:.0f} CPU-seconds, more than the {most:.0f} it may")
                 continue
             trial = trials.run(arm)
             if trial is not None and trial is trials.best:

@@ -151,7 +151,13 @@ class Trials:
                 return kept, before
         checkpoint = folder / "checkpoint" if arm.epochs else None
         options = replace(
-            self.options, cpu_limit=limit, checkpoint=checkpoint, resume=True, on_better=None, on_trial=None
+            self.options,
+            cpu_limit=limit,
+            checkpoint=checkpoint,
+            resume=True,
+            on_better=None,
+            on_trial=None,
+            progress=self.options.progress and arm.epochs,
         )
         return arm.build(int(arm.options.get("seed", self.seed))).fit(self.data, options), before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -34,6 +35,8 @@ from honeyguide.models.linear.transitions import (
     transition_counts,
     transition_difference,
 )
+
+log = logging.getLogger(__name__)
 
 UNORDERED: dict[str, type[Recommender]] = {model.name: model for model in (IALS, GFCF, ItemKNN)}
 
@@ -117,6 +120,8 @@ class Floor(Recommender):
         self._transitions = transition_counts(histories, data.n_items, c.window)
         transitions = {name: normalise(self._transitions, name) for name in c.normalisations}
         name, decay, mix = self._grid()[0]
+        if "valid" not in data.parts:
+            log.warning("%s has no part valid to choose on: the first options are taken; see with_valid().", data.name)
         if "valid" in data.parts and len(self._grid()) > 1:
             valid = data.histories("valid")
             self.report.search = search_grid(transitions, cosines, histories, valid, c.decays, c.mixes)

@@ -84,12 +84,14 @@ class IALS(Recommender):
         from implicit.cpu.als import AlternatingLeastSquares
         from rich.console import Console
         from rich.progress import track
+        from threadpoolctl import threadpool_limits
 
         c = self.config
         by_user = data.matrix("train")
         confidences = by_user * np.float32(c.alpha)
         transposed = confidences.T.tocsr()
-        engine = AlternatingLeastSquares(factors=c.factors)
+        with threadpool_limits(1, "blas"):  # its threads and those of BLAS would wait for each other, as it warns
+            engine = AlternatingLeastSquares(factors=c.factors)
         engine.cg_steps = _CG_STEPS
         rng = np.random.default_rng(c.seed)
         x = rng.random((data.n_users, c.factors), np.float32) * np.float32(0.01)
