@@ -364,14 +364,14 @@ def test_rejected_rows_are_counted_in_a_warning_and_can_be_written(tmp_path, cap
     path = put(tmp_path, HEADER + ROWS + "u9,,1700000000\n")
     with caplog.at_level(logging.WARNING, logger="honeyguide.data"):
         _, report = read_with_report(path)
-    assert "1 rows of" in caplog.text
-    assert "item_id is missing (first: row 8)" in caplog.text
+    assert "1 row of" in caplog.text
+    assert "item_id is missing (first: row 8, not counting the header)" in caplog.text
     monkeypatch.chdir(tmp_path)
     assert report.write_quarantine() == Path("e.quarantine.csv")
     written = pl.read_csv(tmp_path / "e.quarantine.csv")
     assert written["remedy"].to_list() == ["Fill it in, or remove the row."]
     assert report.to_dict()["rejected"][0]["rows"] == 1
-    assert "1 rows set aside" in str(report)
+    assert "1 row set aside" in str(report)
 
 
 def test_row_order_does_not_matter():

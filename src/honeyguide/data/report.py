@@ -89,13 +89,21 @@ class CheckReport:
         ]
         for row in self.reasons.to_dicts():
             lines.append(
-                f"{row['rows']:,} row{'s' if row['rows'] > 1 else ''} set aside: {row['file']}"
-                + (f", column {row['column']!r}" if row["column"] is not None else "")
-                + f": {row['reason']} (first: row {row['first_row']}, not counting the header). {row['remedy']}"
+                f"{_rows(row['rows'])} set aside: {row['file']}{_place(row['column'])}: {row['reason']} "
+                f"(first: row {row['first_row']}, not counting the header). {row['remedy']}"
             )
         if self.error is not None:
             lines.append(f"error: {self.error}")
         return "\n".join([f"{self.name}:", *lines, *self.notes])
+
+
+def _rows(n: int) -> str:
+    return f"{n:,} row" if n == 1 else f"{n:,} rows"
+
+
+def _place(column: str | None) -> str:
+    """Where in a row; nothing for a fault of the whole row."""
+    return "" if column is None else f", column {column!r}"
 
 
 class Audit:
@@ -175,8 +183,12 @@ class Audit:
         """Log how many rows were set aside, if any."""
         for row in self.report().reasons.to_dicts():
             _LOG.warning(
-                "%s: %d rows of %s set aside, column %s: %s (first: row %s). %s",
-                *(self.name, row["rows"], row["file"], row["column"], row["reason"], row["first_row"], row["remedy"]),
+                "%s: %s of %s set aside%s: %s (first: row %s, not counting the header). %s",
+                self.name,
+                _rows(row["rows"]),
+                row["file"],
+                _place(row["column"]),
+                *(row["reason"], row["first_row"], row["remedy"]),
             )
 
     def report(self, error: DataError | None = None) -> CheckReport:
