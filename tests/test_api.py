@@ -20,6 +20,15 @@ def test_five_lines(books: Dataset, books_folder: Path) -> None:
     assert frame["item_id"].to_list() == data.item_ids.decode(found.items).to_list()
 
 
+def test_a_log_without_a_split_gets_a_part_to_choose_on(books: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    whole = hg.load_data("goodbooks-mini", split="none")
+    assert "valid" not in whole.parts
+    hg.model("floor", normalisations=("row", "raw"), decays=(0.6,), mixes=(0.0,)).fit(whole)
+    assert "no part valid" in caplog.text
+    chosen = hg.model("floor", normalisations=("row", "raw"), decays=(0.6,), mixes=(0.0,)).fit(hg.with_valid(whole))
+    assert len(chosen.report.search) == 2
+
+
 def test_requests_use_the_parts_asked_for(books: Dataset) -> None:
     users = books.user_ids.values.head(3).to_list()
     whole, train = hg.requests_for(books, users), hg.requests_for(books, users, "train")

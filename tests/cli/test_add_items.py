@@ -70,3 +70,7 @@ def test_a_missing_column_and_a_missing_id_are_named(model: Path, tmp_path: Path
     assert "'title'" in run("add-items", model, tmp_path / "new.csv", code=3).stderr
     pl.DataFrame({"thing": [9_000_001], "title": ["x"]}).write_csv(tmp_path / "new.csv")
     assert "item_id" in run("add-items", model, tmp_path / "new.csv", code=3).stderr
+    pl.DataFrame({"thing": [9_000_001], "title": ["x"], "authors": ["y"]}).write_csv(tmp_path / "new.csv")
+    refused = run("add-items", model, tmp_path / "new.csv", code=3).stderr
+    assert "--item-col NAME on the command line" in refused
+    assert "Added x" in run("add-items", model, tmp_path / "new.csv", "--item-col", "thing").stdout

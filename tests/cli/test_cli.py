@@ -463,3 +463,9 @@ def test_ray_is_for_everybody(model: Path) -> None:
     result = RUNNER.invoke(app, ["recommend", str(model), "--history", "1", "--ray", "auto"])
     assert result.exit_code == 2
     assert "--ray is for --all" in result.stderr
+
+
+def test_no_place_is_claimed_where_nothing_is_left_of_a_history(model: Path) -> None:
+    shown = run("recommend", model, "--history", "1", "-k", "3", "--why").stdout
+    assert "rank 1 " not in shown
+    assert "lower score" in shown

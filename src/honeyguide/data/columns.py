@@ -97,7 +97,7 @@ def require(names: Sequence[str], needed: Sequence[str], available: Sequence[str
     missing = [column for column in needed if column not in names]
     if missing:
         listed = ", ".join(available)
-        near = difflib.get_close_matches(missing[0], available, n=1, cutoff=0.4)
+        near = difflib.get_close_matches(missing[0], available, n=1, cutoff=0.6)
         example = near[0] if near else "NAME"
         raise DataError(
             f"no column for {' and '.join(missing)}; the file has: {listed}.",
