@@ -186,7 +186,11 @@ def ndcg(candidates: Candidates, weights: FloatArray, k: int = K) -> Values:
         float32 ``[f]``, or ``[n, f]``: each user's own.
     """
     own = weights if weights.ndim == 1 else weights[:, :, None]
-    scores = np.matmul(candidates.features, own).reshape(candidates.items.shape)  # [n, c]
+    return _ndcg(candidates, np.matmul(candidates.features, own).reshape(candidates.items.shape), k)
+
+
+def _ndcg(candidates: Candidates, scores: FloatArray, k: int = K) -> Values:
+    """NDCG@k of every user when candidates are ranked by ``scores`` ``[n, c]``."""
     scores = np.where(candidates.items >= 0, scores, NEVER)
     rows, columns = np.nonzero(candidates.relevant)
     mine = scores[rows, columns]
@@ -325,16 +329,22 @@ def _likeliest(candidates: Candidates, prior: FloatArray, start: FloatArray | No
 
 def _climb(candidates: Candidates, weights: FloatArray) -> FloatArray:
     """Try every weight with a few factors, and keep what raises the mean NDCG@10, until nothing does."""
-    best = float(ndcg(candidates, weights).mean()) if len(candidates) else 0.0
+    found = candidates.take(np.flatnonzero(candidates.relevant.any(axis=1)))  # the others count 0 whatever is tried
+    if not len(found):
+        return weights
+    weights, scores = weights.copy(), np.matmul(found.features, weights)  # [n, c]
+    best = float(_ndcg(found, scores).mean())
     for _ in range(_ROUNDS):
         before = best
         for place in range(len(weights)):
+            own = scores - weights[place] * found.features[:, :, place]  # without this feature
+            start, kept = weights[place], weights[place]
             for factor in _STEPS:
-                tried = weights.copy()
-                tried[place] *= factor
-                value = float(ndcg(candidates, tried).mean())
+                tried = own + factor * start * found.features[:, :, place]
+                value = float(_ndcg(found, tried).mean())
                 if value > best:
-                    best, weights = value, tried
+                    best, kept, scores = value, np.float32(factor * start), tried
+            weights[place] = kept
         if best <= before:
             break
     return weights
@@ -364,6 +374,8 @@ class Weights:
 def learn_segments(candidates: Candidates, edges: npt.NDArray[np.int64]) -> Weights:
     """Weights of every segment, each pulled towards those learnt from everybody."""
     everybody = learn(candidates)
+    if not len(edges):
+        return Weights(edges, everybody[None])
     segment = np.searchsorted(edges, candidates.lengths, side="right")
     values = [learn(candidates.take(np.flatnonzero(segment == g)), everybody) for g in range(len(edges) + 1)]
     return Weights(edges, np.stack(values))
