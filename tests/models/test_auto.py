@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import CapabilityError, FitInterrupted
+from honeyguide.core.errors import CapabilityError, ConfigError, FitInterrupted
 from honeyguide.core.recommender import FitOptions, Recommender
 from honeyguide.data.load import load_data
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.auto import Auto
 from honeyguide.models.blend import Blend
-from honeyguide.models.portfolio import portfolio
+from honeyguide.models.portfolio import Arm, portfolio
 from honeyguide.models.registry import model_class
 
 CLOSED = ("popularity", "floor", "itemknn", "ease")
@@ -115,3 +115,15 @@ def test_the_portfolio_follows_from_the_shape_of_the_data(books: Dataset) -> Non
     assert "text-profile" not in ordered
     assert "text-profile" in {arm.model for arm in portfolio(books, text="use")}
     assert {arm.model for arm in portfolio(books, ("ease",))} == {"ease"}
+
+
+def test_models_whose_extra_is_missing_are_named(books: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Arm, "lacks", lambda arm: "torch" if arm.epochs else None)
+    model = Auto(budget=1000.0, models=("popularity", "sasrec"), text="off").fit(books)
+    skipped = {e["label"]: e["why"] for e in model.report.search if e["step"] == "skipped"}
+    assert skipped == {"sasrec": "the extra [torch] is not installed"}
+
+
+def test_a_search_among_nothing_is_refused(books: Dataset) -> None:
+    with pytest.raises(ConfigError, match="could not fit any of no models"):
+        Auto(models=("no-such-model",)).fit(books)

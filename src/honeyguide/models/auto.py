@@ -15,7 +15,7 @@ from pydantic import Field
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import CapabilityError
+from honeyguide.core.errors import CapabilityError, ConfigError
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
@@ -87,7 +87,7 @@ class Auto(Recommender):
 
     def estimate(self, data: Dataset) -> Estimate:
         """The budget; and the least memory that an answer takes, for models that need more are left out."""
-        arms = portfolio(data, self.config.models, self.config.text)
+        arms = [arm for arm in self._portfolio(data) if arm.lacks() is None]
         costs = [arm.build(self.config.seed).estimate(data).memory_bytes for arm in arms]
         return Estimate(min(costs, default=0.0) + 3e8, self.config.budget)
 
@@ -95,15 +95,29 @@ class Auto(Recommender):
         with tempfile.TemporaryDirectory() as temporary:
             folder = options.checkpoint or Path(temporary)
             trials = Trials(data, folder, options, self.config.budget, self.config.wall, self.config.seed)
-            arms = portfolio(data, self.config.models, self.config.text)
+            arms = []
+            for arm in self._portfolio(data):
+                extra = arm.lacks()
+                if extra is None:
+                    arms.append(arm)
+                else:
+                    trials.skip(arm, f"the extra [{extra}] is not installed")
             self._closed_forms([arm for arm in arms if not arm.epochs], data, trials)
             best = self._halve([arm for arm in arms if arm.epochs], trials)
+            if trials.best is None:
+                raise ConfigError(
+                    f"{self.name} could not fit any of {', '.join(arm.label for arm in arms) or 'no models'}.",
+                    "Leave 'models' empty for all that suit the data; the reasons are in the notes above.",
+                )
             self._blend(data, trials)
             if best is not None:
                 self._repeat(best, data, trials)
             if readable(data, self.config.text):
                 self._choose(ColdMap.over(self.chosen, data, encoder=self.config.text, seed=self.config.seed), trials)
             self.report.search = trials.ladder
+
+    def _portfolio(self, data: Dataset) -> list[Arm]:
+        return portfolio(data, self.config.models, self.config.text)
 
     # -- the search ---------------------------------------------------------------------------
 
@@ -132,8 +146,8 @@ class Auto(Recommender):
         last = None
         for arm in alive[:1]:
             last = trials.run(arm, trials.left * (1 - _FUSION))
-        if last is not None and last is trials.best:
-            self._choose(last.model, trials)
+        if trials.best is not None and trials.best.arm.epochs:
+            self._choose(trials.best.model, trials)
         return last
 
     def _repeat(self, best: Trial, data: Dataset, trials: Trials) -> None:

@@ -11,7 +11,7 @@ from honeyguide.core.errors import MissingExtraError
 from honeyguide.core.recommender import Recommender
 from honeyguide.encode.items import text_columns
 from honeyguide.encode.text import text_encoder
-from honeyguide.models.registry import MODELS, model_class
+from honeyguide.models.registry import model_class
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,14 @@ class Arm:
         """The model, unfitted."""
         return model_class(self.model)(**{**self.options, "seed": seed})
 
+    def lacks(self) -> str | None:
+        """The extra that is not installed and without which the model is not there."""
+        try:
+            model_class(self.model)
+        except MissingExtraError as error:
+            return error.extra
+        return None
+
     def again(self, seed: int) -> Arm:
         """The same arm with another seed, under a label that says so."""
         return Arm(f"{self.label}, seed {seed}", self.model, {**self.options, "seed": seed}, self.epochs)
@@ -56,10 +64,8 @@ def portfolio(data: Dataset, models: Iterable[str] = (), text: str = "auto") -> 
     """
     wanted = set(models)
     encoder = text if readable(data, text) else None
-    arms = [
-        arm for arm in (*_closed_form(data, encoder), *_in_epochs(data, encoder)) if not wanted or arm.model in wanted
-    ]
-    return [arm for arm in arms if arm.model in MODELS and _installed(arm.model)]
+    arms = [*_closed_form(data, encoder), *_in_epochs(data, encoder)]
+    return [arm for arm in arms if not wanted or arm.model in wanted]
 
 
 def readable(data: Dataset, text: str) -> bool:
@@ -96,11 +102,3 @@ def _in_epochs(data: Dataset, encoder: str | None) -> list[Arm]:
     start = {"init": "both", "text": encoder} if encoder is not None else {}
     start |= {"schedule": "constant"}  # of use whenever it is ended
     return [Arm("sasrec", "sasrec", start, epochs=True), Arm("hstu", "hstu", start, epochs=True)]
-
-
-def _installed(model: str) -> bool:
-    try:
-        model_class(model)
-    except MissingExtraError:
-        return False
-    return True
