@@ -135,13 +135,13 @@ class NextItemConfig(ModelConfig):
     def rules(self, long: bool) -> dict[str, Any]:
         """What options that are ``"auto"`` become where histories are long, or short; subclasses add their own."""
         return {
-            "dim": 64 if long else 128,
+            "dim": 80 if long else 128,
             "max_len": 200 if long else 50,
             "dropout": 0.2 if long else 0.4,
             "event_dropout": 0.0 if long else 0.2,
             "lr": 2e-3 if long else 1e-3,
             "schedule": "cosine" if long else "constant",
-            "epochs": 45 if long else 60,
+            "epochs": 32 if long else 60,
             "patience": 12 if long else 4,
         }
 
