@@ -15,6 +15,12 @@ ScoreFunction = Callable[[Ragged, IntArray], FloatArray]
 _BLOCK = 1 << 22  # scores held at once: 16 MiB, which the allocator keeps and reuses
 
 
+def drawn_users(truth: Ragged, most: int, seed: int) -> npt.NDArray[np.int64]:
+    """Rows with a held-out item: all in rising order, or ``most`` of them as drawn with ``seed``."""
+    users = np.flatnonzero(truth.lengths)
+    return users if len(users) <= most else np.random.default_rng(seed).choice(users, most, replace=False)
+
+
 def rank_catalogue(
     score: ScoreFunction, histories: Ragged, truth: Ragged, k: int, *, remove_seen: bool = True
 ) -> IntArray:

@@ -20,11 +20,10 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
-from honeyguide.core.topk import exclude_in_place, top_k
 from honeyguide.models.blend import Blend
 from honeyguide.models.content.cold_map import ColdMap
 from honeyguide.models.fusion import cross_fitted, ndcg_of, shortlist
-from honeyguide.models.parts import pack_parts, unpack_parts
+from honeyguide.models.parts import pack_parts, similar_by_history, unpack_parts
 from honeyguide.models.portfolio import Arm, portfolio, readable
 from honeyguide.models.trials import Trial, Trials
 
@@ -194,10 +193,7 @@ class Auto(Recommender):
         """What the chosen model calls similar; where it does not know, what follows a history of that item alone."""
         if "similar" in self.chosen.capabilities:
             return self.chosen.similar(items, k)
-        asked = Ragged.from_lists([[int(item)] for item in items])
-        scores = self.score_histories(asked)
-        exclude_in_place(scores, asked)
-        return Recommendations(*top_k(scores, k), self._fitted())
+        return Recommendations(*similar_by_history(self, items, k), self._fitted())
 
     def require(self, capability: str) -> None:
         """As for every model; new and cold items need a data set in which items have words."""

@@ -17,9 +17,8 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
-from honeyguide.core.topk import exclude_in_place, top_k
 from honeyguide.models.fusion import PER_PART, Weights, collect, cross_fitted, learn_segments, score_features
-from honeyguide.models.parts import pack_parts, unpack_parts
+from honeyguide.models.parts import pack_parts, similar_by_history, unpack_parts
 
 _CERTAIN = 2.0  # standard errors by which segments must be better to be used
 
@@ -140,10 +139,7 @@ class Blend(Recommender):
 
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """What people with that item alone in their history would be shown."""
-        asked = Ragged.from_lists([[int(item)] for item in items])
-        scores = self.score_histories(asked)
-        exclude_in_place(scores, asked)
-        return Recommendations(*top_k(scores, k), self._fitted())
+        return Recommendations(*similar_by_history(self, items, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         arrays, described = pack_parts(self.parts)

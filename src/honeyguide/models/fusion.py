@@ -17,6 +17,7 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Scale
 from honeyguide.core.topk import NEVER, exclude_in_place, top_k
+from honeyguide.metrics.holdout import drawn_users
 
 K = 10  # of the NDCG that weights are chosen by
 PER_PART = 2  # features of a score
@@ -112,9 +113,7 @@ def collect(
     most
         Largest number of users.
     """
-    users = np.flatnonzero(truth.lengths)
-    if len(users) > most:
-        users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
+    users = np.sort(drawn_users(truth, most, seed))
     blocks, start = [], 0
     while start < len(users):
         m = len(parts[0].item_ids or ())

@@ -9,7 +9,17 @@ import numpy.typing as npt
 
 from honeyguide.core.artifact import Arrays
 from honeyguide.core.ids import Ids
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
+from honeyguide.core.topk import exclude_in_place, top_k
+
+
+def similar_by_history(model: Recommender, items: IntArray, k: int) -> tuple[IntArray, FloatArray]:
+    """What ``model`` would show to people with one of ``items`` alone in their history: ``[n, k]`` each."""
+    asked = Ragged.from_lists([[int(item)] for item in items])
+    scores = model.score_histories(asked)
+    exclude_in_place(scores, asked)
+    return top_k(scores, k)
 
 
 def pack_parts(parts: Sequence[Recommender]) -> tuple[Arrays, list[dict[str, Any]]]:

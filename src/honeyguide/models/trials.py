@@ -19,7 +19,7 @@ from honeyguide.core.errors import FitInterrupted, HoneyguideError
 from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import FitOptions, Recommender
 from honeyguide.core.resources import cpu_seconds
-from honeyguide.metrics.holdout import holdout_ndcg
+from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.metrics.stats import paired_test
 from honeyguide.models.fusion import MOST_USERS, Candidates, collect
 from honeyguide.models.portfolio import Arm
@@ -216,9 +216,7 @@ class Trials:
         """Mean NDCG@10 on valid; without a part valid every model is worth nothing, and the first is kept."""
         if not len(self.valid.values):
             return 0.0
-        users = np.flatnonzero(self.valid.lengths)
-        if len(users) > _MOST:
-            users = np.sort(np.random.default_rng(self.seed).choice(users, _MOST, replace=False))
+        users = np.sort(drawn_users(self.valid, _MOST, self.seed))
         histories, truth = self.train.take(users), self.valid.take(users)
 
         def score(h: Ragged, u: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:

@@ -19,7 +19,7 @@ from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.encode.items import ItemText, encoding_seconds
 from honeyguide.encode.text import text_encoder
-from honeyguide.metrics.holdout import holdout_ndcg
+from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.linear.transitions import recency, recent_events
 
 _LEAST = 1e-6  # a profile shorter than this says nothing
@@ -85,9 +85,7 @@ class TextProfile(Recommender):
             self._choose(data.histories("train"), data.histories("valid"))
 
     def _choose(self, train: Ragged, valid: Ragged) -> None:
-        users = np.flatnonzero(valid.lengths)
-        if len(users) > self.config.valid_users:
-            users = np.random.default_rng(self.config.seed).choice(users, self.config.valid_users, replace=False)
+        users = drawn_users(valid, self.config.valid_users, self.config.seed)
         train, valid = train.take(users), valid.take(users)
         for decay in self.config.decays:
             self.decay = decay

@@ -18,7 +18,7 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
-from honeyguide.metrics.holdout import holdout_ndcg
+from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.factor.fold_in import FoldIn, How
 from honeyguide.nn import pair_losses
 from honeyguide.nn.pairs import PairBatch, PairSampler
@@ -207,11 +207,9 @@ class PairModel(Recommender):
 def _validation(
     train: Ragged, valid: Ragged, config: PairConfig, serve: Callable[[], FoldIn]
 ) -> Callable[[], float] | None:
-    users = np.flatnonzero(valid.lengths)
+    users = drawn_users(valid, config.valid_users, config.seed)
     if len(users) == 0:
         return None
-    if len(users) > config.valid_users:
-        users = np.random.default_rng(config.seed).choice(users, config.valid_users, replace=False)
     histories, truth = train.take(users), valid.take(users)
 
     def judge() -> float:

@@ -31,7 +31,7 @@ from honeyguide.core.space import Choice, Real, Space
 from honeyguide.core.topk import NEVER, top_k
 from honeyguide.encode.items import ItemText
 from honeyguide.encode.text import text_encoder
-from honeyguide.metrics.holdout import holdout_ndcg
+from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_new_items
 from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
@@ -348,11 +348,9 @@ class NextItemModel(Recommender):
 
     def _validation(self, train: Ragged, valid: Ragged) -> Callable[[], float] | None:
         """Mean NDCG@10 on valid, of at most ``valid_users`` users drawn once."""
-        users = np.flatnonzero(valid.lengths)
+        users = drawn_users(valid, self.resolved.valid_users, self.resolved.seed)
         if len(users) == 0:
             return None
-        if len(users) > self.resolved.valid_users:
-            users = np.random.default_rng(self.resolved.seed).choice(users, self.resolved.valid_users, replace=False)
         histories, truth = train.take(users), valid.take(users)
         return lambda: float(holdout_ndcg(self._score, histories, truth).mean())
 
