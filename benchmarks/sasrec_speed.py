@@ -29,12 +29,14 @@ def ours(dataset: str) -> None:
     """Train on the first batches of an epoch; targets and CPU-seconds as JSON on stdout."""
     import torch
 
+    from honeyguide.core.plugin import Hooks
     from honeyguide.core.recommender import FitOptions
     from honeyguide.core.resources import Stopwatch
     from honeyguide.data.load import load_data
-    from honeyguide.models.sequence.next_item import training_loss
+    from honeyguide.models.sequence.next_item import next_item_forward
     from honeyguide.models.sequence.sasrec import SASRec, SASRecNetwork
     from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
+    from honeyguide.nn.forward import batch_loss
     from honeyguide.nn.trainer import Trainer
 
     torch.set_num_threads(1)
@@ -49,7 +51,9 @@ def ours(dataset: str) -> None:
 
     batches = FirstBatches(histories, config.max_len, config.batch_tokens, seed=0)
     network = SASRecNetwork(data.n_items, config)
-    trainer = Trainer(network, training_loss(network, config), batches, config.trainer(), FitOptions())
+    trainer = Trainer(
+        network, batch_loss(next_item_forward(network, config), Hooks()), batches, config.trainer(), FitOptions()
+    )
     with Stopwatch() as watch:
         trainer.run()
     targets = sum(int((batch.targets != IGNORED).sum()) for batch in batches.epoch(0))

@@ -38,6 +38,9 @@ QUICK: dict[str, dict[str, Any]] = {
     "hstu": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
 }
 
+# For every plug-in: the model it is tested over, and options that make it quick.
+PLUGGED: dict[str, dict[str, Any]] = {}
+
 Make = Callable[..., Recommender]
 
 

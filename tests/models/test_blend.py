@@ -49,7 +49,7 @@ def test_two_parts_of_one_kind_keep_their_own_options(books: Dataset, tmp_path: 
     blend = Blend(
         models=("ials", "ials"), options=({"factors": 8, "iterations": 2}, {"factors": 16, "iterations": 2})
     ).fit(books)
-    assert [part.item_vectors.shape[1] for part in blend.parts if isinstance(part, IALS)] == [8, 16]
+    assert [part.item_vectors().shape[1] for part in blend.parts if isinstance(part, IALS)] == [8, 16]
     blend.save(tmp_path)
     loaded = load_model(tmp_path)
     asked = Requests(books.histories("train").take(slice(0, 30)))

@@ -1,13 +1,28 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from honeyguide.nn.pair_losses import bpr, cosine_contrastive, cosine_softmax, squared_norms
+from honeyguide.nn import pair_losses
+from honeyguide.nn.pair_losses import squared_norms
 
 NONE = torch.empty((2, 0), dtype=torch.int64)
+
+
+def bpr(*arguments: torch.Tensor) -> torch.Tensor:
+    return pair_losses.bpr(*arguments).mean()
+
+
+def cosine_softmax(*arguments: Any, **named: Any) -> torch.Tensor:
+    return pair_losses.cosine_softmax(*arguments, **named).mean()
+
+
+def cosine_contrastive(*arguments: Any, **named: Any) -> torch.Tensor:
+    return pair_losses.cosine_contrastive(*arguments, **named).mean()
 
 
 def some(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -119,9 +119,8 @@ def test_a_part_without_targets_has_no_say(monkeypatch: pytest.MonkeyPatch) -> N
         flat += theirs
 
     monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
-    empty = Batch(
-        torch.zeros(1, 2, dtype=torch.int64), torch.zeros(1, 2, dtype=torch.int64)
-    )  # one row: none for rank 1
+    zeros = torch.zeros(1, 2, dtype=torch.int64)
+    empty = Batch(zeros, zeros, zeros[0, :1])  # one row: none for rank 1
     loss = Group(1, 2, CPU, 0).backward(network, lambda batch: pytest.fail("nothing to compute"), empty, 0)
     assert loss.item() == pytest.approx(2.0)
     torch.testing.assert_close(network.weight.grad, torch.tensor([[0.5]]))

@@ -31,7 +31,7 @@ class Bigram(torch.nn.Module):
     def loss(self, batch: Batch) -> torch.Tensor:
         real = batch.targets != IGNORED
         hidden = self.turn(self.dropout(self.items(batch.items)))[real]
-        return full_softmax(hidden, self.items.weight, batch.targets[real])
+        return full_softmax(hidden, self.items.weight, batch.targets[real])[0]
 
 
 def build(options: FitOptions, validate: Callable[[], float] | None = None, **changes: Any) -> Trainer:

@@ -137,6 +137,25 @@ class EncoderError(HoneyguideError):
     exit_code = 4
 
 
+class PluginError(HoneyguideError):
+    """A plug-in failed.
+
+    Parameters
+    ----------
+    plugin, hook
+        Which one, and where.
+    message
+        What happened.
+    """
+
+    def __init__(self, plugin: str, hook: str, message: str) -> None:
+        super().__init__(
+            f"The plug-in {plugin!r} failed in {hook}: {message}",
+            f"Leave it out, or switch it off with {plugin.replace('-', '_')}.enabled=false.",
+        )
+        self.plugin, self.hook = plugin, hook
+
+
 class TrainingError(HoneyguideError):
     """Training went wrong: the loss is not a finite number."""
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,10 @@ from honeyguide.core.requests import Recommendations, Requests, Scale
 from honeyguide.core.resources import Estimate, Stopwatch, check_memory, peak_rss_mb
 from honeyguide.core.space import Space
 from honeyguide.core.topk import NEVER, exclude_in_place, top_k
+
+if TYPE_CHECKING:
+    from honeyguide.core.plugged import Plugged
+    from honeyguide.core.plugin import Hooks, Plugin
 
 STATISTICS = "statistics."  # arrays kept for updates: of the log, not learnt from it
 SCORE_BLOCK = 1 << 22  # scores held at once while recommending: 16 MiB, which the allocator keeps and reuses
@@ -166,17 +170,32 @@ class Recommender(ABC):
     space: ClassVar[Space] = {}  # options worth a search; none: 'honeyguide tune' runs the defaults
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in"})
     scale: ClassVar[Scale] = "rank"
+    states: ClassVar[frozenset[str]] = frozenset()  # what plug-ins find in it; see docs/plugins.md
+    ranks_by_score: ClassVar[bool] = True  # whether a list is the order of its scores
+    hooks: Hooks  # the plug-ins of a model that has states; none by default
 
     def __init__(self, config: ModelConfig | None = None, **overrides: Any) -> None:
         try:
             base: dict[str, Any] = config.model_dump() if config is not None else {}
             self.config = self.Config(**{**base, **overrides})
         except ValidationError as error:
-            raise ConfigError(_explain(self.name, error), f"Options: {', '.join(self.Config.model_fields)}.") from None
+            raise ConfigError(explain(self.name, error), f"Options: {', '.join(self.Config.model_fields)}.") from None
         self.item_ids: Ids | None = None
         self.report = FitReport()
 
     # -- life cycle ---------------------------------------------------------------------------
+
+    def plug(self, *plugins: Plugin) -> Plugged:
+        """An unfitted model with the options of this one and ``plugins``, applied in order.
+
+        Raises
+        ------
+        CapabilityError
+            If a plug-in needs a state that the model has not.
+        """
+        from honeyguide.core.plugged import Plugged
+
+        return Plugged.of(self, plugins)
 
     def fit(self, data: Dataset, options: FitOptions | None = None) -> Self:
         """Learn from the part ``train`` of ``data``; ``valid`` is used only to choose, ``test`` never.
@@ -509,7 +528,8 @@ def with_new_items(known: Ids, items: pl.DataFrame) -> tuple[Ids, pl.DataFrame]:
     return grown, items[np.argsort(codes)].with_columns(pl.col("item_id").cast(known.dtype))
 
 
-def _explain(name: str, error: ValidationError) -> str:
+def explain(name: str, error: ValidationError) -> str:
+    """What is wrong with the options of ``name``, in words."""
     first = error.errors()[0]
     option = ".".join(str(part) for part in first["loc"])
     hint = " Write a list as [1, 2]." if first["type"] in ("tuple_type", "list_type") else ""

@@ -30,7 +30,7 @@ from honeyguide.experiment.snapshot import thaw
 from honeyguide.metrics.arrays import Vector
 from honeyguide.metrics.catalogue import Catalogue
 from honeyguide.metrics.evaluate import evaluate_lists
-from honeyguide.metrics.holdout import holdout_ndcg, rank_catalogue
+from honeyguide.metrics.holdout import model_ndcg, rank_lists
 from honeyguide.metrics.predictive import auc, ece, gauc, log_loss
 from honeyguide.metrics.slices import evaluate_slices
 
@@ -156,10 +156,10 @@ def measure(model: Recommender, data: Dataset, k: int) -> Measured:
     catalogue = Catalogue(data.n_items, data.popularity("train"), history)
     accuracy = [f"{name}@{k}" for name in ACCURACY]
 
-    removed = rank_catalogue(model.score_histories, history, truth, k)
+    removed = rank_lists(model, history, truth, k)
     main = evaluate_lists(removed, truth, accuracy + [f"{name}@{k}" for name in BEYOND], catalogue)
     slices = evaluate_slices(removed, truth, accuracy, catalogue)
-    lists = rank_catalogue(model.score_histories, history, truth, k, remove_seen=False)
+    lists = rank_lists(model, history, truth, k, remove_seen=False)
     kept = evaluate_lists(lists, truth, accuracy, catalogue)
     return Measured(
         overall=main.overall | {f"{name}{KEPT}": kept.overall[name] for name in accuracy},
@@ -200,7 +200,7 @@ def valid_ndcg(model: Recommender, data: Dataset, k: int) -> float:
         return float("nan")
     asked = np.isin(truth.rows, evaluated_users(truth, data.n_items))
     truth = Ragged.from_groups(truth.rows[asked], truth.values[asked], len(truth))
-    return float(holdout_ndcg(model.score_histories, data.histories("train"), truth, k).mean())
+    return float(model_ndcg(model, data.histories("train"), truth, k).mean())
 
 
 def main(path: str) -> int:

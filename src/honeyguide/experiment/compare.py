@@ -27,7 +27,7 @@ from honeyguide.experiment.parts import with_test
 from honeyguide.experiment.records import read_json, write_json, write_text
 from honeyguide.experiment.settings import Settings, build_model
 from honeyguide.experiment.snapshot import fingerprint, freeze
-from honeyguide.models.registry import MODELS
+from honeyguide.models.registry import is_deterministic
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class System:
     @property
     def deterministic(self) -> bool:
         """Whether the seed makes no difference, so that one run is all there is."""
-        return MODELS[self.model].deterministic
+        return is_deterministic(self.model)
 
 
 def compare(

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.recommender import Recommender
+from honeyguide.core.requests import Requests
 from honeyguide.core.topk import demote_in_place, exclude_in_place, top_k
 
 ScoreFunction = Callable[[Ragged, IntArray], FloatArray]
@@ -58,6 +60,29 @@ def rank_catalogue(
     return lists
 
 
+def rank_lists(model: Recommender, histories: Ragged, truth: Ragged, k: int, *, remove_seen: bool = True) -> IntArray:
+    """The lists of a model: by its scores as in :func:`rank_catalogue`, or as it makes them where scores do not tell.
+
+    Parameters
+    ----------
+    model
+        Fitted.
+    histories, truth, k, remove_seen
+        As in :func:`rank_catalogue`.
+    """
+    if model.ranks_by_score:
+        return rank_catalogue(model.score_histories, histories, truth, k, remove_seen=remove_seen)
+    exclude = None if remove_seen else Ragged.empty(len(histories))
+    return model.recommend(Requests(histories, exclude=exclude), k).items
+
+
+def model_ndcg(model: Recommender, histories: Ragged, truth: Ragged, k: int = 10) -> npt.NDArray[np.float64]:
+    """As :func:`holdout_ndcg`, of the lists of a model."""
+    asked = np.flatnonzero(truth.lengths)
+    histories, truth = histories.take(asked), truth.take(asked)
+    return ndcg_of_lists(rank_lists(model, histories, truth, k), truth, k)
+
+
 def holdout_ndcg(
     score: ScoreFunction, histories: Ragged, truth: Ragged, k: int = 10, *, remove_seen: bool = True
 ) -> npt.NDArray[np.float64]:
@@ -73,6 +98,11 @@ def holdout_ndcg(
     lists = rank_catalogue(
         lambda h, u: score(h, asked[u].astype(np.int32)), histories, truth, k, remove_seen=remove_seen
     )
+    return ndcg_of_lists(lists, truth, k)
+
+
+def ndcg_of_lists(lists: IntArray, truth: Ragged, k: int) -> npt.NDArray[np.float64]:
+    """Binary NDCG@k of lists ``[n, k]``, float64 ``[n]``; every row has a held-out item."""
     n_items = int(max(lists.max(initial=0), truth.values.max(initial=0))) + 1
     relevant = np.unique(truth.rows * n_items + truth.values)  # (user, item) pairs as one number
     pairs = np.arange(len(truth))[:, None] * n_items + lists

@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from honeyguide.core import artifact
 from honeyguide.core.errors import MissingExtraError, UnknownNameError
+from honeyguide.core.plugged import plugged
+from honeyguide.core.plugin import Plugin
 from honeyguide.core.recommender import Recommender
 
 
@@ -45,14 +48,18 @@ class Entry:
         MissingExtraError
             If its optional dependencies are not installed.
         """
-        try:
-            module = importlib.import_module(self.module)
-        except ModuleNotFoundError as error:
-            if self.extra is None or (error.name or "").startswith("honeyguide"):
-                raise
-            raise MissingExtraError(f"The model {self.name!r}", self.extra) from error
-        found: type[Recommender] = getattr(module, self.cls)
+        found: type[Recommender] = _imported(self, "model")
         return found
+
+
+def _imported(entry: Entry | PluginEntry, kind: str) -> Any:
+    try:
+        module = importlib.import_module(entry.module)
+    except ModuleNotFoundError as error:
+        if entry.extra is None or (error.name or "").startswith("honeyguide"):
+            raise
+        raise MissingExtraError(f"The {kind} {entry.name!r}", entry.extra) from error
+    return getattr(module, entry.cls)
 
 
 MODELS: dict[str, Entry] = {
@@ -150,8 +157,65 @@ MODELS: dict[str, Entry] = {
 }
 
 
+@dataclass(frozen=True)
+class PluginEntry:
+    """One registered plug-in.
+
+    Parameters
+    ----------
+    name
+        The name that users type behind a ``+``.
+    module, cls
+        Where the class is.
+    summary
+        One line for tables.
+    extra
+        The optional dependencies it needs, or ``None``.
+    """
+
+    name: str
+    module: str
+    cls: str
+    summary: str
+    extra: str | None = "torch"
+
+    def load(self) -> type[Plugin]:
+        """Import the class.
+
+        Raises
+        ------
+        MissingExtraError
+            If its optional dependencies are not installed.
+        """
+        found: type[Plugin] = _imported(self, "plug-in")
+        return found
+
+
+PLUGINS: dict[str, PluginEntry] = {}
+
+
 def model_class(name: str) -> type[Recommender]:
-    """The class registered as ``name``.
+    """The class registered as ``name``; with plug-ins where it is ``model+plugin+...``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none; close names are suggested.
+    MissingExtraError
+        If its optional dependencies are not installed.
+    CapabilityError
+        If a plug-in needs a state that the model has not.
+    """
+    head, *names = name.split("+")
+    if head not in MODELS:
+        raise UnknownNameError("model", head, MODELS)
+    if not names:
+        return MODELS[head].load()
+    return plugged(MODELS[head].load(), tuple(plugin_class(n) for n in names))
+
+
+def plugin_class(name: str) -> type[Plugin]:
+    """The class of the plug-in registered as ``name``.
 
     Raises
     ------
@@ -160,9 +224,14 @@ def model_class(name: str) -> type[Recommender]:
     MissingExtraError
         If its optional dependencies are not installed.
     """
-    if name not in MODELS:
-        raise UnknownNameError("model", name, MODELS)
-    return MODELS[name].load()
+    if name not in PLUGINS:
+        raise UnknownNameError("plug-in", name, PLUGINS)
+    return PLUGINS[name].load()
+
+
+def is_deterministic(name: str) -> bool:
+    """Whether a fit of the model is the same whatever the seed; plug-ins may draw."""
+    return name in MODELS and MODELS[name].deterministic
 
 
 def load_model(directory: str | Path, version: str | None = None) -> Recommender:

@@ -16,10 +16,9 @@ import numpy.typing as npt
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import FitInterrupted, HoneyguideError
-from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import FitOptions, Recommender
 from honeyguide.core.resources import cpu_seconds
-from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
+from honeyguide.metrics.holdout import drawn_users, model_ndcg
 from honeyguide.metrics.stats import paired_test
 from honeyguide.models.fusion import MOST_USERS, Candidates, collect
 from honeyguide.models.portfolio import Arm
@@ -218,11 +217,7 @@ class Trials:
             return 0.0
         users = np.sort(drawn_users(self.valid, _MOST, self.seed))
         histories, truth = self.train.take(users), self.valid.take(users)
-
-        def score(h: Ragged, u: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-            return model.score_histories(h)
-
-        return float(holdout_ndcg(score, histories, truth).mean())
+        return float(model_ndcg(model, histories, truth).mean())
 
     def _note(self, trial: Trial) -> None:
         entry: dict[str, Any] = {"step": "model", "label": trial.arm.label, "ndcg@10": trial.value}

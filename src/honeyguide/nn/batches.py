@@ -25,16 +25,19 @@ class Batch:
         position sees the padding behind it, so no mask is needed.
     targets
         int64 ``[b, t]``, the item that came next; ``IGNORED`` where padded.
+    users
+        int64 ``[b]``: the row of the histories that each window was cut from.
     """
 
     items: torch.Tensor
     targets: torch.Tensor
+    users: torch.Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
         if device.type == self.items.device.type:
             return self
-        return Batch(self.items.to(device), self.targets.to(device))
+        return Batch(self.items.to(device), self.targets.to(device), self.users.to(device))
 
     @property
     def n_targets(self) -> int:
@@ -43,7 +46,7 @@ class Batch:
 
     def part(self, rank: int, size: int) -> Batch:
         """The rows of process ``rank`` of ``size``: every ``size``-th."""
-        return Batch(self.items[rank::size], self.targets[rank::size])
+        return Batch(self.items[rank::size], self.targets[rank::size], self.users[rank::size])
 
 
 def pad_right(rows: Ragged, fill: int) -> npt.NDArray[np.int64]:
@@ -96,7 +99,8 @@ class PackedWindows:
     """
 
     def __init__(self, histories: Ragged, max_len: int, tokens: int, seed: int) -> None:
-        self.histories = histories.take(np.flatnonzero(histories.lengths >= 2))
+        self.users = np.flatnonzero(histories.lengths >= 2)
+        self.histories = histories.take(self.users)
         self.max_len = max_len
         self.tokens = tokens
         self.seed = seed
@@ -116,7 +120,7 @@ class PackedWindows:
         order = np.argsort(inputs + jitter, kind="stable")
         runs = cut_by_tokens(inputs[order], self.tokens)
         rng.shuffle(runs)
-        return Epoch(self.histories, order, first, inputs, runs)
+        return Epoch(self.histories, self.users, order, first, inputs, runs)
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,8 @@ class Epoch:
     ----------
     histories
         The histories that the windows are cut from.
+    users
+        int64: the row of each of them among all histories.
     order
         Rows of ``histories`` in the order in which they are batched.
     first, inputs
@@ -136,6 +142,7 @@ class Epoch:
     """
 
     histories: Ragged
+    users: npt.NDArray[np.int64]
     order: npt.NDArray[np.int64]
     first: npt.NDArray[np.int64]
     inputs: npt.NDArray[np.int64]
@@ -146,7 +153,7 @@ class Epoch:
 
     def __getitem__(self, index: int) -> Batch:
         rows = self.order[self.runs[index]]
-        return window_batch(self.histories, rows, self.first[rows], self.inputs[rows])
+        return window_batch(self.histories, rows, self.first[rows], self.inputs[rows], self.users[rows])
 
     def __iter__(self) -> Iterator[Batch]:
         return (self[i] for i in range(len(self)))
@@ -163,6 +170,7 @@ def window_batch(
     rows: npt.NDArray[np.integer],
     first: npt.NDArray[np.int64],
     inputs: npt.NDArray[np.int64],
+    users: npt.NDArray[np.int64],
 ) -> Batch:
     """The windows ``histories[rows][first : first + inputs]`` and, shifted by one, their targets."""
     width = int(inputs.max(initial=0))
@@ -171,7 +179,7 @@ def window_batch(
     at = np.where(real, (histories.offsets[rows] + first)[:, None] + step, 0)
     items = np.where(real, histories.values[at], 0)
     targets = np.where(real, histories.values[np.where(real, at + 1, 0)], IGNORED)
-    return Batch(torch.from_numpy(items.astype(np.int64)), torch.from_numpy(targets.astype(np.int64)))
+    return Batch(*(torch.from_numpy(a.astype(np.int64)) for a in (items, targets, users)))
 
 
 def length_order(histories: Ragged) -> IntArray:

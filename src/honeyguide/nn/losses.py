@@ -16,17 +16,19 @@ class _FullSoftmax(torch.autograd.Function):
     """Mean cross-entropy over all items, whose gradient is formed while the probabilities are at hand.
 
     With s = h w' and p = softmax(s), d loss / d s = p - onehot(y), hence d loss / d h = (p - onehot(y)) w
-    and d loss / d w = (p - onehot(y))' h. Nothing of size n x m outlives its chunk.
+    and d loss / d w = (p - onehot(y))' h, each row times its weight. Nothing of size n x m outlives its chunk.
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, table: Tensor, targets: Tensor, compute: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, table: Tensor, targets: Tensor, compute: torch.dtype, weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         n, m = len(hidden), len(table)
         step = max(64, _BLOCK // m) if hidden.device.type == "cpu" else max(1024, 128 * _BLOCK // m)
         grad_hidden, grad_table = torch.empty_like(hidden), torch.zeros_like(table)
         narrow = table.to(compute)  # [m, d]; the same tensor where compute is float32
         scores = narrow.new_empty(min(n, step), m)
-        loss = hidden.new_zeros(())
+        each = hidden.new_empty(n)
         for start in range(0, n, step):
             h, y = hidden[start : start + step].to(compute), targets[start : start + step, None]  # [c, d], [c, 1]
             s = scores[: len(h)]  # [c, m]
@@ -35,8 +37,11 @@ class _FullSoftmax(torch.autograd.Function):
                 torch.mm(h, narrow[block].T, out=s[:, block])
             p = torch.softmax(s, 1, dtype=hidden.dtype)
             p_target = p.gather(1, y)
-            loss -= p_target.clamp_min(torch.finfo(p.dtype).tiny).log().sum()  # a loss above 87 reads as 87
+            own = p_target[:, 0].clamp_min(torch.finfo(p.dtype).tiny).log().neg()  # a loss above 87 reads as 87
+            each[start : start + step] = own
             p.scatter_(1, y, p_target - 1)
+            if weights is not None:
+                p *= weights[start : start + step, None]
             p = p.to(compute)
             grad_hidden[start : start + step] = p @ narrow
             if compute == grad_table.dtype:
@@ -44,15 +49,18 @@ class _FullSoftmax(torch.autograd.Function):
             else:
                 grad_table += p.T @ h
         ctx.save_for_backward(grad_hidden.div_(n), grad_table.div_(n))
-        return loss / n
+        ctx.mark_non_differentiable(each)
+        return (each if weights is None else each * weights).mean(), each
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         grad_hidden, grad_table = ctx.saved_tensors
-        return grads[0] * grad_hidden, grads[0] * grad_table, None, None
+        return grads[0] * grad_hidden, grads[0] * grad_table, None, None, None
 
 
-def full_softmax(hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
+def full_softmax(
+    hidden: Tensor, table: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """-log softmax(hidden table')[target], averaged, in memory that does not grow with n * m.
 
     Matrix products are made in the type of the surrounding ``torch.autocast``, if any; sums are not.
@@ -65,17 +73,26 @@ def full_softmax(hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
         ``[m, d]`` item vectors.
     targets
         int64 ``[n]``.
+    weights
+        ``[n]``, by which the losses are multiplied before the mean; without a gradient.
+
+    Returns
+    -------
+    Tensor, Tensor
+        The mean; and the loss of every position, ``[n]``, without weights and without a gradient.
     """
     device = hidden.device.type
     compute = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-    loss: Tensor = _FullSoftmax.apply(hidden.float(), table.float(), targets, compute)  # type: ignore[no-untyped-call]
-    return loss
+    found: tuple[Tensor, Tensor] = _FullSoftmax.apply(  # type: ignore[no-untyped-call]
+        hidden.float(), table.float(), targets, compute, weights
+    )
+    return found
 
 
 def sampled_softmax(
     hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, log_q: Tensor | None = None
 ) -> Tensor:
-    """Softmax over the target and ``k`` negatives (Jean et al. 2015), averaged.
+    """Softmax over the target and ``k`` negatives (Jean et al. 2015): ``[n]``.
 
     Parameters
     ----------
@@ -94,11 +111,11 @@ def sampled_softmax(
         positive = positive - log_q[targets, None]
         negative = negative - log_q[negatives]
     scores = torch.cat([positive, negative], 1)
-    return F.cross_entropy(scores, torch.zeros_like(targets))  # the target is column 0
+    return F.cross_entropy(scores, torch.zeros_like(targets), reduction="none")  # the target is column 0
 
 
 def gbce(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, calibration: float = 0.75) -> Tensor:
-    """Generalised binary cross-entropy (gSASRec, Petrov & Macdonald 2023), averaged over positions.
+    """Generalised binary cross-entropy (gSASRec, Petrov & Macdonald 2023): ``[n]``.
 
     -(beta log sigmoid(s+) + sum_k log(1 - sigmoid(s-))), beta = a (t (1 - 1/a) + 1/a), where
     a = k / (m - 1) is the share of negatives sampled. ``calibration`` t = 0 is the plain binary
@@ -114,11 +131,11 @@ def gbce(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, cali
     positive, negative = _pairs(hidden, table, targets, negatives)
     a = negatives.shape[-1] / max(1, len(table) - 1)
     beta = a * (calibration * (1 - 1 / a) + 1 / a)
-    return -(beta * F.logsigmoid(positive[:, 0]) + F.logsigmoid(-negative).sum(1)).mean()
+    return -(beta * F.logsigmoid(positive[:, 0]) + F.logsigmoid(-negative).sum(1))
 
 
 def bce(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
-    """Binary cross-entropy against sampled negatives (SASRec, Kang & McAuley 2018): :func:`gbce` with t = 0."""
+    """Binary cross-entropy against negatives (SASRec, Kang & McAuley 2018), :func:`gbce` with t = 0: ``[n]``."""
     return gbce(hidden, table, targets, negatives, 0.0)
 
 

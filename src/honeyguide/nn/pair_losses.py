@@ -8,14 +8,14 @@ from torch.nn import functional as F
 
 
 def bpr(users: Tensor, items: Tensor, negatives: Tensor) -> Tensor:
-    """-log sigmoid(u'i - u'j), averaged (BPR, Rendle et al. 2009).
+    """-log sigmoid(u'i - u'j) of every pair, ``[p]`` (BPR, Rendle et al. 2009).
 
     Parameters
     ----------
     users, items, negatives
         ``[p, d]`` each: a user, an item taken, one not taken.
     """
-    return -F.logsigmoid((users * (items - negatives)).sum(-1)).mean()
+    return -F.logsigmoid((users * (items - negatives)).sum(-1))
 
 
 def cosine_softmax(
@@ -26,7 +26,7 @@ def cosine_softmax(
     temperature: float,
     rows: Tensor | None = None,
 ) -> Tensor:
-    """-log softmax of cos(u, i) / temperature of each pair against the negatives, averaged (SSM, Wu et al. 2022).
+    """-log softmax of cos(u, i) / temperature of each pair against the negatives, ``[p]`` (SSM, Wu et al. 2022).
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def cosine_softmax(
     negative = (negative / temperature).index_put(_places(collisions), negative.new_tensor(-torch.inf))
     others = torch.logsumexp(negative, 1)  # [b]; each user's once, however many pairs
     positive = positive / temperature
-    return (torch.logaddexp(positive, others if rows is None else others[rows]) - positive).mean()
+    return torch.logaddexp(positive, others if rows is None else others[rows]) - positive
 
 
 def cosine_contrastive(
@@ -59,7 +59,7 @@ def cosine_contrastive(
     weight: float,
     rows: Tensor | None = None,
 ) -> Tensor:
-    """1 - cos(u, i) + weight * mean of max(0, cos(u, j) - margin), averaged (CCL of SimpleX, Mao et al. 2021).
+    """1 - cos(u, i) + weight * mean of max(0, cos(u, j) - margin), ``[p]`` (CCL of SimpleX, Mao et al. 2021).
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def cosine_contrastive(
     positive, negative = _cosines(users, items, negatives, rows)
     excess = F.relu(negative - margin).index_put(_places(collisions), negative.new_zeros(()))
     others = excess.mean(1)  # [b]
-    return (1 - positive + weight * (others if rows is None else others[rows])).mean()
+    return 1 - positive + weight * (others if rows is None else others[rows])
 
 
 def squared_norms(*vectors: Tensor) -> Tensor:

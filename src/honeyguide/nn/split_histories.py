@@ -18,6 +18,8 @@ class HistoryBatch:
 
     Parameters
     ----------
+    users
+        int64 ``[b]``, their codes.
     read, offsets
         int64 ``[r]`` and ``[b]``: the items read, user after user, and where each user's begin; one or more each.
     targets, rows
@@ -28,6 +30,7 @@ class HistoryBatch:
         int64 ``[2, c]``: user and place in ``negatives`` of every negative that the user took.
     """
 
+    users: torch.Tensor
     read: torch.Tensor
     offsets: torch.Tensor
     targets: torch.Tensor
@@ -39,7 +42,7 @@ class HistoryBatch:
         """The same batch on ``device``."""
         if device.type == self.read.device.type:
             return self
-        parts = (self.read, self.offsets, self.targets, self.rows, self.negatives, self.collisions)
+        parts = (self.users, self.read, self.offsets, self.targets, self.rows, self.negatives, self.collisions)
         return HistoryBatch(*(t.to(device) for t in parts))
 
 
@@ -108,5 +111,5 @@ class SplitEpoch:
         read[np.append(starts[1:], len(rows)) - 1] = False  # the highest
         offsets = np.cumsum(np.bincount(rows[read], minlength=len(users))) - np.bincount(rows[read])
         negatives = s.draw_shared(rng)
-        arrays = items[read], offsets, items[~read], rows[~read], negatives, s.collisions(users, negatives)
+        arrays = users, items[read], offsets, items[~read], rows[~read], negatives, s.collisions(users, negatives)
         return HistoryBatch(*(torch.from_numpy(a) for a in arrays))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from honeyguide.core.errors import ConfigError, FitInterrupted, TrainingError
+from honeyguide.core.plugin import Hooks
 from honeyguide.core.processes import this_process
 from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import cpu_seconds
@@ -139,6 +140,8 @@ class Trainer(Generic[B]):
         Says what is being trained (data and options); a checkpoint of another run is refused.
     metric
         Name of what ``validate`` returns, for the curve and the bar.
+    hooks
+        Plug-ins that are told of steps and epochs.
     """
 
     def __init__(
@@ -151,11 +154,13 @@ class Trainer(Generic[B]):
         validate: Callable[[], float] | None = None,
         identity: str = "",
         metric: str = "ndcg@10",
+        hooks: Hooks | None = None,
     ) -> None:
         self.network, self.loss, self.batches = network, loss, batches
         self.settings, self.options, self.validate = settings, options, validate
         self.identity = f"{identity} {settings}"
         self.metric = metric
+        self.hooks = hooks or Hooks()
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(
             network.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
@@ -207,6 +212,7 @@ class Trainer(Generic[B]):
 
     def _epoch(self, show: Show) -> None:
         p = self.progress
+        self.hooks.epoch = p.epoch
         batches = self.batches.epoch(p.epoch)
         started, saved = cpu_seconds() - p.cpu, time.monotonic()
         self.network.train()
@@ -233,6 +239,7 @@ class Trainer(Generic[B]):
         if self.settings.clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self.optimizer.step()
+        self.hooks.on_step(self.network, self.progress.step)
         self._update_average()
         self.loss_sum += loss
         self.progress.step += 1
@@ -259,6 +266,7 @@ class Trainer(Generic[B]):
 
     def _close_epoch(self, n_batches: int, started: float) -> None:
         p = self.progress
+        self.hooks.on_epoch(self.network)
         entry = {"epoch": p.epoch + 1, "loss": self.loss_sum.item() / max(1, n_batches)}
         if self.validate is not None and self.group.first:
             entry[f"valid_{self.metric}"] = self._judge(self.validate)

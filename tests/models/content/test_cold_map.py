@@ -42,9 +42,9 @@ def test_mapped_vectors_weights_and_scores_are_one_thing(split: Dataset) -> None
     a = text_neighbours(text[cold], known, 10, 4.0)
     histories = split.histories("train").take(slice(0, 20))
     factors = IALS(factors=16).fit(split)
-    vectors = a @ factors.item_vectors  # [n_cold, factors]
+    vectors = a @ factors.item_vectors()  # [n_cold, factors]
     assert_allclose(
-        factors.fold_in(histories) @ vectors.T, factors.score_histories(histories) @ a.T, rtol=1e-3, atol=1e-5
+        factors.user_vectors(histories) @ vectors.T, factors.score_histories(histories) @ a.T, rtol=1e-3, atol=1e-5
     )
     weights = EASE().fit(split)
     events = histories.to_csr(split.n_items)

@@ -51,8 +51,8 @@ def test_the_fit_finds_factors_of_a_smaller_loss_with_every_pass(books: Dataset)
     r = books.matrix("train").toarray()
 
     def loss(model: IALS) -> float:
-        x = np.linalg.lstsq(model.item_vectors, model.item_factors, rcond=None)[0]  # back to the coordinates of Y
-        users = model.fold_in(books.histories("train")) @ np.linalg.inv(x).T
+        x = np.linalg.lstsq(model.item_vectors(), model.item_factors, rcond=None)[0]  # back to the coordinates of Y
+        users = model.user_vectors(books.histories("train")) @ np.linalg.inv(x).T
         y = model.item_factors
         weights = 1 + (model.config.alpha - 1) * r
         squares = (users**2).sum() + (y**2).sum()
@@ -80,9 +80,9 @@ def test_remembered_vectors_are_those_folded_in(model: IALS, books: Dataset) -> 
     fresh = IALS(model.config)
     fresh._serve(model.item_factors)
     assert fresh._folded is None
-    assert_array_equal(fresh.fold_in(histories), model.fold_in(histories))
+    assert_array_equal(fresh.user_vectors(histories), model.user_vectors(histories))
     changed = Ragged.from_lists([np.append(history[1:], 0) for history in histories])
-    assert_array_equal(fresh.fold_in(changed), model.fold_in(changed))
+    assert_array_equal(fresh.user_vectors(changed), model.user_vectors(changed))
 
 
 def test_an_artifact_holds_item_factors_and_nothing_of_users(model: IALS, books: Dataset, tmp_path: Path) -> None:

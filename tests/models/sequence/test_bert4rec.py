@@ -8,10 +8,12 @@ import torch
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
+from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.models.sequence.bert4rec import BERT4Rec, BERT4RecConfig, draw_gaps
 from honeyguide.nn.batches import IGNORED, Batch
+from honeyguide.nn.forward import batch_loss
 
 SMALL = {"dim": 16, "blocks": 1, "max_len": 20, "batch_tokens": 256, "epochs": 40, "lr": 1e-2}
 
@@ -60,10 +62,10 @@ def test_a_gap_is_appended_to_the_history(model: BERT4Rec) -> None:
 
 
 def test_the_loss_covers_the_first_event_and_the_last_target(model: BERT4Rec) -> None:
-    batch = Batch(torch.tensor([[1, 2], [5, 0]]), torch.tensor([[2, 3], [6, IGNORED]]))
+    batch = Batch(torch.tensor([[1, 2], [5, 0]]), torch.tensor([[2, 3], [6, IGNORED]]), torch.tensor([0, 1]))
     fitted = model.resolved
     model.resolved = fitted.model_copy(update={"mask": 1.0, "last": 0.0})
-    found = model._loss()(batch)
+    found = batch_loss(model._forward(), Hooks())(batch)
     model.resolved = fitted
     events, real = torch.tensor([[1, 2, 3], [5, 6, 0]]), torch.tensor([[True] * 3, [True, True, False]])
     logits = model.network.score(model.network.fill(events, real, real)[real])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
+from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
@@ -29,6 +30,7 @@ from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.nn import losses
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows, cut_by_tokens, pad_right
 from honeyguide.nn.blocks import Dropout, RMSNorm, init_weights
+from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, rows_of
 from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
 
 _SERVED = 1 << 13  # positions of histories read at once while serving
@@ -157,7 +159,9 @@ class TwoTower(Recommender):
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {"fold_in", "similar", "inner_product", "cold_items", "add_items"}
     )
+    states: ClassVar[frozenset[str]] = frozenset({"state", "vectors", "weights"})
     scale = "logit"
+    hooks: Hooks = Hooks()
 
     text: ItemText
     category_columns: tuple[str, ...]
@@ -185,12 +189,14 @@ class TwoTower(Recommender):
         q = torch.from_numpy((drawn / drawn.sum()).astype(np.float32)).to(device)
         self.report.curve = Trainer(
             self.network,
-            training_loss(self.network, features, q, c.negatives),
+            batch_loss(towers_forward(self.network, features, q, c.negatives), self.hooks),
             PackedWindows(train, c.max_len, c.batch_tokens, c.seed),
             c.trainer(),
             options,
             self._validation(features, train, valid),
-            identity=f"{c.model_dump_json()} {_digest(train, valid)} {self.text.version} torch {torch.__version__}",
+            identity=f"{c.model_dump_json()} {_digest(train, valid)} {self.text.version} "
+            f"torch {torch.__version__} {self.hooks.identity}",
+            hooks=self.hooks,
         ).run()
         self.vectors = self._known_vectors(features)
         self.network.to("cpu")
@@ -232,7 +238,7 @@ class TwoTower(Recommender):
                 last = torch.from_numpy(rows.lengths - 1)
                 read = self.network.states(table[torch.from_numpy(pad_right(rows, 0))])
                 states[order[run]] = read[torch.arange(len(rows)), last].float().cpu().numpy()
-        return states
+        return self.hooks.edit_state(states, histories)
 
     def item_vectors(self) -> FloatArray:
         """float32 ``[n_items, d]``; a score is the dot product of a user's vector with an item's."""
@@ -331,8 +337,8 @@ class Features:
         )
 
 
-def training_loss(network: Towers, features: Features, q: Tensor, negatives: int) -> Callable[[Batch], Tensor]:
-    """Sampled softmax at every real position of a batch; each item goes through its tower once per batch.
+def towers_forward(network: Towers, features: Features, q: Tensor, negatives: int) -> Callable[[Batch], Forward]:
+    """The pass over a batch, with sampled softmax at every real position; each item goes through its tower once.
 
     Parameters
     ----------
@@ -345,7 +351,7 @@ def training_loss(network: Towers, features: Features, q: Tensor, negatives: int
     """
     log_q = q.clamp_min(1e-12).log()
 
-    def loss(batch: Batch) -> Tensor:
+    def forward(batch: Batch) -> Forward:
         real = batch.targets != IGNORED
         drawn = torch.multinomial(q, negatives, replacement=True)
         codes, place = torch.unique(torch.cat([batch.items.flatten(), batch.targets[real], drawn]), return_inverse=True)
@@ -353,9 +359,15 @@ def training_loss(network: Towers, features: Features, q: Tensor, negatives: int
         n_read, n_targets = batch.items.numel(), int(real.sum())
         read, targets, others = place.split([n_read, n_targets, negatives])
         states = network.states(F.embedding(read.view(batch.items.shape), vectors))[real]  # [n_targets, d]
-        return losses.sampled_softmax(states, vectors, targets, others, log_q[codes])
 
-    return loss
+        def value(scored: Sequence[Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
+            return mean_loss(losses.sampled_softmax(scored[0], scored[1], targets, others, log_q[codes]), weights)
+
+        own = torch.arange(n_targets, device=states.device)
+        users = rows_of(real, batch.users)
+        return Forward(users, batch.targets[real], (states, vectors), (own, None), value)
+
+    return forward
 
 
 def _known(histories: Ragged) -> Ragged:

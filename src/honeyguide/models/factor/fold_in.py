@@ -102,9 +102,17 @@ class FoldIn:
         start = self.aggregate(sets) @ self.turn
         return start if self.how == "map" else self._ascend(start, sets)
 
-    def scores(self, histories: Ragged) -> FloatArray:
-        """float32 ``[n, m]``; the logarithm of the items' share of the training events for an empty history."""
-        scores: FloatArray = self.users(histories) @ self.outward.T
+    def scores(self, histories: Ragged, users: FloatArray | None = None) -> FloatArray:
+        """float32 ``[n, m]``; the logarithm of the items' share of the training events for an empty history.
+
+        Parameters
+        ----------
+        histories
+            One for each user.
+        users
+            ``[n, d]``, their vectors if they are at hand.
+        """
+        scores: FloatArray = (self.users(histories) if users is None else users) @ self.outward.T
         sets = distinct(histories, len(self.outward))
         scores[np.diff(sets.indptr) == 0] = self.empty
         return scores

@@ -11,7 +11,7 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import Estimate
 from honeyguide.models.factor.fold_in import FoldIn, How
-from honeyguide.models.factor.pair_training import Loss, PairConfig, PairModel, batch_loss, pair_batches, to_numpy
+from honeyguide.models.factor.pair_training import Loss, PairConfig, PairModel, pair_batches, pair_forward, to_numpy
 from honeyguide.nn.pairs import PairBatch
 from honeyguide.nn.trainer import choose_device, seeded
 
@@ -93,6 +93,6 @@ class MFBPR(PairModel):
             vectors = to_numpy(network.users), to_numpy(items), to_numpy(items)
             return FoldIn.learn(self.config.fold_in, vectors, pairs, exponent=1.0)
 
-        loss, batches = batch_loss(network, self.config), pair_batches(pairs, self.config)
-        self._train(network, loss, batches, data, options, serve)
+        forward, batches = pair_forward(network, self.config), pair_batches(pairs, self.config)
+        self._train(network, forward, batches, data, options, serve)
         self.network = network

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import numpy as np
@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.factor.fold_in import FoldIn, How
 from honeyguide.nn import pair_losses
+from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss
 from honeyguide.nn.pairs import PairBatch, PairSampler
 from honeyguide.nn.trainer import Batches, OnDevice, Trainer, TrainerSettings
 
@@ -108,24 +110,31 @@ class PairNetwork(Protocol):
         ...
 
 
-def batch_loss(network: PairNetwork, config: PairConfig) -> Callable[[PairBatch], Tensor]:
-    """The loss of ``config`` over a batch of pairs."""
+def pair_forward(network: PairNetwork, config: PairConfig) -> Callable[[PairBatch], Forward]:
+    """The pass over a batch of pairs, with the loss of ``config``."""
 
-    def loss(batch: PairBatch) -> Tensor:
-        users, items, negatives = network.pair_vectors(batch)
-        if config.loss == "bpr":
-            main = pair_losses.bpr(users, items, negatives)
-        elif config.loss == "softmax":
-            main = pair_losses.cosine_softmax(users, items, negatives, batch.collisions, config.temperature)
-        else:
-            main = pair_losses.cosine_contrastive(
-                users, items, negatives, batch.collisions, config.margin, config.weight
-            )
-        if config.regularization == 0:
-            return main
-        return main + config.regularization * pair_losses.squared_norms(*network.free_vectors(batch))
+    def forward(batch: PairBatch) -> Forward:
+        def value(vectors: Sequence[Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
+            return mean_loss(_losses(vectors, batch.collisions, config), weights)
 
-    return loss
+        rest = None
+        if config.regularization:
+            rest = config.regularization * pair_losses.squared_norms(*network.free_vectors(batch))
+        pairs = torch.arange(len(batch.users), device=batch.users.device)
+        owners = (pairs, pairs, pairs if config.loss == "bpr" else None)
+        return Forward(batch.users, batch.items, network.pair_vectors(batch), owners, value, rest)
+
+    return forward
+
+
+def _losses(vectors: Sequence[Tensor], collisions: Tensor, config: PairConfig) -> Tensor:
+    """The loss of every pair, ``[b]``."""
+    users, items, negatives = vectors
+    if config.loss == "bpr":
+        return pair_losses.bpr(users, items, negatives)
+    if config.loss == "softmax":
+        return pair_losses.cosine_softmax(users, items, negatives, collisions, config.temperature)
+    return pair_losses.cosine_contrastive(users, items, negatives, collisions, config.margin, config.weight)
 
 
 def pair_batches(pairs: sp.csr_matrix, config: PairConfig) -> PairSampler:
@@ -141,12 +150,14 @@ class PairModel(Recommender):
     """
 
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product"})
+    states: ClassVar[frozenset[str]] = frozenset({"state", "vectors", "weights"})
     served: FoldIn
+    hooks: Hooks = Hooks()
 
     def _train(
         self,
         network: nn.Module,
-        loss: Callable[[B], Tensor],
+        forward: Callable[[B], Forward],
         batches: Batches[B],
         data: Dataset,
         options: FitOptions,
@@ -156,8 +167,8 @@ class PairModel(Recommender):
 
         Parameters
         ----------
-        network, loss, batches
-            What is trained, the loss of a batch, and where the batches come from.
+        network, forward, batches
+            What is trained, the pass over a batch, and where the batches come from.
         data
             What the batches were made of; valid, where there is one, chooses the epoch.
         options
@@ -169,13 +180,14 @@ class PairModel(Recommender):
         valid = data.histories("valid")
         trainer = Trainer(
             network,
-            loss,
+            batch_loss(forward, self.hooks),
             batches,
             config.trainer(),
             options,
             _validation(data.histories("train"), valid, config, serve),
             identity=f"{type(network).__name__} {config.model_dump_json()} {_digest(data.matrix('train'), valid)} "
-            f"torch {torch.__version__}",
+            f"torch {torch.__version__} {self.hooks.identity}",
+            hooks=self.hooks,
         )
         self.report.curve = trainer.run()
         self.report.finished = trainer.finished
@@ -183,7 +195,7 @@ class PairModel(Recommender):
 
     def user_vectors(self, histories: Ragged) -> FloatArray:
         """float32 ``[n, d]``: folded in; zeros for an empty history."""
-        return self.served.users(histories)
+        return self.hooks.edit_state(self.served.users(histories), histories)
 
     def item_vectors(self) -> FloatArray:
         """float32 ``[n_items, d]``; a score is the inner product of a user's vector with an item's."""
@@ -191,7 +203,7 @@ class PairModel(Recommender):
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``."""
-        return self.served.scores(histories)
+        return self.served.scores(histories, self.user_vectors(histories))
 
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """The items of largest cosine between vectors."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import Estimate
 from honeyguide.graph import BipartiteGraph
 from honeyguide.models.factor.fold_in import FoldIn, How
-from honeyguide.models.factor.pair_training import PairConfig, PairModel, batch_loss, pair_batches, to_numpy
+from honeyguide.models.factor.pair_training import PairConfig, PairModel, pair_batches, pair_forward, to_numpy
 from honeyguide.nn.pairs import PairBatch
 from honeyguide.nn.trainer import choose_device, seeded
 
@@ -94,6 +96,7 @@ class LightGCN(PairModel):
     Config = LightGCNConfig
     config: LightGCNConfig
 
+    states: ClassVar[frozenset[str]] = PairModel.states | {"graph"}
     network: LightGCNNetwork | None = None  # of the fit, with its users; never saved
 
     def estimate(self, data: Dataset) -> Estimate:
@@ -113,7 +116,7 @@ class LightGCN(PairModel):
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         device, pairs = choose_device(options.device), data.matrix("train")
         with seeded(self.config.seed, device):
-            network = LightGCNNetwork(BipartiteGraph(pairs), self.config).to(device)
+            network = LightGCNNetwork(self.hooks.graph(BipartiteGraph(pairs)), self.config).to(device)
 
         def serve() -> FoldIn:
             users, items = network.vectors()
@@ -121,6 +124,6 @@ class LightGCN(PairModel):
             vectors = to_numpy(users), to_numpy(network.inward_vectors()), to_numpy(items)
             return FoldIn.learn(self.config.fold_in, vectors, pairs, exponent=0.5 if self.config.layers else 1.0)
 
-        loss, batches = batch_loss(network, self.config), pair_batches(pairs, self.config)
-        self._train(network, loss, batches, data, options, serve)
+        forward, batches = pair_forward(network, self.config), pair_batches(pairs, self.config)
+        self._train(network, forward, batches, data, options, serve)
         self.network = network

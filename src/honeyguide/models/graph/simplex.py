@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -16,6 +16,7 @@ from honeyguide.core.resources import Estimate
 from honeyguide.models.factor.fold_in import FoldIn, popularity_scores
 from honeyguide.models.factor.pair_training import PairConfig, PairModel, to_numpy
 from honeyguide.nn import pair_losses
+from honeyguide.nn.forward import Forward, Weights, mean_loss
 from honeyguide.nn.pairs import PairSampler
 from honeyguide.nn.split_histories import HistoryBatch, SplitHistories
 from honeyguide.nn.trainer import choose_device, seeded
@@ -59,23 +60,30 @@ class SimpleXNetwork(nn.Module):
         return self.items
 
 
-def history_loss(network: SimpleXNetwork, config: SimpleXConfig) -> Callable[[HistoryBatch], Tensor]:
-    """The loss of ``config`` over the items to be found."""
+def history_forward(network: SimpleXNetwork, config: SimpleXConfig) -> Callable[[HistoryBatch], Forward]:
+    """The pass over the items to be found, with the loss of ``config``."""
 
-    def loss(batch: HistoryBatch) -> Tensor:
+    def forward(batch: HistoryBatch) -> Forward:
+        def value(vectors: Sequence[Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
+            users, items, negatives = vectors
+            shared = (users, items, negatives, batch.collisions)
+            if config.loss == "contrastive":
+                each = pair_losses.cosine_contrastive(*shared, config.margin, config.weight, batch.rows)
+            else:
+                each = pair_losses.cosine_softmax(*shared, config.temperature, batch.rows)
+            return mean_loss(each, weights)
+
         users = network.user_vectors(batch.read, batch.offsets)  # [b, d]
         items, negatives = (F.embedding(codes, network.items) for codes in (batch.targets, batch.negatives))
-        if config.loss == "contrastive":
-            main = pair_losses.cosine_contrastive(
-                users, items, negatives, batch.collisions, config.margin, config.weight, batch.rows
-            )
-        else:
-            main = pair_losses.cosine_softmax(users, items, negatives, batch.collisions, config.temperature, batch.rows)
-        if config.regularization == 0:
-            return main
-        return main + config.regularization * pair_losses.squared_norms(items, negatives)
+        rest = config.regularization * pair_losses.squared_norms(items, negatives) if config.regularization else None
+        first = torch.zeros(len(users), dtype=torch.int64, device=users.device)  # an example of every user
+        first[batch.rows] = torch.arange(len(items), device=users.device)
+        pairs = torch.arange(len(items), device=users.device)
+        return Forward(
+            batch.users[batch.rows], batch.targets, (users, items, negatives), (first, pairs, None), value, rest
+        )
 
-    return loss
+    return forward
 
 
 class SimpleX(PairModel):
@@ -106,4 +114,4 @@ class SimpleX(PairModel):
 
         sampler = PairSampler(pairs, 1, c.negatives, c.popularity, c.seed)
         batches = SplitHistories(sampler, c.pairs_per_batch(pairs.nnz))
-        self._train(network, history_loss(network, c), batches, data, options, serve)
+        self._train(network, history_forward(network, c), batches, data, options, serve)

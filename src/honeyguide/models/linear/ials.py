@@ -16,6 +16,7 @@ from scipy.linalg.lapack import sposv
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.inner_product import top_k_inner_product
+from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import STATISTICS, Change, FitOptions, Lists, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations, Requests
@@ -71,6 +72,9 @@ class IALS(Recommender):
     }
     config: IALSConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product", "update"})
+
+    states: ClassVar[frozenset[str]] = frozenset({"state"})
+    hooks: Hooks = Hooks()
 
     _folded: FoldedIn | None = None
 
@@ -156,27 +160,27 @@ class IALS(Recommender):
         self.item_factors = item_factors  # Y, [n_items, factors]
         _, whiten = whitening(item_factors, self.config.regularization)
         self._whiten = whiten
-        self.item_vectors = item_factors @ whiten  # W, [n_items, factors]
+        self._items = item_factors @ whiten  # W, [n_items, factors]
         self._eye = np.eye(len(whiten), dtype=np.float32, order="F")
         self._folded = None
 
-    def fold_in(self, histories: Ragged) -> FloatArray:
-        """float32 ``[n, factors]``: vectors whose inner products with ``item_vectors`` are the scores.
+    def user_vectors(self, histories: Ragged) -> FloatArray:
+        """float32 ``[n, factors]``: vectors whose inner products with those of :meth:`item_vectors` are the scores.
 
         The vectors of the histories seen in :meth:`fit` are remembered by the fitted object, not saved
         with it; they are the last user step of the fit, made by this function.
         """
-        return self._fold_in_sets(distinct(histories, len(self.item_vectors)))
+        return self.hooks.edit_state(self._fold_in_sets(distinct(histories, len(self._items))), histories)
 
     def _fold_in_sets(self, sets: sp.csr_matrix) -> FloatArray:
-        vectors = np.zeros((sets.shape[0], self.item_vectors.shape[1]), np.float32)
+        vectors = np.zeros((sets.shape[0], self._items.shape[1]), np.float32)
         missing = np.diff(sets.indptr) > 0  # an empty history is the zero vector
         if self._folded is not None:
             missing &= ~self._folded.fill(sets, vectors)
-        right = (sets @ self.item_vectors) * np.float32(self.config.alpha)  # [n, factors]
+        right = (sets @ self._items) * np.float32(self.config.alpha)  # [n, factors]
         for row in np.flatnonzero(missing):
             items = sets.indices[sets.indptr[row] : sets.indptr[row + 1]]
-            vectors[row] = self._solve(self.item_vectors.take(items, axis=0), right[row])
+            vectors[row] = self._solve(self._items.take(items, axis=0), right[row])
         return vectors
 
     def _solve(self, w: FloatArray, right: FloatArray) -> FloatArray:
@@ -192,22 +196,26 @@ class IALS(Recommender):
         _, x, _ = sposv(gram, w @ right if short else right, lower=1, overwrite_a=1)
         return np.asarray(right - np.float32(a) * (x @ w) if short else x, np.float32)
 
+    def item_vectors(self) -> FloatArray:
+        """float32 ``[n_items, factors]``; a score is the inner product of a user's vector with an item's."""
+        return self._items
+
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``: inner products with the folded-in vectors."""
-        scores: FloatArray = self.fold_in(histories) @ self.item_vectors.T
+        scores: FloatArray = self.user_vectors(histories) @ self._items.T
         return scores
 
     def _rank(self, requests: Requests, k: int) -> Lists:
-        return top_k_inner_product(self.fold_in(requests.histories), self.item_vectors, k, requests.excluded)
+        return top_k_inner_product(self.user_vectors(requests.histories), self._items, k, requests.excluded)
 
     def contributions(self, history: IntArray, item: int) -> FloatArray:
         """``alpha y_item' A^-1 y_i`` of every event i: the exact terms of the score (equation 7 of the paper)."""
         known = history >= 0
         if not known.any():
             return np.zeros(len(history), np.float32)
-        w = self.item_vectors[np.unique(history[known])]  # [distinct, factors]
-        direction = self._solve(w, self.item_vectors[item] * np.float32(self.config.alpha))
-        terms = self.item_vectors[np.maximum(history, 0)] @ direction
+        w = self._items[np.unique(history[known])]  # [distinct, factors]
+        direction = self._solve(w, self._items[item] * np.float32(self.config.alpha))
+        terms = self._items[np.maximum(history, 0)] @ direction
         return np.asarray(terms * known * shares(history), np.float32)
 
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:

@@ -21,8 +21,8 @@ class ClickBatch:
 
     Parameters
     ----------
-    items
-        int64 ``[b]``.
+    items, people
+        int64 ``[b]``: which item was met by whom.
     history
         int64 ``[b, t]``, oldest first; the number of items where padded, on the right.
     lengths
@@ -42,13 +42,14 @@ class ClickBatch:
     context: tuple[Tensor, Tensor, Tensor]
     derived: Tensor
     labels: Tensor
+    people: Tensor
 
     def to(self, device: torch.device) -> ClickBatch:
         """The same batch on ``device``."""
         if device.type == self.items.device.type:
             return self
         moved = [tuple(t.to(device) for t in side) for side in (self.users, self.context)]
-        rest = [t.to(device) for t in (self.items, self.history, self.lengths, self.derived, self.labels)]
+        rest = [t.to(device) for t in (self.items, self.history, self.lengths, self.derived, self.labels, self.people)]
         return ClickBatch(*rest[:3], *moved, *rest[3:])  # type: ignore[arg-type]
 
 
@@ -102,6 +103,7 @@ class Examples:
             tensors(self.context.take(e.rows[index]).hide(hide_context)),
             torch.from_numpy(f.derived(e.before[index], e.items[index], own)),
             torch.from_numpy(e.labels[index]),
+            torch.from_numpy(e.users[index].astype(np.int64)),
         )
 
 

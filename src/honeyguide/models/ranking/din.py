@@ -8,8 +8,8 @@ output is the probability that the item is liked. See ``docs/models/din.md``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
 from honeyguide.core.resources import Estimate
@@ -28,6 +29,7 @@ from honeyguide.models.ranking.clicks import ClickBatch, EventBatches, Examples
 from honeyguide.models.ranking.din_network import DINNetwork, Tables
 from honeyguide.models.ranking.examples import Events, blocks, is_labelled, later_events, train_events
 from honeyguide.models.ranking.features import Features
+from honeyguide.nn.forward import Forward, Weights, batch_loss
 from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
 
 _READ = 4096  # examples read at once after training
@@ -92,7 +94,9 @@ class DIN(Recommender):
     name = "din"
     Config = DINConfig
     config: DINConfig
+    states: ClassVar[frozenset[str]] = frozenset({"weights", "events"})
     scale = "probability"
+    hooks: Hooks = Hooks()
 
     _tables: Tables | None = None
 
@@ -111,13 +115,15 @@ class DIN(Recommender):
         valid = Examples.of(held_out, data, "valid", self.features, c.max_len)
         self.report.curve = Trainer(
             self.network,
-            self._loss,
+            batch_loss(self._forward, self.hooks),
             batches,
             TrainerSettings(c.epochs, c.lr, weight_decay=c.weight_decay, patience=c.patience, clip=5.0, seed=c.seed),
             options,
             (lambda: -_log_loss(self._read(valid)[0], held_out.labels)) if len(held_out) else None,
-            identity=f"{c.model_dump_json()} {_digest(events)} {_digest(held_out)} torch {torch.__version__}",
+            identity=f"{c.model_dump_json()} {_digest(events)} {_digest(held_out)} torch {torch.__version__} "
+            f"{self.hooks.identity}",
             metric="-log_loss",
+            hooks=self.hooks,
         ).run()
         correction = sampling_correction(negatives, data.n_items) if negatives else 0.0
         self.calibration = Calibration.fit(self._read(valid)[0], held_out.labels, c.calibration, correction)
@@ -128,8 +134,17 @@ class DIN(Recommender):
             self.features, c.dim, c.attention, c.layers, c.activation, c.dropout, c.unknown, ordered=self.ordered
         )
 
-    def _loss(self, batch: ClickBatch) -> Tensor:
-        return F.binary_cross_entropy_with_logits(self.network(batch)[0].float(), batch.labels)
+    def _forward(self, batch: ClickBatch) -> Forward:
+        logits, labels = self.network(batch)[0].float(), batch.labels
+
+        def value(vectors: Sequence[Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
+            relevance = weights.relevance if weights is not None else None
+            truth = labels if relevance is None else labels * relevance
+            each = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+            factor = weights.loss if weights is not None else None
+            return (each if factor is None else each * factor).mean(), each.detach()
+
+        return Forward(batch.people, batch.items, (), (), value, labels=labels)
 
     def _read(self, examples: Examples) -> tuple[FloatArray, FloatArray]:
         """Logits ``[n]`` and last hidden layers ``[n, width]``."""

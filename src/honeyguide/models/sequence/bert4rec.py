@@ -16,10 +16,11 @@ from honeyguide.models.sequence.next_item import (
     NextItemConfig,
     NextItemModel,
     NextItemNetwork,
-    target_loss,
+    target_forward,
 )
 from honeyguide.nn.batches import IGNORED, Batch
 from honeyguide.nn.blocks import Dropout, EventDropout, LiGRBlock, RMSNorm, init_weights
+from honeyguide.nn.forward import Forward, rows_of
 
 
 class BERT4RecConfig(NextItemConfig):
@@ -154,22 +155,24 @@ class BERT4Rec(NextItemModel):
         "mask": Real(0.1, 0.8),
         "last": Real(0.0, 1.0),
     }
+    states = NextItemModel.states - {"inputs"}  # a gap is no event of the history
     resolved: BERT4RecConfig
     network: BERT4RecNetwork
 
     def _build(self, n_items: int) -> BERT4RecNetwork:
         return BERT4RecNetwork(n_items, self.resolved)
 
-    def _loss(self) -> Callable[[Batch], Tensor]:
-        """The loss at masked events of each window, its last target included."""
+    def _forward(self) -> Callable[[Batch], Forward]:
+        """The pass over the masked events of each window, its last target included."""
         network, config = self.network, self.resolved
         c: Any = config
 
-        def loss(batch: Batch) -> Tensor:
+        def forward(batch: Batch) -> Forward:
             events = torch.cat([batch.items[:, :1], batch.targets], 1)  # [b, t + 1]: the window and what came next
             real = events != IGNORED
             gaps = draw_gaps(real, c.mask, c.last)
             hidden = network.fill(events.clamp_min(0), gaps, real)[gaps]  # [n, d]
-            return target_loss(config, hidden, network.item_vectors(), events[gaps])
+            users = rows_of(gaps, batch.users)
+            return target_forward(config, users, hidden, network.item_vectors(), events[gaps])
 
-        return loss
+        return forward

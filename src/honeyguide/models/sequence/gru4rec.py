@@ -60,15 +60,15 @@ class GRU4RecNetwork(NextItemNetwork):
         self.out = nn.Linear(c.hidden, c.dim, bias=False)
         self.dropout, self.hide = Dropout(c.dropout), EventDropout(c.event_dropout)
 
-    def hidden(self, items: Tensor) -> Tensor:
-        """int64 ``[b, t]`` to ``[b, t, d]``.
+    def read(self, vectors: Tensor) -> Tensor:
+        """``[b, t, d]`` to ``[b, t, d]``.
 
         z = sigmoid(W_z x + U_z h), r = sigmoid(W_r x + U_r h), n = tanh(W x + r * (U h)),
         h' = (1 - z) * n + z * h: equations 1 to 4 of the paper, with z for 1 - z.
         """
-        states, _ = self.gru(self.hide(self.dropout(self.items(items))))  # [b, t, hidden]
-        vectors: Tensor = self.out(self.dropout(states))
-        return vectors
+        states, _ = self.gru(self.hide(self.dropout(vectors)))  # [b, t, hidden]
+        found: Tensor = self.out(self.dropout(states))
+        return found
 
 
 class GRU4Rec(NextItemModel):

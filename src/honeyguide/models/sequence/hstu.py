@@ -65,9 +65,9 @@ class HSTUNetwork(NextItemNetwork):
         self.norm = RMSNorm(c.dim)
         self.dropout, self.hide = Dropout(c.dropout), EventDropout(c.event_dropout)
 
-    def hidden(self, items: Tensor) -> Tensor:
-        """int64 ``[b, t]`` to ``[b, t, d]``."""
-        x = self.hide(self.dropout(self.items(items)))
+    def read(self, vectors: Tensor) -> Tensor:
+        """``[b, t, d]`` to ``[b, t, d]``."""
+        x = self.hide(self.dropout(vectors))
         for block in self.blocks:
             x = block(x)
         normed: Tensor = self.norm(x)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -23,6 +23,7 @@ from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.core.inner_product import top_k_inner_product
+from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import STATISTICS, Change, FitOptions, Lists, ModelConfig, Recommender
 from honeyguide.core.requests import Recommendations, Requests
@@ -37,6 +38,7 @@ from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
+from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, rows_of
 from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
 
 Auto = Literal["auto"]
@@ -179,7 +181,7 @@ class NextItemConfig(ModelConfig):
 
 
 class NextItemNetwork(nn.Module):
-    """A :class:`~honeyguide.nn.backbone.Backbone` with a tied item table; subclasses define :meth:`hidden`.
+    """A :class:`~honeyguide.nn.backbone.Backbone` with a tied item table; subclasses define :meth:`read`.
 
     Parameters
     ----------
@@ -198,6 +200,10 @@ class NextItemNetwork(nn.Module):
 
     def hidden(self, items: Tensor) -> Tensor:
         """int64 ``[b, t]``, padded on the right, to states after each position ``[b, t, d]``."""
+        return self.read(self.items(items))
+
+    def read(self, vectors: Tensor) -> Tensor:
+        """Vectors of events ``[b, t, d]`` to states after each of them ``[b, t, d]``."""
         raise NotImplementedError(f"{type(self).__name__} defines no states")
 
     def user_state(self, items: Tensor, lengths: Tensor) -> Tensor:
@@ -214,25 +220,36 @@ class NextItemNetwork(nn.Module):
         return self.items.weight
 
 
-def target_loss(config: NextItemConfig, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-    """The loss that ``config`` names, of states ``[n, d]`` against a table ``[m, d]`` with targets ``[n]``."""
-    if config.loss == "softmax":
-        return losses.full_softmax(hidden, table, targets)
-    negatives = torch.randint(len(table), (config.negatives,), device=hidden.device)
-    if config.loss == "sampled":
-        return losses.sampled_softmax(hidden, table, targets, negatives)
-    calibration = config.calibration if config.loss == "gbce" else 0.0
-    return losses.gbce(hidden, table, targets, negatives, calibration)
+def target_forward(config: NextItemConfig, users: Tensor, hidden: Tensor, table: Tensor, targets: Tensor) -> Forward:
+    """States ``[n, d]`` of ``users`` ``[n]`` against a table ``[m, d]`` with ``targets`` ``[n]``."""
+    negatives = None
+    if config.loss != "softmax":
+        negatives = torch.randint(len(table), (config.negatives,), device=hidden.device)
+
+    def value(vectors: Sequence[Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
+        states, items = vectors
+        if negatives is None:
+            return losses.full_softmax(states, items, targets, weights.factor if weights is not None else None)
+        if config.loss == "sampled":
+            return mean_loss(losses.sampled_softmax(states, items, targets, negatives), weights)
+        calibration = config.calibration if config.loss == "gbce" else 0.0
+        return mean_loss(losses.gbce(states, items, targets, negatives, calibration), weights)
+
+    own = torch.arange(len(hidden), device=hidden.device)
+    return Forward(users, targets, (hidden, table), (own, None), value)
 
 
-def training_loss(network: NextItemNetwork, config: NextItemConfig) -> Callable[[Batch], Tensor]:
-    """The loss of ``config`` at every real position of a batch."""
+def next_item_forward(network: NextItemNetwork, config: NextItemConfig) -> Callable[[Batch], Forward]:
+    """The pass over a batch of windows: every real position predicts what came next."""
 
-    def loss(batch: Batch) -> Tensor:
+    def forward(batch: Batch) -> Forward:
         real = batch.targets != IGNORED
-        return target_loss(config, network.hidden(batch.items)[real], network.item_vectors(), batch.targets[real])
+        users = rows_of(real, batch.users)
+        return target_forward(
+            config, users, network.hidden(batch.items)[real], network.item_vectors(), batch.targets[real]
+        )
 
-    return loss
+    return forward
 
 
 class NextItemModel(Recommender):
@@ -251,7 +268,9 @@ class NextItemModel(Recommender):
         "max_len": Choice((50, 100, 200)),
     }
     capabilities = frozenset({"fold_in", "similar", "inner_product", "update"})
+    states: ClassVar[frozenset[str]] = frozenset({"state", "vectors", "weights", "inputs"})
     scale = "logit"
+    hooks: Hooks = Hooks()
     config: NextItemConfig
     resolved: NextItemConfig
     network: NextItemNetwork
@@ -262,9 +281,9 @@ class NextItemModel(Recommender):
     def _build(self, n_items: int) -> NextItemNetwork:
         """The network of ``self.resolved``, for ``n_items`` items."""
 
-    def _loss(self) -> Callable[[Batch], Tensor]:
-        """What is minimised, of a batch of windows."""
-        return training_loss(self.network, self.resolved)
+    def _forward(self) -> Callable[[Batch], Forward]:
+        """The pass over a batch of windows, with the loss that is minimised."""
+        return next_item_forward(self.network, self.resolved)
 
     def initial_items(self, data: Dataset) -> FloatArray | None:
         """float32 ``[n_items, d]``: item vectors to start from, or ``None`` to keep the random ones."""
@@ -301,12 +320,14 @@ class NextItemModel(Recommender):
                 self.network.items.weight.copy_(torch.from_numpy(start))
         trainer = Trainer(
             self.network,
-            self._loss(),
+            batch_loss(self._forward(), self.hooks),
             PackedWindows(train, self._max_len, int(self.resolved.batch_tokens), self.resolved.seed),
             self.resolved.trainer(),
             options,
             self._validation(train, valid),
-            identity=f"{self.resolved.model_dump_json()} {_digest(train)} {_digest(valid)} torch {torch.__version__}",
+            identity=f"{self.resolved.model_dump_json()} {_digest(train)} {_digest(valid)} "
+            f"torch {torch.__version__} {self.hooks.identity}",
+            hooks=self.hooks,
         )
         self.report.curve = trainer.run()
         self.report.finished = trainer.finished
@@ -337,7 +358,7 @@ class NextItemModel(Recommender):
             batches = PackedWindows(windows, self._max_len, int(c.batch_tokens), c.seed + len(self.report.updates) + 1)
             how = {"epochs": c.update_epochs, "lr": c.lr * c.update_lr, "warmup": 0, "average": 0.0}
             settings = replace(c.trainer(), schedule="constant", patience=c.update_epochs, **how)
-            Trainer(self.network, self._loss(), batches, settings, options).run()
+            Trainer(self.network, batch_loss(self._forward(), Hooks()), batches, settings, options).run()
 
     def _grow(self, change: Change) -> None:
         """Give new items a vector, and the network a table that has it."""
@@ -370,7 +391,7 @@ class NextItemModel(Recommender):
         vectors = np.zeros((len(histories), self.network.items.embedding_dim), np.float32)
         some = np.flatnonzero(histories.lengths)
         vectors[some] = encode(self.network, histories.take(some), self._max_len, self._device)
-        return vectors
+        return self.hooks.edit_state(vectors, histories)
 
     def item_vectors(self) -> FloatArray:
         """float32 ``[n_items, d]``; a score is the dot product of a user's vector with an item's."""

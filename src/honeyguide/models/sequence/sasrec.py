@@ -86,11 +86,11 @@ class SASRecNetwork(NextItemNetwork):
         self.norm = RMSNorm(c.dim)
         self.dropout, self.hide = Dropout(c.dropout), EventDropout(c.event_dropout)
 
-    def hidden(self, items: Tensor) -> Tensor:
-        """int64 ``[b, t]`` to ``[b, t, d]``."""
-        x = self.items(items)
+    def read(self, vectors: Tensor) -> Tensor:
+        """``[b, t, d]`` to ``[b, t, d]``."""
+        x = vectors
         if self.positions is not None:
-            x = x + self.positions[: items.shape[1]]
+            x = x + self.positions[: x.shape[1]]
         x = self.hide(self.dropout(x))
         for block in self.blocks:
             x = block(x)

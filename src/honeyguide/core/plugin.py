@@ -1,0 +1,291 @@
+"""The contract of a plug-in: something done *to* a model, at the places where models let themselves be changed.
+
+A plug-in implements only the hooks it needs. ``SASRec(...).plug(VAT(...), AdaRetrieval(...))``, or the name
+``"sasrec+vat+ada-retrieval"``, is again a recommender (:mod:`honeyguide.core.plugged`). Plug-ins are applied in
+the order in which they are listed: the first is the innermost, and later ones see what it made. Weights multiply,
+loss terms sum, candidates unite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from honeyguide.core.artifact import Arrays
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import ConfigError, FitInterrupted, HoneyguideError, PluginError
+from honeyguide.core.ragged import FloatArray, Ragged
+from honeyguide.core.recommender import FitOptions, Lists, Recommender, explain
+from honeyguide.core.requests import Requests
+from honeyguide.core.resources import Estimate
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from honeyguide.graph import BipartiteGraph
+    from honeyguide.nn.forward import Forward, LossContext, Weights
+
+T = TypeVar("T")
+
+
+class PluginConfig(BaseModel):
+    """Base of all plug-in configurations: frozen, typed, no unknown options.
+
+    Parameters
+    ----------
+    enabled
+        A plug-in that is switched off changes nothing, bit for bit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a plug-in that wraps a fit is given beside the data.
+
+    Parameters
+    ----------
+    model
+        What is plugged into; fitted once the inner fit was called.
+    options
+        For a stage of the plug-in's own; its checkpoint folder is the plug-in's alone.
+    seed
+        Of whatever it draws.
+    """
+
+    model: Recommender
+    options: FitOptions
+    seed: int
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was kept when ``n`` events were scored, to be read when their outcome is known.
+
+    Parameters
+    ----------
+    hidden
+        float32 ``[n, w]``, what the model saw in each, before its last layer.
+    scores
+        float32 ``[n]``, of the model without its plug-ins.
+    """
+
+    hidden: FloatArray
+    scores: FloatArray
+
+
+class Plugin:
+    """Base of all plug-ins. Subclasses declare ``name``, ``Config`` and ``needs``, and override hooks.
+
+    Parameters
+    ----------
+    config
+        A configuration; ``None`` for the defaults.
+    **overrides
+        Single options, for example ``VAT(epsilon=0.3)``.
+
+    Raises
+    ------
+    ConfigError
+        If an option is unknown or its value is not allowed.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[PluginConfig]] = PluginConfig
+    config: PluginConfig
+    needs: ClassVar[frozenset[str]] = frozenset()  # of Recommender.states
+
+    def __init__(self, config: PluginConfig | None = None, **overrides: Any) -> None:
+        try:
+            base: dict[str, Any] = config.model_dump() if config is not None else {}
+            self.config = self.Config(**{**base, **overrides})
+        except ValidationError as error:
+            options = f"Options: {', '.join(self.Config.model_fields)}."
+            raise ConfigError(explain(self.name, error), options) from None
+
+    # -- before and while training ------------------------------------------------------------
+
+    def transform(self, data: Dataset) -> Dataset:
+        """The data to learn from; users and items keep their codes."""
+        return data
+
+    def graph(self, graph: BipartiteGraph) -> BipartiteGraph:
+        """The graph to propagate over (state ``graph``)."""
+        return graph
+
+    def weights(self, forward: Forward) -> Weights | None:
+        """Weights of the examples of a batch (state ``weights``)."""
+        return None
+
+    def loss_terms(self, context: LossContext) -> Tensor | None:
+        """What is added to the loss of a batch (state ``vectors``)."""
+        return None
+
+    def on_step(self, network: nn.Module, epoch: int, step: int) -> None:
+        """Called after every step of the optimiser; both count from 0."""
+
+    def on_epoch(self, network: nn.Module, epoch: int) -> None:
+        """Called after every epoch, before it is judged."""
+
+    def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
+        """Stages: call ``fit(data)`` for what is inside, and do what comes before and after."""
+        fit(data)
+
+    # -- when recommending --------------------------------------------------------------------
+
+    def edit_state(self, states: FloatArray, histories: Ragged) -> FloatArray:
+        """The users' states ``[n, d]`` to score with (state ``state``); the argument is not to be changed."""
+        return states
+
+    def adjust_scores(self, requests: Requests, states: FloatArray | None, scores: FloatArray) -> FloatArray:
+        """The scores ``[n, n_items]``; the argument may be changed. States are there with state ``state``."""
+        return scores
+
+    def adjust_events(self, receipt: Receipt) -> FloatArray:
+        """The scores ``[n]`` of single events (state ``events``)."""
+        return receipt.scores
+
+    def retrieve(self, requests: Requests, n: int) -> Lists:
+        """``n`` candidates for each request, best first: items ``[r, n]``, padded with -1, and scores."""
+        raise NotImplementedError(f"{self.name} retrieves nothing")
+
+    def around_recommend(self, recommend: Callable[[Requests, int], Lists], requests: Requests, k: int) -> Lists:
+        """Rounds or repair: ask ``recommend(requests, k)`` as often as it takes, and return items and scores."""
+        return recommend(requests, k)
+
+    def observe(self, labels: FloatArray, receipt: Receipt) -> None:
+        """Learn from the outcomes ``[n]`` of events that were scored before (state ``events``)."""
+
+    # -- cost and storage ---------------------------------------------------------------------
+
+    def bind(self, model: Recommender) -> None:
+        """Called once with the model that is plugged into, fitted or not."""
+
+    def estimate(self, inner: Estimate, data: Dataset) -> Estimate:
+        """What a fit needs, given what it needs without the plug-in."""
+        return inner
+
+    def state(self) -> tuple[Arrays, dict[str, Any]]:
+        """Arrays and JSON-able metadata from which :meth:`restore` rebuilds what was learnt."""
+        return {}, {}
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
+        """Undo :meth:`state`; the model inside is restored already."""
+
+    @classmethod
+    def hooks(cls) -> frozenset[str]:
+        """Names of the hooks that it implements."""
+        return frozenset(name for name in HOOKS if getattr(cls, name) is not getattr(Plugin, name))
+
+
+HOOKS = (
+    "transform",
+    "graph",
+    "weights",
+    "loss_terms",
+    "on_step",
+    "on_epoch",
+    "around_fit",
+    "edit_state",
+    "adjust_scores",
+    "adjust_events",
+    "retrieve",
+    "around_recommend",
+    "observe",
+)
+
+
+@dataclass
+class Hooks:
+    """The plug-ins of a model, in order; one that is switched off is not among them.
+
+    Parameters
+    ----------
+    plugins
+        In the order in which they are applied.
+    epoch
+        The trainer says here where it stands.
+    """
+
+    plugins: Sequence[Plugin] = ()
+    epoch: int = 0
+    having: dict[str, list[Plugin]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.having = {hook: [p for p in self.plugins if hook in p.hooks()] for hook in HOOKS}
+
+    def have(self, *hooks: str) -> bool:
+        """Whether a plug-in implements one of ``hooks``."""
+        return any(self.having[hook] for hook in hooks)
+
+    @property
+    def identity(self) -> str:
+        """What the plug-ins that change training are, for checkpoints; empty without one."""
+        training = [p for p in self.plugins if p.hooks() & {"weights", "loss_terms", "graph", "on_step", "on_epoch"}]
+        return " ".join(f"{p.name} {p.config.model_dump_json()}" for p in training)
+
+    def graph(self, graph: BipartiteGraph) -> BipartiteGraph:
+        """See :meth:`Plugin.graph`."""
+        for plugin in self.having["graph"]:
+            graph = called(plugin, plugin.graph, graph)
+        return graph
+
+    def transform(self, data: Dataset) -> Dataset:
+        """See :meth:`Plugin.transform`.
+
+        Raises
+        ------
+        PluginError
+            If a plug-in gives users or items other codes.
+        """
+        for plugin in self.having["transform"]:
+            changed = called(plugin, plugin.transform, data)
+            if not changed.item_ids.values.equals(data.item_ids.values):
+                raise PluginError(plugin.name, "transform", "it changed the catalogue; items keep their codes")
+            data = changed
+        return data
+
+    def on_step(self, network: nn.Module, step: int) -> None:
+        """See :meth:`Plugin.on_step`."""
+        for plugin in self.having["on_step"]:
+            called(plugin, plugin.on_step, network, self.epoch, step)
+
+    def on_epoch(self, network: nn.Module) -> None:
+        """See :meth:`Plugin.on_epoch`."""
+        for plugin in self.having["on_epoch"]:
+            called(plugin, plugin.on_epoch, network, self.epoch)
+
+    def edit_state(self, states: FloatArray, histories: Ragged) -> FloatArray:
+        """See :meth:`Plugin.edit_state`."""
+        for plugin in self.having["edit_state"]:
+            states = called(plugin, plugin.edit_state, states, histories)
+        return states
+
+    def adjust_scores(self, requests: Requests, states: FloatArray | None, scores: FloatArray) -> FloatArray:
+        """See :meth:`Plugin.adjust_scores`."""
+        for plugin in self.having["adjust_scores"]:
+            scores = called(plugin, plugin.adjust_scores, requests, states, scores)
+        return scores
+
+
+def called(plugin: Plugin, hook: Callable[..., T], *arguments: Any) -> T:
+    """What a hook returns.
+
+    Raises
+    ------
+    PluginError
+        If it raised an error that is not one of honeyguide's; it names the plug-in and the hook.
+    """
+    try:
+        return hook(*arguments)
+    except (HoneyguideError, FitInterrupted):
+        raise
+    except Exception as error:
+        raise PluginError(plugin.name, hook.__name__, f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import CapabilityError, ConfigError, PluginError
+from honeyguide.core.plugged import Plugged, plugged
+from honeyguide.core.plugin import Plugin, PluginConfig, Receipt, Run
+from honeyguide.core.ragged import FloatArray, Ragged
+from honeyguide.core.recommender import Lists
+from honeyguide.core.requests import Requests
+from honeyguide.metrics.holdout import rank_lists
+from honeyguide.models.factor.mf_bpr import MFBPR
+from honeyguide.models.linear.ials import IALS
+from honeyguide.models.linear.itemknn import ItemKNN
+from honeyguide.models.ranking.din import DIN
+from honeyguide.models.sequence.sasrec import SASRec
+from honeyguide.nn.forward import Forward, LossContext, Weights
+
+TINY = {"dim": 16, "epochs": 2}
+
+
+class ScaleConfig(PluginConfig):
+    by: float = 2.0
+
+
+class Scale(Plugin):
+    name = "scale"
+    Config = ScaleConfig
+    config: ScaleConfig
+    needs = frozenset({"state"})
+
+    def edit_state(self, states: FloatArray, histories: Ragged) -> FloatArray:
+        return states * np.float32(self.config.by)
+
+
+class Shift(Plugin):
+    name = "shift"
+
+    def adjust_scores(self, requests: Requests, states: FloatArray | None, scores: FloatArray) -> FloatArray:
+        return scores + np.float32(1)
+
+
+class Double(Plugin):
+    name = "double"
+
+    def adjust_scores(self, requests: Requests, states: FloatArray | None, scores: FloatArray) -> FloatArray:
+        return scores * np.float32(2)
+
+
+class Broken(Plugin):
+    name = "broken"
+    needs = frozenset({"vectors"})
+
+    def loss_terms(self, context: LossContext) -> torch.Tensor | None:
+        raise ZeroDivisionError("no luck")
+
+
+class OnlyFirst(Plugin):
+    """Learns from the first half of the users alone, and keeps what it saw."""
+
+    name = "only-first"
+    needs = frozenset({"weights", "vectors"})
+
+    def __init__(self, config: PluginConfig | None = None, **overrides: Any) -> None:
+        super().__init__(config, **overrides)
+        self.seen: list[tuple[int, int]] = []
+
+    def weights(self, forward: Forward) -> Weights | None:
+        return Weights(loss=(forward.users % 2 == 0).float())
+
+    def loss_terms(self, context: LossContext) -> torch.Tensor | None:
+        zeros = [torch.zeros_like(v) for v in context.pass_.vectors]
+        torch.testing.assert_close(context.forward(zeros), context.loss)
+        factor = context.weights.factor if context.weights is not None else None
+        assert factor is not None
+        torch.testing.assert_close((context.losses * factor).mean(), context.loss.detach())
+        return None
+
+    def on_step(self, network: torch.nn.Module, epoch: int, step: int) -> None:
+        self.seen.append((epoch, step))
+
+
+class Stages(Plugin):
+    name = "stages"
+
+    def __init__(self, config: PluginConfig | None = None, **overrides: Any) -> None:
+        super().__init__(config, **overrides)
+        self.learnt = np.zeros(2, np.float32)
+
+    def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
+        fit(data)
+        self.learnt[0] = run.model.score_histories(data.histories("train")).mean()
+
+    def around_recommend(self, recommend: Callable[[Requests, int], Lists], requests: Requests, k: int) -> Lists:
+        items, scores = recommend(requests, k)
+        return items[:, ::-1].copy(), scores[:, ::-1].copy()
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {"learnt": self.learnt}, {"so": "kept"}
+
+    def restore(self, arrays: Any, meta: dict[str, Any]) -> None:
+        self.learnt = np.array(arrays["learnt"])
+        assert meta == {"so": "kept"}
+
+
+class Three(Plugin):
+    name = "three"
+
+    def retrieve(self, requests: Requests, n: int) -> Lists:
+        items = np.full((len(requests), n), -1, np.int32)
+        items[:, :3] = [5, 7, 9]
+        return items, np.zeros(items.shape, np.float32)
+
+
+class Two(Plugin):
+    name = "two"
+
+    def retrieve(self, requests: Requests, n: int) -> Lists:
+        items = np.full((len(requests), n), -1, np.int32)
+        items[:, :2] = [7, 11]
+        return items, np.zeros(items.shape, np.float32)
+
+
+class Correct(Plugin):
+    name = "correct"
+    needs = frozenset({"events"})
+
+    def __init__(self, config: PluginConfig | None = None, **overrides: Any) -> None:
+        super().__init__(config, **overrides)
+        self.error = 0.0
+
+    def adjust_events(self, receipt: Receipt) -> FloatArray:
+        return receipt.scores + np.float32(self.error)
+
+    def observe(self, labels: FloatArray, receipt: Receipt) -> None:
+        self.error = float((labels - receipt.scores).mean())
+
+
+def test_options_stand_under_the_name_of_the_plug_in(books: Dataset) -> None:
+    model = IALS(factors=8, iterations=2).plug(Scale(by=3.0))
+    assert model.name == "ials+scale" and isinstance(model, Plugged)
+    assert model.config.model_dump()["scale"] == {"enabled": True, "by": 3.0}
+    again = plugged(IALS, (Scale,))(factors=8, iterations=2, scale={"by": 3.0})
+    assert again.config == model.config
+    with pytest.raises(ConfigError, match="scale"):
+        plugged(IALS, (Scale,))(scale={"of": 1})
+    with pytest.raises(ConfigError, match="option 'of'"):
+        Scale(of=1)
+
+
+def test_a_state_is_edited_before_it_is_scored(books: Dataset) -> None:
+    plain = IALS(factors=8, iterations=2).fit(books)
+    scaled = IALS(factors=8, iterations=2).plug(Scale()).fit(books)
+    histories = books.histories("train")
+    np.testing.assert_array_equal(scaled.score_histories(histories), 2 * plain.score_histories(histories))
+    assert "inner_product" in scaled.capabilities and "update" not in scaled.capabilities
+    off = IALS(factors=8, iterations=2).plug(Scale(enabled=False)).fit(books)
+    np.testing.assert_array_equal(off.score_histories(histories), plain.score_histories(histories))
+
+
+def test_plug_ins_are_applied_in_the_order_in_which_they_are_listed(books: Dataset) -> None:
+    plain, histories = ItemKNN().fit(books), books.histories("train")
+    scores = plain.score_histories(histories)
+    first = ItemKNN().plug(Shift(), Double()).fit(books)
+    second = ItemKNN().plug(Double()).plug(Shift()).fit(books)
+    assert (first.name, second.name) == ("itemknn+shift+double", "itemknn+double+shift")
+    np.testing.assert_array_equal(first.score_histories(histories), (scores + 1) * 2)
+    np.testing.assert_array_equal(second.score_histories(histories), scores * 2 + 1)
+    assert "inner_product" not in first.capabilities
+
+
+def test_a_model_without_the_state_is_refused_before_training() -> None:
+    with pytest.raises(CapabilityError, match=r"'scale' needs the state 'state'.*itemknn") as caught:
+        ItemKNN().plug(Scale())
+    assert "honeyguide models" in str(caught.value)
+    with pytest.raises(ConfigError, match="twice"):
+        ItemKNN().plug(Shift(), Shift())
+
+
+def test_a_plug_in_that_raises_is_named(books: Dataset) -> None:
+    with pytest.raises(PluginError, match=r"'broken' failed in loss_terms: ZeroDivisionError: no luck"):
+        MFBPR(**TINY).plug(Broken()).fit(books)
+
+
+@pytest.mark.parametrize("base", [MFBPR(**TINY), SASRec(**TINY, blocks=1, heads=1, max_len=20)])
+def test_weights_and_second_passes_while_training(base: Any, books: Dataset) -> None:
+    model = base.plug(OnlyFirst()).fit(books)
+    (plugin,) = model.plugins
+    assert plugin.seen[0] == (0, 0) and plugin.seen[-1][0] == 1  # epochs, and steps that go on
+    assert [step for _, step in plugin.seen] == list(range(len(plugin.seen)))
+
+
+def test_examples_of_weight_zero_teach_nothing(books: Dataset) -> None:
+    half = books.histories("train")
+    model = MFBPR(dim=8, epochs=1, regularization=0.0, lr=0.1).plug(OnlyFirst())
+    network: list[torch.nn.Module] = []
+    model.plugins[0].on_step = lambda net, epoch, step: network.append(net)  # type: ignore[method-assign]
+    model.fit(books)
+    users = network[0].users.detach().numpy()
+    torch.manual_seed(0)
+    start = 0.1 * torch.randn(books.n_users, 8).numpy()
+    np.testing.assert_array_equal(users[1::2], start[1::2])
+    moved = np.abs(users - start).max(axis=1)[::2][half.lengths[::2] > 0]
+    assert (moved > 0).all()
+
+
+def test_stages_and_rounds_and_what_was_learnt_is_saved(books: Dataset, tmp_path: Path) -> None:
+    plain = ItemKNN().fit(books)
+    model = ItemKNN().plug(Stages()).fit(books)
+    histories = books.histories("train")
+    assert model.plugins[0].learnt[0] == pytest.approx(plain.score_histories(histories).mean())
+    asked = Requests(histories)
+    items = plain.recommend(asked, 5).items
+    np.testing.assert_array_equal(model.recommend(asked, 5).items, items[:, ::-1])
+    lists = rank_lists(model, histories, books.histories("valid"), 5)  # what evaluation sees
+    np.testing.assert_array_equal(lists, model.recommend(asked, 5).items)
+    model.save(tmp_path / "model")
+    loaded = type(model).load(tmp_path / "model")
+    assert loaded.plugins[0].learnt[0] == model.plugins[0].learnt[0]
+    np.testing.assert_array_equal(loaded.recommend(asked, 5).items, items[:, ::-1])
+
+
+def test_candidates_unite(books: Dataset) -> None:
+    model = ItemKNN().plug(Three(), Two()).fit(books)
+    asked = Requests(books.histories("train"), exclude=Ragged.empty(books.n_users))
+    found = model.recommend(asked, 4).items
+    assert set(found.ravel()) == {5, 7, 9, 11}
+    some = Requests(asked.histories, exclude=asked.exclude, candidates=Ragged.from_lists([[7, 8]] * books.n_users))
+    assert set(model.recommend(some, 4).items.ravel()) == {7, -1}
+
+
+def test_events_are_corrected_by_what_is_observed(books: Dataset) -> None:
+    model = DIN(epochs=1, layers=(8,), dim=4, negatives=1).plug(Correct()).fit(books)
+    before = model.score_events(books, "valid")
+    receipt = model.receipt(books, "valid")
+    np.testing.assert_array_equal(before, receipt.scores)
+    assert receipt.hidden.shape == (len(before), 8)
+    model.observe(np.ones(len(before), np.float32), receipt)
+    np.testing.assert_allclose(model.score_events(books, "valid").mean(), 1.0, rtol=1e-5)
