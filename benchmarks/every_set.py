@@ -3,9 +3,9 @@
     python benchmarks/every_set.py                          # those that are missing
     python benchmarks/every_set.py --only ml-100k coat      # these again
 
-Every model has its defaults and is fitted on train; ``auto`` and whatever chooses do so on valid; test is read once, with
-train and valid as history. Models that train in epochs are given as many CPU-seconds as ``auto`` has in all. Data is looked
-for by name under ``$HONEYGUIDE_DATA``; text is encoded from an empty cache within the budget.
+Every model has its defaults and is fitted on train; ``auto`` and whatever chooses do so on valid; test is read once,
+with train and valid as history. Models that train in epochs are given as many CPU-seconds as ``auto`` has in all. Data
+is looked for by name under ``$HONEYGUIDE_DATA``; text is encoded from an empty cache within the budget.
 """
 
 from __future__ import annotations
