@@ -228,7 +228,8 @@ class Store:
         with self._reading() as connection:
             for table in OF_A_USER:
                 asked = select(table).where(table.c.tenant == tenant, table.c.user_id == user_id)
-                found[table.name] = [dict(row._mapping) for row in connection.execute(asked)]
+                rows = connection.execute(asked)
+                found[str(table.name)] = [{str(k): v for k, v in row._mapping.items()} for row in rows]
         return found
 
     def api_keys(self) -> list[KeyRow]:
