@@ -13,18 +13,21 @@ from honeyguide import __version__
 from honeyguide.cli import (
     add_items,
     backtest,
+    backup,
     compare,
     config,
     console,
     data,
     fit,
     forget,
+    keys,
     metrics,
     models,
     papers,
     quickstart,
     recommend,
     reproduce,
+    serve,
     similar,
     tune,
     update,
@@ -121,12 +124,14 @@ for _panel, _commands in {
     ),
     "Look": (models.models, metrics.metrics, version.version),
     "Keep fresh": (update.update,),
+    "Serve": (serve.serve, backup.backup, backup.restore),
     "Choose": (tune.tune, backtest.backtest),
     "Evidence": (papers.papers, reproduce.reproduce),
 }.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(data.app, name="data", rich_help_panel="Look")
+app.add_typer(keys.app, name="keys", rich_help_panel="Serve")
 app.add_typer(config.app, name="config", rich_help_panel="Look")
 
 
