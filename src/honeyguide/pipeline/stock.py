@@ -115,14 +115,16 @@ class Stock:
 
     def text_of(self, query: str) -> FloatArray:
         """float32 ``[d]``: of a query, in the space of the items' texts."""
-        text, _ = self._read_text()
-        vector: FloatArray = np.asarray(text_encoder(text.encoder).encode([query]), np.float32)[0]
+        self._read_text()
+        with self._lock:  # encoders are not made for several threads
+            vector: FloatArray = np.asarray(self._reader.encode([query]), np.float32)[0]
         return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
     def _read_text(self) -> tuple[ItemText, FloatArray]:
         with self._lock:
             if self._text is None:
-                text = ItemText.of(self.items, text_encoder(self._encoder))
+                self._reader = text_encoder(self._encoder)  # kept: to load its weights takes a second
+                text = ItemText.of(self.items, self._reader)
                 self._text = text, text.vectors(self.items)
             return self._text
 
