@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from honeyguide.agent.lexicon import Lexicon, Measure, stem, words_of
 from honeyguide.agent.phrases import (
@@ -25,6 +26,8 @@ from honeyguide.agent.phrases import (
     OPPOSITE,
     OR_MORE,
     ORDINALS,
+    SPEAKERS,
+    SPOKEN,
     TIMES,
     UNDO,
 )
@@ -105,7 +108,7 @@ class Grammar:
         add: list[Want] = []
         retract: list[str] = []
         clear, mood = False, (True, False)
-        for clause, resets in _clauses(_TOKEN.findall(text)[:_MOST_WORDS]):
+        for clause, resets in _clauses(self._in_minutes(_TOKEN.findall(text)[:_MOST_WORDS])):
             said = " ".join(clause)
             if said in CLEAR:
                 clear, add = True, []
@@ -125,6 +128,7 @@ class Grammar:
 
     def _freed(self, said: str, before: Preferences) -> list[str] | None:
         """Ids of wants that a clause takes back, whose words it must echo; ``None`` where it takes nothing back."""
+        said = said.removeprefix("please ").removeprefix("i ").removeprefix("you can ")
         head = next((f for f in FREE if said.startswith(f + " ")), None)
         tail = next((f for f in FINE if f in said), None)
         if head is None and tail is None:
@@ -156,14 +160,15 @@ class Grammar:
                 found += bound if mood[0] or not own else [self._turned(w) for w in bound]
                 continue
             cue = next((c for c in HEADS if clause.at(c[0])), None)
-            if cue is not None and not free:
+            before = clause.tokens[clause.place - 1] if clause.place else ""
+            if cue is not None and not free and not (cue[0][0] in SPOKEN and before not in SPEAKERS):
                 clause.place, own = clause.place + len(cue[0]), True
                 if cue[0] == ("like",) and not mood[0]:
                     mood = (False, False)  # not *like* it: that cannot be checked
                 elif cue[0] not in (("something",), ("some",)) or mood[0]:
                     mood = (cue[1], cue[2])
                 continue
-            want = self._item(clause, mood, shown) or self._adjective(clause, mood, shown) or self._name(clause, mood)
+            want = self._item(clause, mood, shown) or self._name(clause, mood) or self._adjective(clause, mood, shown)
             if want is not None:
                 found.append(want)
             else:
@@ -173,6 +178,17 @@ class Grammar:
             text = " ".join(free)
             found.append(Want(mood[0], False, "about", "", text, text))
         return found, mood
+
+    def _in_minutes(self, tokens: list[str]) -> list[str]:
+        """*2 hours* as *120 minutes*, where minutes are what the catalogue counts."""
+        if self.lexicon.measured_by("minutes") is None:
+            return tokens
+        found = list(tokens)
+        for i, (number, unit) in enumerate(pairwise(tokens)):
+            value = _number(number)
+            if unit in ("hour", "hours", "hrs", "h") and value is not None:
+                found[i], found[i + 1] = f"{60 * value:g}", "minutes"
+        return found
 
     def _turned(self, bound: Want) -> Want:
         """A bound that is not wanted is the opposite bound."""
@@ -203,9 +219,13 @@ class Grammar:
             ]
         found = next((b for b in BOUNDS if clause.at(b[0])), None)
         if found is not None:
-            number = _number(clause.peek(len(found[0])))
+            ahead = len(found[0])
+            while clause.peek(ahead) in ("the", "year", "a", "about"):  # before the year 1950
+                ahead += 1
+            number = _number(clause.peek(ahead))
             if number is None:
                 return None
+            del clause.tokens[start + len(found[0]) : start + ahead]
             times = bool(TIMES & set(found[0]))
             measure = self._unit(clause, start + len(found[0]) + 1, (number,), times, " ".join(found[0]))
             if measure is None:
@@ -328,7 +348,7 @@ class Grammar:
             taken += clause.word.count("-") + 1
             clause.place += 1
         before = clause.tokens[start - 1] if start else ""
-        firm = mood[1] or (mood[0] and before in ("by", "in") and field != "tags" and "genre" not in field)
+        firm = mood[1] or (mood[0] and before in ("by", "in", "from") and field != "tags" and "genre" not in field)
         return Want(mood[0], firm, "is", field, value, " ".join(clause.tokens[start : clause.place]))
 
 
@@ -340,6 +360,9 @@ def _clauses(tokens: list[str]) -> list[tuple[list[str], bool]]:
     for i, token in enumerate(tokens):
         numbers = token in ("and", "or") and _within_bound(clause, tokens[i + 1 : i + 2])
         if token in (",", ";", ".", "!", "?", ":", "but", "and", "or", "nor", "then", "also", "though") and not numbers:
+            if token in ("but",) and clause and clause[-1] in ("anything", "everything", "nothing"):
+                clause.append(token)
+                continue
             if clause:
                 found.append((clause, resets))
                 clause, resets = [], False

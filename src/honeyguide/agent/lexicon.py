@@ -36,6 +36,14 @@ _MEASURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] =
     "popular": (("popular", "popularity"), ("obscure", "lesser-known", "niche"), ("famous", "popular", "well-known")),
     "count": (("ratings",), ("obscure", "lesser-known", "niche"), ("famous", "popular", "well-known")),
 }
+_ALIASES: dict[tuple[str, ...], list[tuple[str, ...]]] = {  # what values are called beside their own words, by stems
+    ("sci", "fi"): [("science", "fiction"), ("scifi",)],
+    ("science", "fiction"): [("sci", "fi"), ("scifi",)],
+    ("romance",): [("romantic",)],
+    ("children",): [("kid",)],
+    ("comedy",): [("comedic",)],
+    ("nonfiction",): [("non", "fiction")],
+}
 _LANGUAGES = {
     "english": ("eng", "en", "en-us", "en-gb", "english"),
     "french": ("fre", "fra", "fr", "french"),
@@ -53,6 +61,7 @@ def words_of(text: str) -> list[str]:
 
 def stem(word: str) -> str:
     """A word without its plural, so that *thrillers* is *thriller* and *mysteries* is *mystery*."""
+    word = word.removesuffix("'s")
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 4 and word.endswith(("sses", "shes", "ches", "xes")):
@@ -186,7 +195,9 @@ def _keys(column: str, value: str) -> Iterable[tuple[str, ...]]:
     for part in parts:
         words = words_of(part)
         if 0 < len(words) <= _LONGEST_NAME and not (len(words) == 1 and len(words[0]) < 3):
-            yield tuple(stem(w) for w in words)
+            own = tuple(stem(w) for w in words)
+            yield own
+            yield from _ALIASES.get(own, ())
             if parts is not None and column in ("authors", "author", "director", "directors") and len(words) > 1:
                 yield (stem(words[-1]),)
     if "language" in column:

@@ -121,7 +121,7 @@ IDLE = frozenset(
         "results books book movies movie films film products product titles title by from about than as or and there "
         "been being have has had get got go going see seeing show give make something some anything everything "
         "recommendations recommendation suggestions options again up here them they we us our what which who when "
-        "while much many such other others instead actually ok okay well hi hello hey thanks thank feel feeling mood "
+        "while much many such other others instead actually ok okay well hi hello hey thanks thank feel feeling mood  published written directed released made releases similar tag try how read watch buy set starring called"
     )
 )
 UNDO = ("undo", "undo that", "take that back", "go back", "revert", "revert that", "not what i meant")
@@ -177,6 +177,10 @@ BOUNDS: list[tuple[tuple[str, ...], Relation]] = sorted(
         *((tuple(text.split()), ">=") for text in AT_LEAST),
     ],
     key=lambda bound: -len(bound[0]),
+)
+SPOKEN = frozenset({"love", "hate", "enjoy", "want", "prefer"})  # cues only where somebody says so of themselves
+SPEAKERS = frozenset(
+    {"", "i", "i'd", "we", "we'd", "you", "to", "really", "also", "would", "do", "don't", "not", "rather"}
 )
 OR_MORE = frozenset({"up", "more", "less", "fewer", "better", "newer", "older", "above", "below", "under", "over"})
 OPPOSITE: dict[Relation, Relation] = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
