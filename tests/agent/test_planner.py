@@ -5,7 +5,7 @@ import pytest
 
 from honeyguide.agent.grammar import Grammar
 from honeyguide.agent.lexicon import Lexicon
-from honeyguide.agent.planner import Planner, PlannerConfig, condition_of
+from honeyguide.agent.planner import Planner, PlannerConfig, condition_of, shown_of
 from honeyguide.agent.preferences import Preferences, Want
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.resources import Stopwatch
@@ -41,7 +41,7 @@ def ask(planner: Planner, history: np.ndarray) -> Asked:
 def say(planner: Planner, grammar: Grammar, history: np.ndarray, *commands: str) -> tuple[Preferences, np.ndarray]:
     state, items = Preferences(), planner.run(ask(planner, history), Preferences()).items
     for command in commands:
-        state = state.after(grammar.parse(command, state, planner.shown(items[:10])))
+        state = state.after(grammar.parse(command, state, shown_of(planner.stock, items[:10])))
         items = planner.run(ask(planner, history), state).items
     return state, items
 

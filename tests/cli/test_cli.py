@@ -145,6 +145,8 @@ def test_recommend_through_stages(model: Path, books: Dataset, tmp_path: Path) -
     table = run("recommend", model, "--user", user, "--where", "title contains the", "--trace").stdout
     assert "Stages" in table and "filter" in table
     assert "names a column 'price'" in run("recommend", model, "--user", user, "--where", "price < 3", code=3).stderr
+    told = run("recommend", model, "--user", user, "-i", "only titles about the sea", "-i", "nothing by King", "--json")
+    assert "Understood" in told.stderr and json.loads(told.stdout)[0]["items"]
     assert "no stages" in run("recommend", model, "--all", "--out", tmp_path / "x.csv", "--page", "2", code=2).stderr
 
 

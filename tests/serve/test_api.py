@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 
 import numpy as np
@@ -148,7 +149,7 @@ def test_every_route_but_health_is_refused_without_a_key(served: Served) -> None
     routes = [route for route in app.routes if isinstance(route, APIRoute)]  # type: ignore[attr-defined]
     assert len(routes) >= 13
     for route in routes:
-        path = route.path.replace("{item_id}", "1").replace("{user_id}", "1").replace("{recommendation_id}", "1")
+        path = re.sub(r"\{\w+\}", "1", route.path)
         for method in route.methods:
             answer = served.client.request(method, path, content=b"{}")
             assert answer.status_code == (200 if path == "/health" else 401), (method, path)
@@ -228,3 +229,26 @@ def test_text_of_items_and_conditions_is_data(served: Served) -> None:
     answer = served.client.post("/v1/recommend", json={"where": [nasty]}, headers=served.auth())
     assert answer.status_code == 400
     assert served.post("/v1/events", {"events": [like("u", "evil", 1)]})["accepted"] == 1
+
+
+def test_commands_are_obeyed_kept_and_taken_back(served: Served, books: Dataset) -> None:
+    user = a_user(books)
+    first = served.post("/v1/recommend", {"user_id": user, "k": 5})
+    said = {"user_id": user, "command": "nothing by Rowling, and hide the first one", "shown": shown(first), "k": 5}
+    out = served.post("/v1/command", said)
+    assert out["heard"] and [w["id"] for w in out["preferences"]] == ["c1", "c2"]
+    assert shown(first)[0] not in shown(out)
+    for entry in served.post("/v1/recommend", {"user_id": user, "k": 100})["items"]:
+        assert "Rowling" not in (entry["fields"]["authors"] or "")
+        assert entry["item_id"] != shown(first)[0]
+    profile = served.get(f"/v1/users/{user}")
+    assert profile["preferences"][0]["said"].startswith("no authors: J.K. Rowling")
+    gone = served.client.delete(f"/v1/users/{user}/preferences/c2", headers=served.auth())
+    assert [w["id"] for w in gone.json()["preferences"]] == ["c1"]
+    assert shown(first)[0] in shown(served.post("/v1/recommend", {"user_id": user, "k": 100}))
+    assert not served.post("/v1/command", {"user_id": user, "command": "thanks"})["heard"]
+    assert served.post("/v1/command", {"user_id": user, "command": "start over"})["preferences"] == []
+    exported = served.get(f"/v1/users/{user}/export")
+    assert len(exported["preferences"]) == 1
+    served.client.delete(f"/v1/users/{user}", headers=served.auth())
+    assert not served.get(f"/v1/users/{user}/export")["preferences"]

@@ -23,8 +23,8 @@ _MEASURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] =
         ("cheaper", "cheap"),
         ("dearer", "pricier"),
     ),
-    "page": (("pages", "page", "long"), ("shorter", "short"), ("longer", "long")),
-    "runtime": (("minutes", "minute", "min", "runtime"), ("shorter", "short"), ("longer", "long")),
+    "page": (("pages", "page", "long", "length"), ("shorter", "short"), ("longer", "long")),
+    "runtime": (("minutes", "minute", "min", "runtime", "length"), ("shorter", "short"), ("longer", "long")),
     "duration": (("minutes", "minute", "seconds", "duration"), ("shorter", "short"), ("longer", "long")),
     "length": (("length",), ("shorter", "short"), ("longer", "long")),
     "year": (

@@ -115,13 +115,15 @@ CUES: tuple[tuple[str, bool, bool], ...] = (  # the longest first, within a leng
 HEADS = sorted(((tuple(cue.split()), positive, hard) for cue, positive, hard in CUES), key=lambda c: -len(c[0]))
 IDLE = frozenset(
     words_of(
-        "i i'm i'd i'll i've im am a an the me my to of for with on in at it its it's is are be was that this these "
-        "those please now today really very quite so also too then can could would should will you your do does let's "
-        "lets maybe perhaps kind kinds sort bit little lot any all ones one stuff things thing items item list feed "
-        "results books book movies movie films film products product titles title by from about than as or and there "
-        "been being have has had get got go going see seeing show give make something some anything everything "
-        "recommendations recommendation suggestions options again up here them they we us our what which who when "
-        "while much many such other others instead actually ok okay well hi hello hey thanks thank feel feeling mood  published written directed released made releases similar tag try how read watch buy set starring called"
+        "i i'm i'd i'll i've im am a an the me my to of for with on in at it its it's is are be was that this "
+        "these those please now today really very quite so also too then can could would should will you your "
+        "do does let's lets maybe perhaps kind kinds sort bit little lot any all ones one stuff things thing "
+        "items item list feed results books book movies movie films film products product titles title by "
+        "from about than as or and there been being have has had get got go going see seeing show give make "
+        "something some anything everything recommendations recommendation suggestions options again up here "
+        "them they we us our what which who when while much many such other others instead actually ok okay "
+        "well hi hello hey thanks thank feel feeling mood published written directed released made releases "
+        "similar tag try how read watch buy set starring called "
     )
 )
 UNDO = ("undo", "undo that", "take that back", "go back", "revert", "revert that", "not what i meant")

@@ -163,15 +163,16 @@ class Planner:
         codes = encode(self.stock, names)
         return codes[codes >= 0]
 
-    def shown(self, items: IntArray) -> Shown:
-        """What a person sees, for the next command."""
-        table = self.stock.items[items.tolist()]
-        medians = {
-            column: float(value)
-            for column, dtype in table.schema.items()
-            if dtype.is_numeric() and column != "item_id" and (value := table[column].median()) is not None
-        }
-        return Shown(tuple(str(i) for i in self.stock.ids.decode(items).to_list()), medians)
+
+def shown_of(stock: Stock, items: IntArray) -> Shown:
+    """What a person sees, for the next command."""
+    table = stock.items[items.tolist()]
+    medians = {
+        column: float(value)
+        for column, dtype in table.schema.items()
+        if dtype.is_numeric() and column != "item_id" and (value := table[column].median()) is not None
+    }
+    return Shown(tuple(str(i) for i in stock.ids.decode(items).to_list()), medians)
 
 
 def encode(stock: Stock, item_ids: Sequence[str]) -> IntArray:

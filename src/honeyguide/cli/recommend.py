@@ -11,9 +11,12 @@ import typer
 from honeyguide.cli import console, options
 
 if TYPE_CHECKING:
+    from honeyguide.agent.planner import Planner
+    from honeyguide.agent.preferences import Preferences
     from honeyguide.core.ragged import FloatArray, IntArray
     from honeyguide.core.requests import Requests
     from honeyguide.experiment.bundle import Bundle
+    from honeyguide.pipeline.asked import Asked
     from honeyguide.pipeline.pipeline import Order
 
 _STAGES = "Stages"
@@ -41,6 +44,12 @@ def recommend(
         list[str] | None,
         typer.Option("--where", metavar="CONDITION", help="Only such items: 'year < 1990'.", rich_help_panel=_STAGES),
     ] = None,
+    instruction: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--instruction", "-i", help="In words: 'shorter, no crime'; may be repeated.", rich_help_panel=_STAGES
+        ),
+    ] = None,
     scenario: Annotated[
         str, typer.Option("--scenario", help="Whose rules of the pipeline hold.", rich_help_panel=_STAGES)
     ] = "default",
@@ -60,9 +69,11 @@ def recommend(
         raise ConfigError("say for whom.", "Give one of --user ID, --history ITEM,ITEM or --all.")
     if everybody and (out is None or json or why):
         raise ConfigError("--all writes a file, without reasons.", "Give --out FILE and leave --json and --why away.")
-    staged = pipeline is not None or bool(where) or page > 1 or trace
+    staged = pipeline is not None or bool(where) or bool(instruction) or page > 1 or trace
     if everybody and staged:
-        raise ConfigError("--all goes through no stages.", "Leave --pipeline, --where, --page and --trace away.")
+        raise ConfigError(
+            "--all goes through no stages.", "Leave --pipeline, --where, --instruction, --page and --trace away."
+        )
     if ray is not None and not everybody:
         raise ConfigError("--ray is for --all.", "Leave it away; one user's list takes no cluster.")
     if out is not None and out.suffix.lstrip(".") not in FORMATS:
@@ -81,7 +92,7 @@ def recommend(
         who = list(user or [])
         requests = bundle.of_users(who)
     requests = requests if not seen else _with_seen(requests)
-    orders = _orders(bundle, requests, pipeline, where or [], scenario) if staged else None
+    orders = _orders(bundle, requests, pipeline, where or [], scenario, instruction or []) if staged else None
     answers = _answers(bundle, who, _listed(bundle, requests, orders, k, page), requests, why, verb)
     for answer, order in zip(answers, orders or [], strict=False):
         answer["trace"] = [asdict(step) for step in order.trace] if trace else []
@@ -93,10 +104,18 @@ def recommend(
         _print(answers, why, 1 + (page - 1) * k)
 
 
-def _orders(bundle: Bundle, requests: Requests, path: Path | None, where: list[str], scenario: str) -> list[Order]:
+def _orders(
+    bundle: Bundle,
+    requests: Requests,
+    path: Path | None,
+    where: list[str],
+    scenario: str,
+    instructions: list[str],
+) -> list[Order]:
     """What the pipeline makes of each request."""
     import numpy as np
 
+    from honeyguide.agent.planner import Planner
     from honeyguide.pipeline.asked import Asked
     from honeyguide.pipeline.config import PipelineConfig, read_pipeline
     from honeyguide.pipeline.pipeline import Pipeline, request_rules
@@ -104,10 +123,33 @@ def _orders(bundle: Bundle, requests: Requests, path: Path | None, where: list[s
     config = read_pipeline(path) if path is not None else PipelineConfig()
     stages = Pipeline(config, bundle.stock(config.encoder))
     rules = request_rules(where)
-    return [
-        stages.run(Asked(stages.stock, history, np.unique(excluded), rules, scenario))
-        for history, excluded in zip(requests.histories, requests.excluded, strict=True)
-    ]
+    planner, found = Planner(stages), []
+    for history, excluded in zip(requests.histories, requests.excluded, strict=True):
+        asked = Asked(stages.stock, history, np.unique(excluded), rules, scenario)
+        found.append(planner.run(asked, _preferences(planner, asked, instructions)))
+    return found
+
+
+def _preferences(planner: Planner, asked: Asked, instructions: list[str]) -> Preferences:
+    """What instructions, one after the other, leave of wants; *shorter* is about the list before them."""
+    from honeyguide.agent.grammar import Grammar
+    from honeyguide.agent.lexicon import Lexicon
+    from honeyguide.agent.planner import shown_of
+    from honeyguide.agent.preferences import Preferences
+
+    state = Preferences()
+    if not instructions:
+        return state
+    grammar = Grammar(Lexicon.of(planner.stock.items))
+    for text in instructions:
+        shown = shown_of(planner.stock, planner.run(asked, state).items[:10])
+        delta = grammar.parse(text, state, shown)
+        if not delta.heard:
+            console.notes().print(f"Nothing in {text!r} is a wish that can be met.", style="yellow", markup=False)
+        state = state.after(delta)
+    wants = "; ".join(want.said() for want in state.wants.values())
+    console.notes().print(f"Understood: {wants or 'nothing'}.", markup=False)
+    return state
 
 
 def _listed(

@@ -6,13 +6,17 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
+from honeyguide.agent.grammar import Grammar
+from honeyguide.agent.lexicon import Lexicon
+from honeyguide.agent.planner import Planner, shown_of
+from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.core.ragged import IntArray
 from honeyguide.experiment.bundle import Bundle, open_bundle
@@ -34,6 +38,7 @@ class Person:
 
     liked: IntArray
     hidden: IntArray
+    preferences: Preferences = field(default_factory=Preferences)
 
 
 NOBODY = Person(np.empty(0, np.int32), np.empty(0, np.int32))
@@ -55,6 +60,8 @@ class Live:
         A pipeline for those of whom nothing is known.
     version
         Of the model.
+    grammar
+        Of commands over its items.
     """
 
     bundle: Bundle
@@ -62,6 +69,7 @@ class Live:
     stages: PipelineFile
     popular: Pipeline
     version: str
+    grammar: Grammar
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,14 @@ class Engine:
         stock = bundle.stock()
         self._count(stock)
         popular = PipelineConfig(retrieve=(Retrieve(source="popular", n=500),), rank=Rank(by="fusion"))
-        return Live(bundle, stock, PipelineFile(self._file, stock), Pipeline(popular, stock), version)
+        return Live(
+            bundle,
+            stock,
+            PipelineFile(self._file, stock),
+            Pipeline(popular, stock),
+            version,
+            Grammar(Lexicon.of(stock.items)),
+        )
 
     def _count(self, stock: Stock) -> None:
         """Events since the fit count for popularity."""
@@ -170,7 +185,10 @@ class Engine:
         good = np.array([event.weight > 0 for event in events], np.bool_)
         known = codes >= 0
         liked.append(codes[known & good])
-        return Person(np.concatenate(liked).astype(np.int32), np.unique(codes[known & ~good]).astype(np.int32))
+        hidden = np.unique(codes[known & ~good]).astype(np.int32)
+        kept = self.store.preferences(self.tenant, user_id)
+        preferences = Preferences.from_dict(kept) if kept is not None else Preferences()
+        return Person(np.concatenate(liked).astype(np.int32), hidden, preferences)
 
     def took(self, events: Sequence[Event]) -> None:
         """Events that are on disk now: histories are read anew, and popularity counts them."""
@@ -220,9 +238,31 @@ class Engine:
         left_out = np.unique(np.concatenate([liked, person.hidden, self.codes(exclude)])).astype(np.int32)
         asked = Asked(live.stock, liked, left_out, rules, scenario, query)
         source: Source = "personal" if len(person.liked) else "session" if len(liked) else "popular"
-        if source == "popular" and query is None:
-            return Answer(live.popular.run(asked), source, live, person)
-        return Answer(live.stages.current.run(asked), source, live, Person(liked, person.hidden))
+        stages = live.popular if source == "popular" and query is None else live.stages.current
+        order = Planner(stages).run(asked, person.preferences)
+        return Answer(order, source, live, replace(person, liked=liked))
+
+    def command(self, user_id: str, text: str, shown: Sequence[str] = ()) -> tuple[Delta, Preferences]:
+        """What a command changes, and the preferences that hold then; they are not kept by this.
+
+        Parameters
+        ----------
+        user_id
+            Whose command it is.
+        text
+            As it was typed.
+        shown
+            Ids of the items before the person's eyes.
+        """
+        live, before = self.live, self.person(user_id).preferences
+        codes = self.codes(shown)
+        delta = live.grammar.parse(text, before, shown_of(live.stock, codes[codes >= 0]))
+        return delta, before.after(delta)
+
+    def changed(self, user_id: str) -> None:
+        """What is kept of a user has changed: it is read anew."""
+        with self._lock:
+            self._people.pop(user_id, None)
 
     def search(self, query: str, user_id: str | None = None, rules: tuple[Rule, ...] = ()) -> Answer:
         """Items whose text is like ``query``; those that the model puts high for the user come first among them.

@@ -7,11 +7,13 @@ import secrets
 from concurrent.futures import Future
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from fastapi import FastAPI, Query, Response
 
+from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import DataError
 from honeyguide.explain.because import because, titles_of, verb_for
 from honeyguide.pipeline.pipeline import request_rules
@@ -115,6 +117,34 @@ def users(app: FastAPI, service: Service) -> None:
         await _done(service.store.put_users(who.tenant, {user_id: dict(body.fields)}))
         return to_json({"user_id": user_id})
 
+    @app.get("/v1/users/{user_id}", response_model=wire.Profile, responses=PROBLEMS, tags=["users"])
+    async def profile(user_id: wire.Id, who: Identity = needs(service, "read")) -> Response:
+        """What is known of a user, and what commands said that still holds."""
+        engine = service.engine(who)
+        person = await asyncio.to_thread(engine.person, user_id)
+        fields = await asyncio.to_thread(service.store.user, who.tenant, user_id)
+        return to_json(
+            {
+                "user_id": user_id,
+                "fields": fields or {},
+                "preferences": _wants(person.preferences),
+                "liked": engine.ids(engine.live, person.liked),
+                "hidden": engine.ids(engine.live, person.hidden),
+            }
+        )
+
+    @app.delete("/v1/users/{user_id}/preferences/{want_id}", responses=PROBLEMS, tags=["users"])
+    async def drop(user_id: wire.Id, want_id: str, who: Identity = needs(service, "write")) -> Response:
+        """Take back one thing that a command said."""
+        engine = service.engine(who)
+        before = (await asyncio.to_thread(engine.person, user_id)).preferences
+        if want_id not in before.wants:
+            raise HTTPProblem(404, f"the user {user_id!r} has no preference {want_id!r}.")
+        after = before.after(Delta(retract=(want_id,)))
+        await _done(service.store.put_preferences(who.tenant, user_id, after.to_dict()))
+        engine.changed(user_id)
+        return to_json({"preferences": _wants(after)})
+
     @app.get("/v1/users/{user_id}/export", responses=PROBLEMS, tags=["users"])
     async def export(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Everything that is kept of a user."""
@@ -164,6 +194,17 @@ def lists(app: FastAPI, service: Service) -> None:
         _, answer, k = held
         return _page(service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
 
+    @app.post("/v1/command", response_model=wire.CommandOut, responses=PROBLEMS, tags=["lists"])
+    async def command(body: wire.CommandIn, who: Identity = needs(service, "write")) -> Response:
+        """Say what is wanted; the list that comes back obeys, and so do all later ones of this user."""
+        engine = service.engine(who)
+        delta, after = await asyncio.to_thread(engine.command, body.user_id, body.command, body.shown)
+        await _done(service.store.put_preferences(who.tenant, body.user_id, after.to_dict()))
+        engine.changed(body.user_id)
+        answer = await asyncio.to_thread(partial(engine.recommend, body.user_id, scenario=body.scenario))
+        more = {"heard": delta.heard, "preferences": _wants(after)}
+        return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, more=more)
+
     @app.post("/v1/search", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def search(body: wire.SearchIn, who: Identity = needs(service, "read")) -> Response:
         """Items that are like a text, and liked by the user where one is named."""
@@ -196,6 +237,7 @@ def _page(
     *,
     explain: bool,
     trace: bool,
+    more: dict[str, Any] | None = None,
 ) -> Response:
     engine, live = service.engine(who), answer.live
     codes, scores = answer.order.page(page, k)
@@ -215,8 +257,16 @@ def _page(
             "items": entries,
             "next_page": following,
             "trace": [asdict(step) for step in answer.order.trace] if trace else None,
+            **(more or {}),
         }
     )
+
+
+def _wants(preferences: Preferences) -> list[dict[str, Any]]:
+    return [
+        {"id": i, "said": w.said(), "positive": w.positive, "hard": w.hard, "words": w.words}
+        for i, w in preferences.wants.items()
+    ]
 
 
 def _entries(engine: Engine, live: Any, codes: Any, scores: Any, first: int) -> list[dict[str, Any]]:

@@ -54,6 +54,15 @@ EXPOSURES = Table(
     Index("exposures_of_user", "tenant", "user_id"),
 )
 
+PREFERENCES = Table(
+    "preferences",
+    METADATA,
+    Column("tenant", String(64), primary_key=True),
+    Column("user_id", String(256), primary_key=True),
+    Column("fields", Text, nullable=False),  # JSON: what commands said
+    Column("changed", BigInteger, nullable=False),
+)
+
 KEYS = Table(
     "keys",
     METADATA,
@@ -64,4 +73,4 @@ KEYS = Table(
     Column("created", BigInteger, nullable=False),
 )
 
-OF_A_USER = (EVENTS, USERS, EXPOSURES)  # what is deleted with a user
+OF_A_USER = (EVENTS, USERS, EXPOSURES, PREFERENCES)  # what is deleted with a user

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from honeyguide.core.errors import ConfigError, StorageError
-from honeyguide.serve.schema import EVENTS, EXPOSURES, ITEMS, KEYS, METADATA, OF_A_USER, USERS
+from honeyguide.serve.schema import EVENTS, EXPOSURES, ITEMS, KEYS, METADATA, OF_A_USER, PREFERENCES, USERS
 
 T = TypeVar("T")
 
@@ -123,6 +123,10 @@ class Store:
         """Keep what is known of users, by id."""
         return self._put(USERS, tenant, "user_id", users)
 
+    def put_preferences(self, tenant: str, user_id: str, state: dict[str, Any]) -> Future[None]:
+        """Keep what a user's commands said."""
+        return self._put(PREFERENCES, tenant, "user_id", {user_id: state})
+
     def _put(self, table: Any, tenant: str, key: str, fields: dict[str, dict[str, Any]]) -> Future[None]:
         changed = now()
         rows = [
@@ -216,6 +220,10 @@ class Store:
     def user(self, tenant: str, user_id: str) -> dict[str, Any] | None:
         """What is known of a user."""
         return self._fields(USERS, tenant, USERS.c.user_id == user_id)
+
+    def preferences(self, tenant: str, user_id: str) -> dict[str, Any] | None:
+        """What a user's commands said."""
+        return self._fields(PREFERENCES, tenant, PREFERENCES.c.user_id == user_id)
 
     def _fields(self, table: Any, tenant: str, where: Any) -> dict[str, Any] | None:
         with self._reading() as connection:

@@ -103,6 +103,26 @@ class RecommendIn(_Wire):
     trace: bool = False
 
 
+class CommandIn(_Wire):
+    """What a user says about the list: 'shorter, no crime', 'more like the second one', 'undo'."""
+
+    user_id: Id
+    command: Text
+    shown: list[Id] = Field(default=[], max_length=100, description="What is before the user's eyes, in order.")
+    k: int = Field(default=10, ge=1, le=100)
+    scenario: Name = "default"
+
+
+class Wanted(_Wire):
+    """One thing that holds from now on."""
+
+    id: str
+    said: str
+    positive: bool
+    hard: bool
+    words: str
+
+
 class SearchIn(_Wire):
     """A search: by text, and by what the user likes where one is named."""
 
@@ -133,6 +153,23 @@ class ListOut(_Wire):
     items: list[ItemOut]
     next_page: int | None
     trace: list[dict[str, Any]] | None = None
+
+
+class CommandOut(ListOut):
+    """What was understood, all that holds now, and the list that obeys."""
+
+    heard: bool
+    preferences: list[Wanted]
+
+
+class Profile(_Wire):
+    """What is known of a user, as the service uses it."""
+
+    user_id: str
+    fields: dict[str, Any]
+    preferences: list[Wanted]
+    liked: list[str]
+    hidden: list[str]
 
 
 class Problem(_Wire):
