@@ -152,7 +152,8 @@ def test_every_route_but_health_is_refused_without_a_key(served: Served) -> None
         path = re.sub(r"\{\w+\}", "1", route.path)
         for method in route.methods:
             answer = served.client.request(method, path, content=b"{}")
-            assert answer.status_code == (200 if path == "/health" else 401), (method, path)
+            public = path in ("/", "/health") or path.startswith("/static/")  # pages without data
+            assert answer.status_code == (200 if public else 401), (method, path)
 
 
 def test_a_key_does_what_its_scope_says_and_sees_its_tenant(served: Served, books: Dataset) -> None:
@@ -252,3 +253,25 @@ def test_commands_are_obeyed_kept_and_taken_back(served: Served, books: Dataset)
     assert len(exported["preferences"]) == 1
     served.client.delete(f"/v1/users/{user}", headers=served.auth())
     assert not served.get(f"/v1/users/{user}/export")["preferences"]
+
+
+def test_an_item_is_explained_and_the_reason_is_checked(served: Served, books: Dataset) -> None:
+    user = a_user(books)
+    first = served.post("/v1/recommend", {"user_id": user, "k": 1})["items"][0]
+    found = served.post("/v1/explain", {"user_id": user, "item_id": first["item_id"]})
+    assert found["rank"] == 1 and found["evidence"] and found["verified"] and found["rank_without"] >= 1
+    nobody = served.post("/v1/explain", {"item_id": first["item_id"]})
+    assert not nobody["evidence"] and not nobody["verified"]
+
+
+def test_the_feed_page_holds_no_data_and_loads_nothing_from_elsewhere(served: Served) -> None:
+    page = served.client.get("/")
+    assert (
+        page.headers["content-type"].startswith("text/html")
+        and "default-src 'none'" in page.headers["content-security-policy"]
+    )
+    for name in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert name.startswith("/static/") and served.client.get(name).status_code == 200
+    script = served.client.get("/static/feed.js").text
+    assert "innerHTML" not in script and "eval(" not in script and "http://" not in script
+    assert served.client.get("/static/../app.py").status_code in (401, 404)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -17,6 +18,7 @@ from honeyguide.core.recommender import Recommender
 from honeyguide.data.expressions import condition
 from honeyguide.encode.items import ItemText
 from honeyguide.encode.text import text_encoder
+from honeyguide.explain.because import titles_of
 
 _MASKS = 256  # conditions whose items are remembered
 Mask = npt.NDArray[np.bool_]
@@ -79,6 +81,11 @@ class Stock:
             while len(self._masks) > _MASKS:
                 self._masks.popitem(last=False)
         return found
+
+    @cached_property
+    def titles(self) -> list[str]:
+        """A name for every item code: its title where the table has one, else its id."""
+        return titles_of(self.ids, self.items)
 
     def order_by(self, column: str) -> IntArray:
         """Item codes from the highest value of a column to the lowest; those without one are left out.

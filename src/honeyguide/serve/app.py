@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from honeyguide.core.errors import HoneyguideError, StorageError
-from honeyguide.serve import routes
+from honeyguide.serve import pages, routes
 from honeyguide.serve.auth import Authority, RateLimit
 from honeyguide.serve.engine import Engine
 from honeyguide.serve.observe import Meters
@@ -55,6 +55,7 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
     app.state.service = service
     _errors(app)
     _middleware(app, service)
+    pages.add_pages(app)
     for register in (routes.operations, routes.events, routes.items, routes.users, routes.lists):
         register(app, service)
     return app

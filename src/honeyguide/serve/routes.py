@@ -15,11 +15,11 @@ from fastapi import FastAPI, Query, Response
 
 from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import DataError
-from honeyguide.explain.because import because, titles_of, verb_for
+from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve import wire
 from honeyguide.serve.auth import Identity
-from honeyguide.serve.engine import Answer, Engine
+from honeyguide.serve.engine import NOBODY, Answer, Engine
 from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, to_json
 from honeyguide.serve.store import Event, now
 
@@ -194,6 +194,30 @@ def lists(app: FastAPI, service: Service) -> None:
         _, answer, k = held
         return _page(service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
 
+    @app.post("/v1/explain", response_model=wire.ExplainOut, responses=PROBLEMS, tags=["lists"])
+    async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read")) -> Response:
+        """Why an item is where it is: the events that raised it most, and where it would be without them."""
+        engine = service.engine(who)
+        code = int(engine.codes([body.item_id])[0])
+        if code < 0:
+            raise HTTPProblem(404, f"there is no item {body.item_id!r}.")
+        live = engine.live
+        person = engine.person(body.user_id) if body.user_id is not None else NOBODY
+        own = engine.codes(body.session)
+        history = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
+        titles, verb = live.stock.titles, verb_for(live.stock.items.columns)
+        (reason,) = await asyncio.to_thread(because, live.bundle.model, history, [code])
+        return to_json(
+            {
+                "item_id": body.item_id,
+                "why": reason.sentence(lambda c: titles[c], verb),
+                "evidence": engine.ids(live, reason.evidence),
+                "verified": reason.verified,
+                "rank": reason.rank,
+                "rank_without": reason.rank_without,
+            }
+        )
+
     @app.post("/v1/command", response_model=wire.CommandOut, responses=PROBLEMS, tags=["lists"])
     async def command(body: wire.CommandIn, who: Identity = needs(service, "write")) -> Response:
         """Say what is wanted; the list that comes back obeys, and so do all later ones of this user."""
@@ -280,7 +304,7 @@ def _entries(engine: Engine, live: Any, codes: Any, scores: Any, first: int) -> 
 def _explain(answer: Answer, codes: Any, entries: list[dict[str, Any]]) -> None:
     """Reasons, each checked on the model: without the evidence the score falls."""
     stock = answer.live.stock
-    titles = titles_of(stock.ids, stock.items)
+    titles = stock.titles
     verb = verb_for(stock.items.columns)
     found = because(answer.live.bundle.model, answer.person.liked, codes)
     for entry, reason in zip(entries, found, strict=True):

@@ -113,6 +113,25 @@ class CommandIn(_Wire):
     scenario: Name = "default"
 
 
+class ExplainIn(_Wire):
+    """Why an item is where it is for a user or a session."""
+
+    item_id: Id
+    user_id: Id | None = None
+    session: list[Id] = Field(default=[], max_length=200)
+
+
+class ExplainOut(_Wire):
+    """The reason, checked: without the evidence the score falls."""
+
+    item_id: str
+    why: str
+    evidence: list[str]
+    verified: bool
+    rank: int
+    rank_without: int
+
+
 class Wanted(_Wire):
     """One thing that holds from now on."""
 
