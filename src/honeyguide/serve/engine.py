@@ -58,8 +58,8 @@ class Live:
         The pipeline, read again when its file changes.
     popular
         A pipeline for those of whom nothing is known.
-    version
-        Of the model.
+    stamp
+        Of the version of the model that was read: its name and digest.
     grammar
         Of commands over its items.
     """
@@ -68,8 +68,13 @@ class Live:
     stock: Stock
     stages: PipelineFile
     popular: Pipeline
-    version: str
+    stamp: str
     grammar: Grammar
+
+    @property
+    def version(self) -> str:
+        """Name of the version of the model."""
+        return self.stamp.split()[0]
 
 
 @dataclass(frozen=True)
@@ -112,12 +117,12 @@ class Engine:
     # -- the model ----------------------------------------------------------------------------
 
     def _open(self) -> Live:
-        version = current_version(self.directory)
+        stamp = current_version(self.directory)
         bundle = open_bundle(self.directory)
         bundle = _with_new_items(bundle, self.store.items(self.tenant))
-        return self._live(bundle, version)
+        return self._live(bundle, stamp)
 
-    def _live(self, bundle: Bundle, version: str) -> Live:
+    def _live(self, bundle: Bundle, stamp: str) -> Live:
         stock = bundle.stock()
         self._count(stock)
         popular = PipelineConfig(retrieve=(Retrieve(source="popular", n=500),), rank=Rank(by="fusion"))
@@ -126,7 +131,7 @@ class Engine:
             stock,
             PipelineFile(self._file, stock),
             Pipeline(popular, stock),
-            version,
+            stamp,
             Grammar(Lexicon.of(stock.items)),
         )
 
@@ -143,7 +148,7 @@ class Engine:
 
         Requests go on with the old one until the new one is ready; one that cannot be read leaves the old one.
         """
-        if current_version(self.directory) == self.live.version:
+        if current_version(self.directory) == self.live.stamp:
             return False
         with self._changing:
             self.live = self._open()
@@ -156,7 +161,7 @@ class Engine:
         with self._changing:
             before = self.live
             bundle = _with_new_items(before.bundle, items)
-            self.live = self._live(bundle, before.version)
+            self.live = self._live(bundle, before.stamp)
             return len(self.live.stock) - len(before.stock)
 
     # -- people -------------------------------------------------------------------------------
@@ -296,7 +301,7 @@ class Engine:
 
 
 def current_version(directory: Path) -> str:
-    """The name of the version of a model that is in use.
+    """Name and digest of the version of a model that is in use.
 
     Raises
     ------
