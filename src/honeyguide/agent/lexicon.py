@@ -15,6 +15,7 @@ _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _MOST_VALUES = 50_000  # of a column: beyond, its words are no names
 _LONGEST_NAME = 6  # words
 _TITLES = ("title", "name")
+PEOPLE = ("authors", "author", "director", "directors", "cast", "actors")  # several people in one text, by commas
 
 # What fields are called, by words that a column's name has in it: nouns, then what is less and what is more of it.
 _MEASURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
@@ -129,9 +130,9 @@ class Lexicon:
                 titles = _titles(items, column)
             else:
                 for value, n in _values(items[column]).items():
-                    for key in _keys(column, value):
+                    for key, name in _keys(column, value):
                         if n > weight[key]:
-                            weight[key], names[key] = n, (column, value)
+                            weight[key], names[key] = n, (column, name)
         return cls(tuple(measures), names, titles, tuple(items.columns))
 
     def measure(self, word: str) -> tuple[Measure, int] | None:
@@ -187,23 +188,22 @@ def _values(series: pl.Series) -> dict[str, int]:
     return {str(value): int(n) for value, n in counts.iter_rows() if value.strip()}
 
 
-def _keys(column: str, value: str) -> Iterable[tuple[str, ...]]:
-    """What a value is called: its own words; each of several people; the last name of a person; a language."""
-    parts = [value]
-    if column in ("authors", "author", "director", "directors", "cast", "actors"):
-        parts = [part.strip() for part in value.split(",")]
-    for part in parts:
+def _keys(column: str, value: str) -> Iterable[tuple[tuple[str, ...], str]]:
+    """What a value is called, by stems, and what it then is: itself, or one of several people, or a language."""
+    people = column in PEOPLE
+    for part in [part.strip() for part in value.split(",")] if people else [value]:
         words = words_of(part)
-        if 0 < len(words) <= _LONGEST_NAME and not (len(words) == 1 and len(words[0]) < 3):
-            own = tuple(stem(w) for w in words)
-            yield own
-            yield from _ALIASES.get(own, ())
-            if parts is not None and column in ("authors", "author", "director", "directors") and len(words) > 1:
-                yield (stem(words[-1]),)
+        if not 0 < len(words) <= _LONGEST_NAME or (len(words) == 1 and len(words[0]) < 3):
+            continue
+        own = tuple(stem(w) for w in words)
+        for key in (own, *_ALIASES.get(own, ())):
+            yield key, part
+        if people and len(words) > 1:
+            yield (stem(words[-1]),), part
     if "language" in column:
         for name, codes in _LANGUAGES.items():
             if value.lower() in codes:
-                yield (name,)
+                yield (name,), value
 
 
 def _titles(items: pl.DataFrame, column: str) -> dict[tuple[str, ...], str]:

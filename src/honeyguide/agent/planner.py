@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from honeyguide.agent.grammar import Shown
+from honeyguide.agent.lexicon import PEOPLE
 from honeyguide.agent.preferences import Preferences, Want
 from honeyguide.core.ragged import FloatArray, IntArray
 from honeyguide.pipeline.asked import Asked
@@ -197,7 +198,7 @@ def condition_of(want: Want, *, lenient: bool = True) -> str | None:
     name = f"'{want.field}'"
     if want.relation == "is":
         value = str(want.value).replace("\\", "\\\\").replace("'", "\\'")
-        text = f"{name} == '{value}'"
+        text = f"{name} {'contains' if want.field in PEOPLE else '=='} '{value}'"
     else:
         text = f"{name} {want.relation} {float(want.value)!r}"
     if not want.positive:

@@ -21,6 +21,7 @@ from honeyguide.cli import (
     fit,
     forget,
     keys,
+    mcp,
     metrics,
     models,
     papers,
@@ -124,7 +125,7 @@ for _panel, _commands in {
     ),
     "Look": (models.models, metrics.metrics, version.version),
     "Keep fresh": (update.update,),
-    "Serve": (serve.serve, backup.backup, backup.restore),
+    "Serve": (serve.serve, mcp.mcp, backup.backup, backup.restore),
     "Choose": (tune.tune, backtest.backtest),
     "Evidence": (papers.papers, reproduce.reproduce),
 }.items():

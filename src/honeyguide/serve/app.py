@@ -13,10 +13,9 @@ from fastapi.exceptions import RequestValidationError
 
 from honeyguide.core.errors import HoneyguideError, StorageError
 from honeyguide.serve import pages, routes
-from honeyguide.serve.auth import Authority, RateLimit
 from honeyguide.serve.engine import Engine
-from honeyguide.serve.observe import Meters
-from honeyguide.serve.service import HTTPProblem, Service, Settings, to_json
+from honeyguide.serve.mcp import create_mcp, mounted
+from honeyguide.serve.service import HTTPProblem, Service, Settings, shared, to_json
 from honeyguide.serve.store import Store
 
 _LOG = logging.getLogger("honeyguide.serve")
@@ -35,13 +34,13 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
         How it runs.
     """
     settings = settings or Settings()
-    limit = RateLimit(settings.rate, settings.burst)
-    service = Service(store, engines, Authority(store, settings.open_), settings, limit, Meters())
+    service = shared(store, engines, settings)
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         watch = asyncio.create_task(_watch(service))
-        yield
+        async with mcp.session_manager.run():
+            yield
         watch.cancel()
 
     app = FastAPI(
@@ -52,7 +51,9 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
         redoc_url=None,
         openapi_url=None,
     )
+    mcp = create_mcp(service)
     app.state.service = service
+    app.mount("/mcp", mounted(mcp, service))
     _errors(app)
     _middleware(app, service)
     pages.add_pages(app)

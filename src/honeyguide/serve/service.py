@@ -96,6 +96,12 @@ class Service:
             self.pages.popitem(last=False)
 
 
+def shared(store: Store, engines: dict[str, Engine], settings: Settings) -> Service:
+    """A service over a store and engines."""
+    limit = RateLimit(settings.rate, settings.burst)
+    return Service(store, engines, Authority(store, settings.open_), settings, limit, Meters())
+
+
 def needs(service: Service, scope: Scope) -> Any:
     """A dependency: the identity of whoever asks, who must have ``scope``."""
 
