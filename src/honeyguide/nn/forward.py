@@ -69,6 +69,9 @@ class Forward:
         What does not depend on the examples: a penalty on weights.
     labels
         ``[n]`` where examples have them; ``None`` where all are positive.
+    others, taken
+        int64 ``[n]``, where an example is a pair of items: the one it is compared with, and 1 where the user took
+        that too; ``None`` where nobody took any.
     """
 
     users: Tensor
@@ -78,6 +81,8 @@ class Forward:
     value: Value
     rest: Tensor | None = None
     labels: Tensor | None = None
+    others: Tensor | None = None
+    taken: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,34 @@ def mean_loss(losses: Tensor, weights: Weights | None) -> tuple[Tensor, Tensor]:
     factor = weights.factor if weights is not None else None
     weighted = losses if factor is None else losses * factor
     return weighted.mean(), losses.detach()
+
+
+def mean_pointwise(
+    liked: Tensor, disliked: Tensor, labels: Tensor, weights: Weights | None, unlabelled: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """The mean of ``y r l+ + w (1 - y r) l-`` over ``y + w (1 - y)``, and the losses of the examples with r = 1.
+
+    Parameters
+    ----------
+    liked, disliked
+        ``[n]``: l+ and l-, what an example costs if it is relevant, and if it is not.
+    labels
+        ``[n]``: y.
+    weights
+        Their ``relevance`` is r, 1 by default; ``loss`` is a factor on the whole.
+    unlabelled
+        w, of what is not relevant.
+    """
+    scale = (labels + unlabelled * (1 - labels)).mean()
+
+    def losses(y: Tensor) -> Tensor:
+        return (y * liked + unlabelled * (1 - y) * disliked) / scale
+
+    plain = losses(labels)
+    if weights is None:
+        return plain.mean(), plain.detach()
+    each = plain if weights.relevance is None else losses(labels * weights.relevance)
+    return (each if weights.loss is None else each * weights.loss).mean(), plain.detach()
 
 
 def rows_of(real: Tensor, rows: Tensor | None = None) -> Tensor:

@@ -22,13 +22,14 @@ from honeyguide.core.requests import Recommendations
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.factor.fold_in import FoldIn, How
 from honeyguide.nn import pair_losses
-from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss
+from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, mean_pointwise
 from honeyguide.nn.pairs import PairBatch, PairSampler
 from honeyguide.nn.trainer import Batches, OnDevice, Trainer, TrainerSettings
 
 B = TypeVar("B", bound=OnDevice)
 
-Loss = Literal["bpr", "softmax", "contrastive"]
+Loss = Literal["bpr", "softmax", "contrastive", "logistic", "squared"]
+POINTWISE = ("logistic", "squared")
 
 
 class PairConfig(ModelConfig):
@@ -40,13 +41,18 @@ class PairConfig(ModelConfig):
         Width of the vectors.
     loss
         ``"bpr"``: one negative for each pair; ``"softmax"``: cosine softmax over ``negatives`` items shared by a
-        batch; ``"contrastive"``: the cosine contrastive loss of SimpleX over them.
+        batch; ``"contrastive"``: the cosine contrastive loss of SimpleX over them; ``"logistic"``, ``"squared"``:
+        pointwise, of sigmoid(u'i) for pairs that occur and ``unlabelled`` pairs that do not.
     temperature
         Of the softmax.
     margin, weight
         Of the contrastive loss.
     negatives
-        Items that a batch shares; not read by BPR.
+        Items that a batch shares; not read by BPR and pointwise losses.
+    any_negative
+        A negative of BPR may be an item that the user took: what an unbiased BPR needs.
+    unlabelled, unlabelled_weight
+        Pairs that do not occur for each that does, and the weight of not being relevant, in a pointwise loss.
     popularity
         Negatives are drawn in proportion to popularity to this power.
     regularization
@@ -69,6 +75,9 @@ class PairConfig(ModelConfig):
     margin: float = Field(0.4, ge=-1, lt=1)
     weight: float = Field(100.0, gt=0)
     negatives: int = Field(1024, ge=1)
+    any_negative: bool = False
+    unlabelled: int = Field(1, ge=1)
+    unlabelled_weight: float = Field(1.0, gt=0)
     popularity: float = Field(0.0, ge=0)
     regularization: float = Field(0.0, ge=0)
     init_std: float = Field(0.1, gt=0)
@@ -92,6 +101,21 @@ class PairConfig(ModelConfig):
         """``batch``, or the number that follows from that of the pairs."""
         return int(np.clip(n_pairs // 50, 256, 8192)) if self.batch == "auto" else self.batch
 
+    @property
+    def pointwise(self) -> bool:
+        """Whether an example is a labelled pair."""
+        return self.loss in POINTWISE
+
+    @property
+    def cosine(self) -> bool:
+        """Whether the loss reads the directions of vectors alone."""
+        return self.loss in ("softmax", "contrastive")
+
+    @property
+    def scored(self) -> int:
+        """Items that each pair is scored against."""
+        return self.negatives if self.cosine else self.unlabelled if self.pointwise else 1
+
     def trainer(self) -> TrainerSettings:
         """The part that the trainer reads."""
         names = ("epochs", "lr", "schedule", "average", "patience", "min_gain", "seed")
@@ -102,7 +126,7 @@ class PairNetwork(Protocol):
     """A network that gives vectors for the pairs of a batch. Shapes: b pairs, k negatives, d width."""
 
     def pair_vectors(self, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Users ``[b, d]``, items ``[b, d]`` and negatives ``[b, d]`` or ``[k, d]``, as they are scored."""
+        """Users ``[b, d]``, items ``[b, d]`` and negatives ``[b, d]``, ``[k, d]`` or none, as they are scored."""
         ...
 
     def free_vectors(self, batch: PairBatch) -> tuple[Tensor, ...]:
@@ -115,14 +139,21 @@ def pair_forward(network: PairNetwork, config: PairConfig) -> Callable[[PairBatc
 
     def forward(batch: PairBatch) -> Forward:
         def value(vectors: Sequence[Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
+            if batch.labels is not None:
+                each = pair_losses.squared if config.loss == "squared" else pair_losses.logistic
+                return mean_pointwise(*each(*vectors[:2]), batch.labels, weights, config.unlabelled_weight)
             return mean_loss(_losses(vectors, batch.collisions, config), weights)
 
         rest = None
         if config.regularization:
             rest = config.regularization * pair_losses.squared_norms(*network.free_vectors(batch))
         pairs = torch.arange(len(batch.users), device=batch.users.device)
-        owners = (pairs, pairs, pairs if config.loss == "bpr" else None)
-        return Forward(batch.users, batch.items, network.pair_vectors(batch), owners, value, rest)
+        negatives = None if config.cosine else pairs[: len(batch.negatives)]
+        others = batch.negatives if config.loss == "bpr" else None
+        vectors = network.pair_vectors(batch)
+        return Forward(
+            batch.users, batch.items, vectors, (pairs, pairs, negatives), value, rest, batch.labels, others, batch.taken
+        )
 
     return forward
 
@@ -138,9 +169,16 @@ def _losses(vectors: Sequence[Tensor], collisions: Tensor, config: PairConfig) -
 
 
 def pair_batches(pairs: sp.csr_matrix, config: PairConfig) -> PairSampler:
-    """Where the batches of ``config`` come from: negatives of single pairs for BPR, else shared ones."""
-    shared = None if config.loss == "bpr" else config.negatives
-    return PairSampler(pairs, config.pairs_per_batch(pairs.nnz), shared, config.popularity, config.seed)
+    """Where the batches of ``config`` come from: negatives of single pairs for BPR, shared ones, or labelled pairs."""
+    return PairSampler(
+        pairs,
+        config.pairs_per_batch(pairs.nnz),
+        config.negatives if config.cosine else None,
+        config.popularity,
+        config.seed,
+        unlabelled=config.unlabelled if config.pointwise else 0,
+        taken=config.any_negative,
+    )
 
 
 class PairModel(Recommender):
