@@ -157,31 +157,20 @@ def mean_loss(losses: Tensor, weights: Weights | None) -> tuple[Tensor, Tensor]:
     return weighted.mean(), losses.detach()
 
 
-def mean_pointwise(
-    liked: Tensor, disliked: Tensor, labels: Tensor, weights: Weights | None, unlabelled: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """The mean of ``y r l+ + w (1 - y r) l-`` over ``y + w (1 - y)``, and the losses of the examples with r = 1.
+def mean_reweighed(losses: Callable[[Tensor | None], Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
+    """The weighted mean of losses that are pointwise, and those of the examples without weights.
 
     Parameters
     ----------
-    liked, disliked
-        ``[n]``: l+ and l-, what an example costs if it is relevant, and if it is not.
-    labels
-        ``[n]``: y.
+    losses
+        From r, the factor on the labels (``None`` for one), to ``y r l+ + (1 - y r) l-`` ``[n]``.
     weights
-        Their ``relevance`` is r, 1 by default; ``loss`` is a factor on the whole.
-    unlabelled
-        w, of what is not relevant.
+        Their ``relevance`` is r; ``loss`` is a factor on the whole.
     """
-    scale = (labels + unlabelled * (1 - labels)).mean()
-
-    def losses(y: Tensor) -> Tensor:
-        return (y * liked + unlabelled * (1 - y) * disliked) / scale
-
-    plain = losses(labels)
+    plain = losses(None)
     if weights is None:
         return plain.mean(), plain.detach()
-    each = plain if weights.relevance is None else losses(labels * weights.relevance)
+    each = plain if weights.relevance is None else losses(weights.relevance)
     return (each if weights.loss is None else each * weights.loss).mean(), plain.detach()
 
 

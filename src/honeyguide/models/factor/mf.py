@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import Estimate
 from honeyguide.models.factor.fold_in import FoldIn, How
 from honeyguide.models.factor.pair_training import PairConfig, PairModel, pair_batches, pair_forward, to_numpy
+from honeyguide.nn.forward import Forward
 from honeyguide.nn.pairs import PairBatch
 from honeyguide.nn.trainer import choose_device, seeded
 
@@ -30,11 +32,14 @@ class MFConfig(PairConfig):
         Of users, of items and of all.
     regularization
         Weight of half the mean squared norms of the vectors of a batch; biases are free.
+    decay
+        Weight of half the squared norms of both tables, whole: the paper's penalty, which grows with their size.
     """
 
     loss: Literal["squared", "logistic"] = "squared"
     biases: bool = False
     regularization: float = Field(0.01, ge=0)
+    decay: float = Field(0.0, ge=0)
     init_std: float = Field(0.1, gt=0)
     fold_in: How = "map"
     lr: float = Field(0.01, gt=0)
@@ -121,6 +126,14 @@ class MF(PairModel):
             inward[:, -2] = 1.0  # the mean of ones is the 1 opposite the bias
             return FoldIn.learn(self.config.fold_in, (users, inward[:, :-1], items[:, :-1]), pairs, exponent=1.0)
 
-        forward, batches = pair_forward(network, self.config), pair_batches(pairs, self.config)
-        self._train(network, forward, batches, data, options, serve)
+        plain = pair_forward(network, self.config)
+
+        def forward(batch: PairBatch) -> Forward:
+            found = plain(batch)
+            if not self.config.decay:
+                return found
+            norms = 0.5 * self.config.decay * (network.users.square().sum() + network.items.square().sum())
+            return replace(found, rest=norms if found.rest is None else found.rest + norms)
+
+        self._train(network, forward, pair_batches(pairs, self.config), data, options, serve)
         self.network = network

@@ -22,7 +22,7 @@ from honeyguide.core.requests import Recommendations
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.factor.fold_in import FoldIn, How
 from honeyguide.nn import pair_losses
-from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, mean_pointwise
+from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, mean_reweighed
 from honeyguide.nn.pairs import PairBatch, PairSampler
 from honeyguide.nn.trainer import Batches, OnDevice, Trainer, TrainerSettings
 
@@ -140,8 +140,7 @@ def pair_forward(network: PairNetwork, config: PairConfig) -> Callable[[PairBatc
     def forward(batch: PairBatch) -> Forward:
         def value(vectors: Sequence[Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
             if batch.labels is not None:
-                each = pair_losses.squared if config.loss == "squared" else pair_losses.logistic
-                return mean_pointwise(*each(*vectors[:2]), batch.labels, weights, config.unlabelled_weight)
+                return mean_reweighed(_pointwise(vectors, batch.labels, config), weights)
             return mean_loss(_losses(vectors, batch.collisions, config), weights)
 
         rest = None
@@ -166,6 +165,20 @@ def _losses(vectors: Sequence[Tensor], collisions: Tensor, config: PairConfig) -
     if config.loss == "softmax":
         return pair_losses.cosine_softmax(users, items, negatives, collisions, config.temperature)
     return pair_losses.cosine_contrastive(users, items, negatives, collisions, config.margin, config.weight)
+
+
+def _pointwise(vectors: Sequence[Tensor], y: Tensor, config: PairConfig) -> Callable[[Tensor | None], Tensor]:
+    """From r to ``y r l+ + w (1 - y r) l-`` over the mean of ``y + w (1 - y)``, ``[b]``."""
+    kind = pair_losses.squared if config.loss == "squared" else pair_losses.logistic
+    liked, disliked = kind(vectors[0], vectors[1])
+    w = config.unlabelled_weight
+    scale = (y + w * (1 - y)).mean()
+
+    def losses(r: Tensor | None) -> Tensor:
+        relevant = y if r is None else y * r
+        return (relevant * liked + w * (1 - relevant) * disliked) / scale
+
+    return losses
 
 
 def pair_batches(pairs: sp.csr_matrix, config: PairConfig) -> PairSampler:
@@ -222,7 +235,7 @@ class PairModel(Recommender):
             batches,
             config.trainer(),
             options,
-            _validation(data.histories("train"), valid, config, serve),
+            _validation(data.histories("train"), valid, config, serve, self.hooks),
             identity=f"{type(network).__name__} {config.model_dump_json()} {_digest(data.matrix('train'), valid)} "
             f"torch {torch.__version__} {self.hooks.identity}",
             hooks=self.hooks,
@@ -255,16 +268,17 @@ class PairModel(Recommender):
 
 
 def _validation(
-    train: Ragged, valid: Ragged, config: PairConfig, serve: Callable[[], FoldIn]
+    train: Ragged, valid: Ragged, config: PairConfig, serve: Callable[[], FoldIn], hooks: Hooks
 ) -> Callable[[], float] | None:
     users = drawn_users(valid, config.valid_users, config.seed)
     if len(users) == 0:
         return None
     histories, truth = train.take(users), valid.take(users)
+    weights = hooks.truth_weights(users, truth)
 
     def judge() -> float:
         served = serve()
-        return float(holdout_ndcg(lambda h, _: served.scores(h), histories, truth).mean())
+        return float(holdout_ndcg(lambda h, _: served.scores(h), histories, truth, weights=weights).mean())
 
     return judge
 
