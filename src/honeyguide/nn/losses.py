@@ -134,9 +134,7 @@ def gbce(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, cali
     return -(beta * F.logsigmoid(positive[:, 0]) + F.logsigmoid(-negative).sum(1))
 
 
-def bce(
-    hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, relevance: Tensor | None = None
-) -> Tensor:
+def bce(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, relevance: Tensor | None = None) -> Tensor:
     """Binary cross-entropy against negatives (SASRec, Kang & McAuley 2018), :func:`gbce` with t = 0: ``[n]``.
 
     Parameters

@@ -32,6 +32,8 @@ class PairBatch:
         ``[b]`` of pairs that are labelled: 1 for those that occur, 0 for others. ``None`` where all occur.
     taken
         ``[b]``: 1 where the user took the ``negatives`` of the pair. ``None`` where nobody took any.
+    stands_for
+        Pairs that do not occur for each of them in a batch, where the pairs are labelled.
     """
 
     users: torch.Tensor
@@ -40,13 +42,14 @@ class PairBatch:
     collisions: torch.Tensor
     labels: torch.Tensor | None = None
     taken: torch.Tensor | None = None
+    stands_for: float = 1.0
 
     def to(self, device: torch.device) -> PairBatch:
         """The same batch on ``device``."""
         if device.type == self.users.device.type:
             return self
         parts = (self.users, self.items, self.negatives, self.collisions, self.labels, self.taken)
-        return PairBatch(*(t if t is None else t.to(device) for t in parts))
+        return PairBatch(*(t if t is None else t.to(device) for t in parts), stands_for=self.stands_for)
 
 
 class PairSampler:
@@ -201,7 +204,8 @@ class PairEpoch:
         labels = np.repeat([1.0, 0.0], [len(users), len(others)]).astype(np.float32)
         users, items = np.concatenate([users, others]), np.concatenate([items, drawn])
         pairs = _tensors(users, items, np.empty(0, np.int64), _NO_COLLISIONS)
-        return PairBatch(*pairs, labels=torch.from_numpy(labels))
+        rest = s.n_users * s.n_items - len(s.items)
+        return PairBatch(*pairs, labels=torch.from_numpy(labels), stands_for=rest / max(1, s.unlabelled * len(s.items)))
 
 
 def _tensors(*arrays: npt.NDArray[np.int64]) -> list[torch.Tensor]:

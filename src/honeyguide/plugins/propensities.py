@@ -14,7 +14,7 @@ import polars as pl
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
-from honeyguide.core.ragged import FloatArray, IntArray
+from honeyguide.core.ragged import FloatArray
 from honeyguide.models.factor.mf import MF
 
 _TABLE = "propensities"  # of a data set: user_id, item_id, propensity
@@ -151,7 +151,7 @@ def _logged_frame(data: Dataset, column: str) -> pl.DataFrame:
     return frame.filter(pl.col("user") >= 0, pl.col("item") >= 0)
 
 
-def exposure(data: Dataset, power: float = 1.0, dim: int = 20, seed: int = 0) -> FactorPropensities:
+def exposure(data: Dataset, power: float = 1.0, dim: int = 20, seed: int = 0, epochs: int = 30) -> FactorPropensities:
     """Logistic matrix factorisation of what occurs in train, liked or not, against what does not.
 
     Parameters
@@ -162,24 +162,22 @@ def exposure(data: Dataset, power: float = 1.0, dim: int = 20, seed: int = 0) ->
         Of the chances.
     dim
         Width of the factors.
-    seed
+    seed, epochs
         Of the fit.
     """
     shown = data.select("train")
     everything = shown.interactions.with_columns(positive=pl.lit(True))
-    events = Dataset(
-        data.name, everything, data.user_ids, data.item_ids, data.items, data.users, ordered=data.ordered
-    )
-    model = exposure_model(dim, seed).fit(events)
+    events = Dataset(data.name, everything, data.user_ids, data.item_ids, data.items, data.users, ordered=data.ordered)
+    model = exposure_model(dim, seed, epochs).fit(events)
     assert model.network is not None
     prior = events.matrix("train").nnz / max(1, data.n_users * data.n_items)
     users, items = (v.detach().cpu().numpy() for v in (model.network.user_vectors(), model.network.item_vectors()))
     return FactorPropensities(users, items, float(np.log(prior / max(1e-12, 1 - prior))), power)
 
 
-def exposure_model(dim: int, seed: int) -> MF:
+def exposure_model(dim: int, seed: int = 0, epochs: int = 30) -> MF:
     """What :func:`exposure` fits."""
-    return MF(loss="logistic", biases=True, dim=dim, seed=seed, epochs=30)
+    return MF(loss="logistic", biases=True, dim=dim, seed=seed, epochs=epochs)
 
 
 def kept(theta: FloatArray, least: float) -> FloatArray:
@@ -190,7 +188,6 @@ def kept(theta: FloatArray, least: float) -> FloatArray:
 
 __all__ = [
     "FactorPropensities",
-    "IntArray",
     "ItemPropensities",
     "PairPropensities",
     "Propensities",

@@ -108,5 +108,5 @@ class RelMF(Plugin):
         """What ``"exposure"`` is fitted with comes on top."""
         if self.config.propensity != "exposure":
             return inner
-        own = propensities.exposure_model(self.config.dim, 0).estimate(data)
+        own = propensities.exposure_model(self.config.dim).estimate(data)
         return Estimate(max(inner.memory_bytes, own.memory_bytes), inner.cpu_seconds + own.cpu_seconds)

@@ -52,7 +52,10 @@ class PairConfig(ModelConfig):
     any_negative
         A negative of BPR may be an item that the user took: what an unbiased BPR needs.
     unlabelled, unlabelled_weight
-        Pairs that do not occur for each that does, and the weight of not being relevant, in a pointwise loss.
+        Pairs that do not occur for each that does, and the weight w of not being relevant, in a pointwise loss.
+    representative
+        Each pair that does not occur counts for all that it stands for, so that a batch estimates the loss over all
+        pairs; otherwise those that occur are as many as they are in a batch.
     popularity
         Negatives are drawn in proportion to popularity to this power.
     regularization
@@ -78,6 +81,7 @@ class PairConfig(ModelConfig):
     any_negative: bool = False
     unlabelled: int = Field(1, ge=1)
     unlabelled_weight: float = Field(1.0, gt=0)
+    representative: bool = False
     popularity: float = Field(0.0, ge=0)
     regularization: float = Field(0.0, ge=0)
     init_std: float = Field(0.1, gt=0)
@@ -140,7 +144,8 @@ def pair_forward(network: PairNetwork, config: PairConfig) -> Callable[[PairBatc
     def forward(batch: PairBatch) -> Forward:
         def value(vectors: Sequence[Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
             if batch.labels is not None:
-                return mean_reweighed(_pointwise(vectors, batch.labels, config), weights)
+                count = batch.stands_for if config.representative else 1.0
+                return mean_reweighed(pointwise_losses(vectors, batch.labels, config, count), weights)
             return mean_loss(_losses(vectors, batch.collisions, config), weights)
 
         rest = None
@@ -167,16 +172,18 @@ def _losses(vectors: Sequence[Tensor], collisions: Tensor, config: PairConfig) -
     return pair_losses.cosine_contrastive(users, items, negatives, collisions, config.margin, config.weight)
 
 
-def _pointwise(vectors: Sequence[Tensor], y: Tensor, config: PairConfig) -> Callable[[Tensor | None], Tensor]:
-    """From r to ``y r l+ + w (1 - y r) l-`` over the mean of ``y + w (1 - y)``, ``[b]``."""
+def pointwise_losses(
+    vectors: Sequence[Tensor], y: Tensor, config: PairConfig, count: float = 1.0
+) -> Callable[[Tensor | None], Tensor]:
+    """From r to ``y r l+ + w (1 - y r) l-`` ``[b]`` over the mean of ``y + w (1 - y)``; y = 0 counts ``count``."""
     kind = pair_losses.squared if config.loss == "squared" else pair_losses.logistic
     liked, disliked = kind(vectors[0], vectors[1])
-    w = config.unlabelled_weight
-    scale = (y + w * (1 - y)).mean()
+    w, counts = config.unlabelled_weight, y + count * (1 - y)
+    scale = (counts * (y + w * (1 - y))).mean()
 
     def losses(r: Tensor | None) -> Tensor:
         relevant = y if r is None else y * r
-        return (relevant * liked + w * (1 - relevant) * disliked) / scale
+        return counts * (relevant * liked + w * (1 - relevant) * disliked) / scale
 
     return losses
 
