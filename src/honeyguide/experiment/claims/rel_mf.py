@@ -134,7 +134,7 @@ def _yahoo(seed: int) -> Any:
     def run(profile: Profile) -> Result:
         """WMF and Rel-MF with the published options; where the data are not here, that is the result."""
         try:
-            data = _with_valid(load_data(YAHOO, positive="label >= 4"), seed)
+            data = _with_valid(load_data(YAHOO, positive="rating >= 4"), seed)
         except UnknownNameError as error:
             return {"missing": error.message}
         steps, batch = (301, 1 << 14) if profile == "paper" else (120, 1 << 13)
