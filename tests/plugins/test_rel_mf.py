@@ -10,7 +10,7 @@ import torch
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.data.build import build
-from honeyguide.experiment.claims.rel_mf import estimates
+from honeyguide.experiment.claims.rel_mf_simulated import estimates
 from honeyguide.models.factor.mf import MF, MFConfig, PointwiseNetwork
 from honeyguide.models.factor.mf_bpr import MFBPR
 from honeyguide.models.factor.pair_training import pair_forward

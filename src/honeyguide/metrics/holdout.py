@@ -109,8 +109,8 @@ def holdout_ndcg(
     score, histories, truth, k, remove_seen
         As in :func:`rank_catalogue`.
     weights
-        One for every value of ``truth``, where the DCG that is normalised by their sum is wanted instead:
-        see :func:`~honeyguide.metrics.unbiased.dcg_snips`.
+        One for every value of ``truth``, where the DCG normalised by their sum over all users is wanted instead:
+        the mean of what is returned.
     """
     asked = np.flatnonzero(truth.lengths)
     histories, truth = histories.take(asked), truth.take(asked)
@@ -134,6 +134,9 @@ def ndcg_of_lists(lists: IntArray, truth: Ragged, k: int) -> npt.NDArray[np.floa
 
 
 def _weighed_dcg(lists: IntArray, truth: Ragged, weights: FloatArray, k: int) -> npt.NDArray[np.float64]:
+    """Terms whose mean is ``sum h_r w_r d_r / sum w`` over all users together."""
     from honeyguide.metrics.unbiased import dcg_snips
 
-    return dcg_snips(lists, truth, 1 / weights, k, least=0.0)
+    own = np.bincount(truth.rows, weights, minlength=len(truth))
+    values: npt.NDArray[np.float64] = dcg_snips(lists, truth, 1 / weights, k, least=0.0) * own / own.mean()
+    return values

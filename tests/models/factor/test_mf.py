@@ -45,12 +45,12 @@ def test_the_loss_is_the_published_one(loss: str) -> None:
     numerator, denominator = 0.0, 0.0
     for u, i, y in ((0, 0, 1.0), (1, 1, 0.0), (1, 0, 0.0)):
         logit = network.users[u] @ network.items[i] + network.user_bias[u] + network.item_bias[i] + network.bias
-        p = float(logit.sigmoid())
+        p = logit.sigmoid().item()
         plus, minus = ((1 - p) ** 2, p**2) if loss == "squared" else (-np.log(p), -np.log(1 - p))
         numerator += y * plus + 0.3 * (1 - y) * minus
         denominator += y + 0.3 * (1 - y)
-    assert float(value) == pytest.approx(numerator / denominator, rel=1e-5)
-    assert float(each.mean()) == pytest.approx(float(value), rel=1e-5)
+    assert value.item() == pytest.approx(numerator / denominator, rel=1e-5)
+    assert each.mean().item() == pytest.approx(value.item(), rel=1e-5)
 
 
 def test_every_clicked_pair_comes_once_beside_pairs_that_were_not_clicked() -> None:
