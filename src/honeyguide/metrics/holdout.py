@@ -138,5 +138,6 @@ def _weighed_dcg(lists: IntArray, truth: Ragged, weights: FloatArray, k: int) ->
     from honeyguide.metrics.unbiased import dcg_snips
 
     own = np.bincount(truth.rows, weights, minlength=len(truth))
-    values: npt.NDArray[np.float64] = dcg_snips(lists, truth, 1 / weights, k, least=0.0) * own / own.mean()
+    chances = np.asarray(1 / weights, np.float32)
+    values: npt.NDArray[np.float64] = dcg_snips(lists, truth, chances, k, least=0.0) * own / own.mean()
     return values

@@ -126,5 +126,7 @@ def _weighed(lists: IntArray, truth: Ragged, propensities: FloatArray, k: int, l
     weights = 1.0 / np.maximum(np.asarray(propensities, np.float64), least)
     n_items = int(max(lists.max(initial=0), truth.values.max(initial=0))) + 1
     found = Lists(lists, truth, Catalogue(n_items), Conventions(), grades=weights)
-    whole = np.bincount(found.relevant_keys // n_items, found.relevant_grades, minlength=len(truth))
+    whole: Vector = np.bincount(found.relevant_keys // n_items, found.relevant_grades, minlength=len(truth)).astype(
+        np.float64
+    )
     return found.hits(k), whole

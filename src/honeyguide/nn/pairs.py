@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -40,16 +40,17 @@ class PairBatch:
     items: torch.Tensor
     negatives: torch.Tensor
     collisions: torch.Tensor
-    labels: torch.Tensor | None = None
-    taken: torch.Tensor | None = None
-    stands_for: float = 1.0
+    labels: torch.Tensor | None = field(default=None, kw_only=True)
+    taken: torch.Tensor | None = field(default=None, kw_only=True)
+    stands_for: float = field(default=1.0, kw_only=True)
 
     def to(self, device: torch.device) -> PairBatch:
         """The same batch on ``device``."""
         if device.type == self.users.device.type:
             return self
-        parts = (self.users, self.items, self.negatives, self.collisions, self.labels, self.taken)
-        return PairBatch(*(t if t is None else t.to(device) for t in parts), stands_for=self.stands_for)
+        labels, taken = (t if t is None else t.to(device) for t in (self.labels, self.taken))
+        pairs = (t.to(device) for t in (self.users, self.items, self.negatives, self.collisions))
+        return PairBatch(*pairs, labels=labels, taken=taken, stands_for=self.stands_for)
 
 
 class PairSampler:

@@ -42,7 +42,8 @@ class ItemPropensities:
 
     def of(self, users: npt.NDArray[np.integer], items: npt.NDArray[np.integer]) -> FloatArray:
         """``values`` of the items."""
-        return self.values[items]
+        found: FloatArray = self.values[items]
+        return found
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,7 @@ class RelMF(Plugin):
         if not self.config.judge:
             return None
         assert self.found is not None
-        inverse: FloatArray = 1 / kept(self.found.of(users, items), self.config.least)
-        return inverse
+        return np.asarray(1 / kept(self.found.of(users, items), self.config.least), np.float32)
 
     def _theta(self, users: Tensor, items: Tensor) -> Tensor:
         """``max(theta, M)`` of pairs, ``[n]``."""

@@ -189,8 +189,10 @@ def _gowalla(system: str) -> Any:
         plain = {"dim": 64, "epochs": 20} if profile == "paper" else {"dim": 32, "epochs": 5, "negatives": 256}
         if profile == "cpu":
             data = _some_users(data, 2500)
-        weighed = {"rel_mf": {"clip": 0.1}} if "+" in system else {}
-        model = model_class(system)(**plain, **weighed, batch=2048, fold_in="map").fit(data.select("train"))
+        options: dict[str, Any] = {**plain, "batch": 2048, "fold_in": "map"}
+        if "+" in system:
+            options["rel_mf"] = {"clip": 0.1}
+        model = model_class(system)(**options).fit(data.select("train"))
         counts = data.popularity("train")
         tail = np.argsort(np.argsort(-counts, kind="stable"), kind="stable") >= data.n_items // 5
         truth = data.histories("test")

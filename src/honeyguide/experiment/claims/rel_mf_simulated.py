@@ -36,7 +36,7 @@ def estimates(clip: float, draws: int, seed: int = 0) -> tuple[npt.NDArray[np.fl
     """
     import torch
 
-    from honeyguide.models.factor.mf import MFConfig
+    from honeyguide.models.factor.mf import MF
     from honeyguide.models.factor.pair_training import pointwise_losses
     from honeyguide.nn.forward import Weights, mean_reweighed
     from honeyguide.plugins.propensities import kept
@@ -48,7 +48,7 @@ def estimates(clip: float, draws: int, seed: int = 0) -> tuple[npt.NDArray[np.fl
     inverse = torch.from_numpy(1 / kept(theta.astype(np.float32), clip)).double()
 
     def loss(y: npt.NDArray[np.float64], weights: Weights | None) -> float:
-        losses = pointwise_losses((users, items), torch.from_numpy(y), MFConfig())
+        losses = pointwise_losses((users, items), torch.from_numpy(y), MF().config)
         return float(mean_reweighed(losses, weights)[0])
 
     found = []
