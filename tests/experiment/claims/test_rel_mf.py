@@ -33,12 +33,15 @@ def coat(rel: list[float], popularity: float = 0.9) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_coat_is_judged_in_the_setup_chosen_on_valid_and_says_what_the_other_gives() -> None:
+def test_coat_is_judged_by_what_valid_chooses_for_each_and_says_what_a_shared_setup_gives() -> None:
     found = CLAIMS["coat"].judge(coat([0.6, 0.6, 0.6, 0.6, 0.4]))
-    assert (found.verdict, found.value) == ("holds", pytest.approx(0.06))
-    assert found.note is not None and "ahead in 4 of 5 seeds" in found.note
-    assert "With a setup of its own for each" in found.note and "0.560 against 0.900" in found.note
-    assert CLAIMS["coat"].judge(coat([0.6, 0.6, 0.6, 0.4, 0.4])).verdict == "does not hold"
+    assert (found.verdict, found.value) == ("does not hold", pytest.approx(0.56 - 0.9))
+    assert found.note is not None and found.note.startswith("ahead in 0 of 5 seeds, 0.560 against 0.900")
+    assert f"share one λ, as in the paper ({SETUP}" in found.note
+    assert "Rel-MF is ahead in 4 of 5 seeds, 0.560 against 0.500" in found.note
+    assert "known afterwards, it would be ahead in 5 of 5 seeds, 0.900 against 0.900" in found.note
+    assert CLAIMS["coat"].judge(coat([0.9, 0.9, 0.9, 0.9, 0.4])).verdict == "holds"
+    assert CLAIMS["coat"].judge(coat([0.9, 0.9, 0.9, 0.4, 0.4])).verdict == "does not hold"
 
 
 def test_popularity_has_to_fall_in_every_seed_and_setup() -> None:
