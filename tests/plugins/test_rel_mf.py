@@ -68,7 +68,7 @@ def test_trap_the_weight_of_irrelevance_of_a_click_is_negative() -> None:
     network = PointwiseNetwork(1, 1, MFConfig(dim=2))
     empty = torch.empty(0, dtype=torch.int64)
     one = torch.zeros(1, dtype=torch.int64)
-    batch = PairBatch(one, one, empty, torch.empty(2, 0, dtype=torch.int64), torch.ones(1))
+    batch = PairBatch(one, one, empty, torch.empty(2, 0, dtype=torch.int64), labels=torch.ones(1))
     found = pair_forward(network, MFConfig(dim=2, regularization=0.0))(batch)
     value, _ = found.value(found.vectors, Weights(relevance=torch.tensor([4.0])))
     p = (network.users @ network.items.T).sigmoid().item()

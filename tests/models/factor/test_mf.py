@@ -29,7 +29,7 @@ def test_quality(options: dict[str, object], data: Dataset) -> None:
 def batch() -> PairBatch:
     empty = torch.empty(0, dtype=torch.int64)
     users, items = torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0])
-    return PairBatch(users, items, empty, torch.empty(2, 0, dtype=torch.int64), torch.tensor([1.0, 0.0, 0.0]))
+    return PairBatch(users, items, empty, torch.empty(2, 0, dtype=torch.int64), labels=torch.tensor([1.0, 0.0, 0.0]))
 
 
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
