@@ -28,6 +28,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "din": {"epochs": 2, "layers": (16,), "dim": 8, "max_len": 20, "negatives": 2},
     "lightgcn": {"dim": 16, "negatives": 100, "batch": 1024, "epochs": 6},
     "mf-bpr": {"dim": 16, "batch": 1024, "epochs": 10, "lr": 0.02},
+    "mf": {"dim": 16, "batch": 1024, "epochs": 10, "lr": 0.02},
     "simplex": {"dim": 16, "negatives": 100, "batch": 1024, "epochs": 10, "patience": 10},
     "blend": {"models": ("floor", "itemknn")},
     "auto": {"models": ("popularity", "floor", "itemknn", "ials"), "budget": 3600.0, "text": "use"},
@@ -39,7 +40,9 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 # For every plug-in: the model it is tested over, and options that make it quick.
-PLUGGED: dict[str, dict[str, Any]] = {}
+PLUGGED: dict[str, dict[str, Any]] = {
+    "rel-mf": {"over": "mf", "options": {"clip": 0.1}},
+}
 
 Make = Callable[..., Recommender]
 

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from honeyguide.core.artifact import Arrays
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, FitInterrupted, HoneyguideError, PluginError
-from honeyguide.core.ragged import FloatArray, Ragged
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, Lists, Recommender, explain
 from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Estimate
@@ -124,6 +125,10 @@ class Plugin:
         """Weights of the examples of a batch (state ``weights``)."""
         return None
 
+    def truth_weights(self, users: IntArray, items: IntArray) -> FloatArray | None:
+        """What held-out pairs ``[n]`` weigh where an epoch is judged by them (state ``weights``)."""
+        return None
+
     def loss_terms(self, context: LossContext) -> Tensor | None:
         """What is added to the loss of a batch (state ``vectors``)."""
         return None
@@ -189,6 +194,7 @@ HOOKS = (
     "transform",
     "graph",
     "weights",
+    "truth_weights",
     "loss_terms",
     "on_step",
     "on_epoch",
@@ -251,6 +257,16 @@ class Hooks:
                 raise PluginError(plugin.name, "transform", "it changed the catalogue; items keep their codes")
             data = changed
         return data
+
+    def truth_weights(self, users: npt.NDArray[np.integer], truth: Ragged) -> FloatArray | None:
+        """The weights of the held-out items of ``users``, all of them multiplied: as long as ``truth.values``."""
+        product: FloatArray | None = None
+        rows = np.asarray(users, np.int32)[truth.rows]
+        for plugin in self.having["truth_weights"]:
+            own = called(plugin, plugin.truth_weights, rows, truth.values)
+            if own is not None:
+                product = own if product is None else product * own
+        return product
 
     def on_step(self, network: nn.Module, step: int) -> None:
         """See :meth:`Plugin.on_step`."""

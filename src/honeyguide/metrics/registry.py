@@ -15,6 +15,7 @@ from honeyguide.metrics import (
     sampled,
     similarity,
     stats,
+    unbiased,
 )
 from honeyguide.metrics.metric import DECLARED, FAMILIES, Metric
 
@@ -30,6 +31,7 @@ FILES = (
     business,
     abtest,
     offpolicy,
+    unbiased,
     stats,
 )
 

@@ -125,6 +125,7 @@ MODELS: dict[str, Entry] = {
         ),
         Entry("lightgcn", "honeyguide.models.graph.lightgcn", "LightGCN", "vectors propagated over the graph", "torch"),
         Entry("mf-bpr", "honeyguide.models.factor.mf_bpr", "MFBPR", "matrix factorisation from ranked pairs", "torch"),
+        Entry("mf", "honeyguide.models.factor.mf", "MF", "matrix factorisation with a pointwise loss", "torch"),
         Entry("simplex", "honeyguide.models.graph.simplex", "SimpleX", "mean of the history, contrasted", "torch"),
         Entry(
             "slim",
@@ -191,7 +192,12 @@ class PluginEntry:
         return found
 
 
-PLUGINS: dict[str, PluginEntry] = {}
+PLUGINS: dict[str, PluginEntry] = {
+    entry.name: entry
+    for entry in (
+        PluginEntry("rel-mf", "honeyguide.plugins.rel_mf", "RelMF", "examples weighed by inverse propensities"),
+    )
+}
 
 
 def model_class(name: str) -> type[Recommender]:

@@ -215,10 +215,11 @@ class TwoTower(Recommender):
             rng = np.random.default_rng(self.config.seed)
             users = rng.choice(users, self.config.valid_users, replace=False)
         histories, truth = train.take(users), valid.take(users)
+        weights = self.hooks.truth_weights(users, truth)
 
         def value() -> float:
             self.vectors = self._known_vectors(features)
-            return float(holdout_ndcg(self.score_histories, histories, truth).mean())
+            return float(holdout_ndcg(self.score_histories, histories, truth, weights=weights).mean())
 
         return value
 

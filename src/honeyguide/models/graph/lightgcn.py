@@ -107,10 +107,9 @@ class LightGCN(PairModel):
         c, pairs = self.config, float(data.positives("train").height)
         numbers = float(c.dim) * (data.n_users + data.n_items)
         batch = c.pairs_per_batch(int(pairs))
-        scored = 1 if c.loss == "bpr" else c.negatives
-        memory = 4 * numbers * (9 + 2 * c.layers) + 60 * pairs + 24.0 * batch * scored + 2e8
+        memory = 4 * numbers * (9 + 2 * c.layers) + 60 * pairs + 24.0 * batch * c.scored + 2e8
         step = 2 * c.layers * (5e-10 * 2 * pairs * c.dim + 4e-10 * numbers) + 4e-9 * numbers
-        step += batch * (scored * (3e-9 + 1.2e-10 * c.dim) + 2e-8 * c.dim)
+        step += batch * (c.scored * (3e-9 + 1.2e-10 * c.dim) + 2e-8 * c.dim)
         return Estimate(memory, c.epochs * 2 / 3 * (pairs / batch) * step)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
@@ -120,7 +119,7 @@ class LightGCN(PairModel):
 
         def serve() -> FoldIn:
             users, items = network.vectors()
-            items = items if self.config.loss == "bpr" else F.normalize(items, dim=1)
+            items = F.normalize(items, dim=1) if self.config.cosine else items
             vectors = to_numpy(users), to_numpy(network.inward_vectors()), to_numpy(items)
             return FoldIn.learn(self.config.fold_in, vectors, pairs, exponent=0.5 if self.config.layers else 1.0)
 

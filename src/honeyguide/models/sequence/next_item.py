@@ -39,7 +39,7 @@ from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
-from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, rows_of
+from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, mean_reweighed, rows_of
 from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
 
 Auto = Literal["auto"]
@@ -233,8 +233,9 @@ def target_forward(config: NextItemConfig, users: Tensor, hidden: Tensor, table:
             return losses.full_softmax(states, items, targets, weights.factor if weights is not None else None)
         if config.loss == "sampled":
             return mean_loss(losses.sampled_softmax(states, items, targets, negatives), weights)
-        calibration = config.calibration if config.loss == "gbce" else 0.0
-        return mean_loss(losses.gbce(states, items, targets, negatives, calibration), weights)
+        if config.loss == "bce":
+            return mean_reweighed(lambda r: losses.bce(states, items, targets, negatives, r), weights)
+        return mean_loss(losses.gbce(states, items, targets, negatives, config.calibration), weights)
 
     own = torch.arange(len(hidden), device=hidden.device)
     return Forward(users, targets, (hidden, table), (own, None), value)
@@ -374,7 +375,8 @@ class NextItemModel(Recommender):
         if len(users) == 0:
             return None
         histories, truth = train.take(users), valid.take(users)
-        return lambda: float(holdout_ndcg(self._score, histories, truth).mean())
+        weights = self.hooks.truth_weights(users, truth)
+        return lambda: float(holdout_ndcg(self._score, histories, truth, weights=weights).mean())
 
     @property
     def _max_len(self) -> int:
