@@ -39,7 +39,9 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 # For every plug-in: the model it is tested over, and options that make it quick.
-PLUGGED: dict[str, dict[str, Any]] = {}
+PLUGGED: dict[str, dict[str, Any]] = {
+    "ada-retrieval": {"over": "sasrec", "options": {"k": 6, "rounds": 3, "epochs": 2}},
+}
 
 Make = Callable[..., Recommender]
 

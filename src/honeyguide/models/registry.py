@@ -191,7 +191,18 @@ class PluginEntry:
         return found
 
 
-PLUGINS: dict[str, PluginEntry] = {}
+PLUGINS: dict[str, PluginEntry] = {
+    entry.name: entry
+    for entry in (
+        PluginEntry(
+            "ada-retrieval",
+            "honeyguide.plugins.ada_retrieval",
+            "AdaRetrieval",
+            "retrieval in rounds that adapt to what was retrieved",
+            "torch",
+        ),
+    )
+}
 
 
 def model_class(name: str) -> type[Recommender]:
