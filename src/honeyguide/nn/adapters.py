@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from honeyguide.nn.blocks import Dropout
 
+Context = tuple[Tensor, Tensor]  # vectors [b, s, d] of what a round retrieved, and which of them there are
+
 _HIDDEN = -1e9  # score of what is not attended to; finite, so that a row without anything stays a number
 
 
@@ -43,10 +45,37 @@ class FrequencyFilter(nn.Module):
         return found
 
 
+class Residual(nn.Module):
+    """What an adapter adds to what it adapts.
+
+    As published, LayerNorm(dropout(x) + base). Or base + g * dropout(x) with g learnt from 0 (ReZero, Bachlechner et
+    al. 2021): nothing is changed at the start, and the lengths of the vectors, which are learnt, are kept.
+
+    Parameters
+    ----------
+    dim, dropout
+        As in :class:`FrequencyFilter`.
+    normalised
+        Whether as published.
+    """
+
+    def __init__(self, dim: int, dropout: float, normalised: bool) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim) if normalised else None
+        self.gain = None if normalised else nn.Parameter(torch.zeros(dim))  # g
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, base: Tensor) -> Tensor:
+        """``[..., d]`` both."""
+        x = self.dropout(x)
+        found: Tensor = base + self.gain * x if self.norm is None else self.norm(x + base)
+        return found
+
+
 class ItemAdapter(nn.Module):
     """Item representation adapter: every event looks at what was retrieved, before the backbone reads it.
 
-    S is the lists of the earlier rounds, each filtered; a = softmax(E S' / sqrt(d)) S; E' = LayerNorm(dropout(a) + E).
+    S is the lists of the earlier rounds, each filtered; a = softmax(E S' / sqrt(d)) S; E' = E with a added.
 
     Parameters
     ----------
@@ -54,59 +83,63 @@ class ItemAdapter(nn.Module):
         As in :class:`FrequencyFilter`.
     filtered
         Whether lists pass through the filter.
+    normalised
+        See :class:`Residual`.
     """
 
-    def __init__(self, length: int, dim: int, dropout: float, filtered: bool) -> None:
+    def __init__(self, length: int, dim: int, dropout: float, filtered: bool, normalised: bool) -> None:
         super().__init__()
         self.filter = FrequencyFilter(length, dim, dropout) if filtered else None
-        self.norm, self.dropout = nn.LayerNorm(dim), Dropout(dropout)
+        self.add = Residual(dim, dropout, normalised)
 
-    def forward(self, events: Tensor, rounds: Sequence[Tensor], table: Tensor) -> Tensor:
-        """Vectors ``[b, t, d]`` of events to the same shape.
+    def context(self, codes: Tensor, table: Tensor) -> Context:
+        """What a round retrieved, ready to be looked at.
 
         Parameters
         ----------
-        events
-            E.
-        rounds
-            int64 ``[b, s]`` each, the item codes that every earlier round retrieved; -1 where it found too few.
+        codes
+            int64 ``[b, s]``, -1 where too few were found.
         table
             ``[m, d]`` item vectors.
         """
-        lists = []
-        for codes in rounds:
-            x = F.embedding(codes.clamp_min(0), table) * (codes >= 0).unsqueeze(-1)  # [b, s, d]
-            lists.append(x if self.filter is None else self.filter(x))
-        context = torch.cat(lists, 1)  # S [b, r s, d]
+        found = codes >= 0
+        x = F.embedding(codes.clamp_min(0), table) * found.unsqueeze(-1)  # [b, s, d]
+        return (x if self.filter is None else self.filter(x)), found
+
+    def forward(self, events: Tensor, contexts: Sequence[Context]) -> Tensor:
+        """Vectors ``[b, t, d]`` of events, E, to the same shape, given the contexts of the earlier rounds."""
+        context, found = (torch.cat(parts, 1) for parts in zip(*contexts, strict=True))  # S [b, r s, d], [b, r s]
         scores = events @ context.mT / events.shape[-1] ** 0.5  # [b, t, r s]
-        scores = scores.masked_fill((torch.cat(list(rounds), 1) < 0).unsqueeze(1), _HIDDEN)
-        found: Tensor = self.norm(self.dropout(scores.softmax(-1) @ context) + events)
-        return found
+        attention = scores.masked_fill(~found.unsqueeze(1), _HIDDEN).softmax(-1)
+        adapted: Tensor = self.add(attention @ context, events)
+        return adapted
 
 
 class UserAdapter(nn.Module):
     """User representation adapter: the vectors of earlier rounds change that of this one.
 
-    c is the last state of a GRU over them; u' = LayerNorm(dropout(W2 relu(W1 [u; c])) + u).
+    c is the last state of a GRU over them; u' = u with W2 relu(W1 [u; c]) added.
 
     Parameters
     ----------
     dim, dropout
         As in :class:`FrequencyFilter`.
+    normalised
+        See :class:`Residual`.
     """
 
-    def __init__(self, dim: int, dropout: float) -> None:
+    def __init__(self, dim: int, dropout: float, normalised: bool) -> None:
         super().__init__()
         self.gru = nn.GRU(dim, dim, batch_first=True)
         self.wide, self.narrow = nn.Linear(2 * dim, 2 * dim), nn.Linear(2 * dim, dim)  # W1, W2
-        self.norm, self.dropout = nn.LayerNorm(dim), Dropout(dropout)
+        self.add = Residual(dim, dropout, normalised)
 
     def forward(self, state: Tensor, earlier: Sequence[Tensor]) -> Tensor:
         """A state ``[b, d]`` and those of the earlier rounds, in order, to the state of this round."""
         _, last = self.gru(torch.stack(list(earlier), 1))  # [1, b, d]
         both = torch.cat([state, last[0]], -1)  # [b, 2 d]
-        found: Tensor = self.norm(self.dropout(self.narrow(F.relu(self.wide(both)))) + state)
-        return found
+        adapted: Tensor = self.add(self.narrow(F.relu(self.wide(both))), state)
+        return adapted
 
 
 class Adapters(nn.Module):
@@ -118,12 +151,16 @@ class Adapters(nn.Module):
         As in :class:`FrequencyFilter`.
     items, users, filtered
         Which parts there are.
+    normalised
+        See :class:`Residual`.
     """
 
-    def __init__(self, length: int, dim: int, dropout: float, items: bool, users: bool, filtered: bool) -> None:
+    def __init__(
+        self, length: int, dim: int, dropout: float, *, items: bool, users: bool, filtered: bool, normalised: bool
+    ) -> None:
         super().__init__()
-        self.items = ItemAdapter(length, dim, dropout, filtered) if items else None
-        self.users = UserAdapter(dim, dropout) if users else None
+        self.items = ItemAdapter(length, dim, dropout, filtered, normalised) if items else None
+        self.users = UserAdapter(dim, dropout, normalised) if users else None
 
     def start(self, item_scale: float, state_scale: float) -> None:
         """Let what is normalised begin at the scale that the backbone was trained with.
@@ -133,10 +170,13 @@ class Adapters(nn.Module):
         item_scale, state_scale
             Root mean square of the numbers of item vectors and of states.
         """
+        norms = []
+        if self.items is not None:
+            own = self.items.filter.norm if self.items.filter is not None else None
+            norms += [(own, item_scale), (self.items.add.norm, item_scale)]
+        if self.users is not None:
+            norms.append((self.users.add.norm, state_scale))
         with torch.no_grad():
-            if self.items is not None:
-                self.items.norm.weight.fill_(item_scale)
-                if self.items.filter is not None:
-                    self.items.filter.norm.weight.fill_(item_scale)
-            if self.users is not None:
-                self.users.norm.weight.fill_(state_scale)
+            for norm, scale in norms:
+                if norm is not None:
+                    norm.weight.fill_(scale)

@@ -21,7 +21,7 @@ from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.metrics.holdout import drawn_users, ndcg_of_lists
 from honeyguide.models.sequence.next_item import NextItemModel, NextItemNetwork, target_forward
-from honeyguide.nn.adapters import Adapters
+from honeyguide.nn.adapters import Adapters, Context
 from honeyguide.nn.backbone import by_length, encode
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
 from honeyguide.nn.forward import batch_loss
@@ -36,8 +36,9 @@ class AdaRetrievalConfig(PluginConfig):
     Parameters
     ----------
     k, rounds
-        A list of ``k`` is made in ``rounds`` of ``ceil(k / rounds)`` items. What is asked for beyond ``k`` comes from the
-        last round; a list that fits in the first is the backbone's. One round is the backbone, and nothing is learnt.
+        A list of ``k`` is made in ``rounds`` of ``ceil(k / rounds)`` items. What is asked for beyond ``k`` comes from
+        the last round; a list that fits in the first is the backbone's. One round is the backbone, and nothing is
+        learnt.
     decay
         lambda: the loss of round r counts lambda^(r - 1).
     items, users, filter
@@ -45,6 +46,9 @@ class AdaRetrievalConfig(PluginConfig):
         is trained for as many epochs more, and every round is the next slice of one ranking: the control.
     positives
         Which examples later rounds learn from: ``"all"`` as published, or those whose target was ``"missed"`` so far.
+    residual
+        ``"normalised"`` as published, or ``"zero"``: adapters start without effect; see
+        :class:`~honeyguide.nn.adapters.Residual`.
     dropout
         Inside the adapters.
     epochs, patience
@@ -60,6 +64,7 @@ class AdaRetrievalConfig(PluginConfig):
     users: bool = True
     filter: bool = True
     positives: Literal["all", "missed"] = "all"
+    residual: Literal["normalised", "zero"] = "zero"
     dropout: float = Field(0.18, ge=0, lt=1)
     epochs: int = Field(10, ge=1)
     patience: int = Field(10, ge=1)
@@ -91,7 +96,7 @@ class AdaRetrieval(Plugin):
 
     def bind(self, model: Recommender) -> None:
         """Remember whose rounds these are."""
-        assert isinstance(model, NextItemModel)  # noqa: S101 - all that give "inputs" are
+        assert isinstance(model, NextItemModel)  # all that give "inputs" are
         self.model = model
 
     # -- fitting ------------------------------------------------------------------------------
@@ -124,14 +129,20 @@ class AdaRetrieval(Plugin):
         c = self.config
         with seeded(seed, torch.device("cpu")):
             dim = self.model.network.items.embedding_dim
-            return Adapters(c.size, dim, c.dropout, c.items, c.users, c.filter).eval()
+            parts = {"items": c.items, "users": c.users, "filtered": c.filter, "normalised": c.residual == "normalised"}
+            return Adapters(c.size, dim, c.dropout, **parts).eval()
 
     def _train(self, train: Ragged, valid: Ragged, run: Run) -> bool:
         """Whether there was time for a step."""
         c, model, report = self.config, self.model, run.model.report
         resolved: Any = model.resolved
         settings: TrainerSettings = replace(
-            resolved.trainer(), epochs=c.epochs, patience=c.patience, lr=c.lr * resolved.lr, schedule="constant"
+            resolved.trainer(),
+            epochs=c.epochs,
+            patience=c.patience,
+            lr=c.lr * resolved.lr,
+            schedule="constant",
+            warmup=0,
         )
         loss = round_loss(model, self.adapters, c) if self._adapts and self.adapters is not None else None
         trainer = Trainer(
@@ -212,8 +223,9 @@ class AdaRetrieval(Plugin):
             for rows, items, lengths in by_length(histories.take(some), self.model._max_len, device):
                 of = some[rows]
                 codes = [torch.from_numpy(c[of].astype(np.int64)).to(device) for c in rounds]
+                contexts = contexts_of(network, adapters, codes)
                 before = [torch.from_numpy(s[of]).to(device) for s in earlier]
-                found[of] = round_state(network, adapters, items, lengths - 1, codes, before).float().cpu().numpy()
+                found[of] = round_state(network, adapters, items, lengths - 1, contexts, before).float().cpu().numpy()
         return found
 
     # -- cost and storage ---------------------------------------------------------------------
@@ -249,7 +261,7 @@ def round_state(
     adapters: Adapters,
     items: Tensor,
     ends: Tensor,
-    rounds: list[Tensor],
+    contexts: list[Context],
     earlier: list[Tensor],
 ) -> Tensor:
     """``[b, d]``: the states of the next round.
@@ -260,14 +272,22 @@ def round_state(
         The backbone, and what changes its inputs and its states.
     items, ends
         int64 ``[b, t]`` histories, padded on the right, and ``[b]``, the position after which the state is asked for.
-    rounds, earlier
-        Of each round so far, int64 ``[b, s]`` item codes retrieved, and ``[b, d]`` states.
+    contexts, earlier
+        Of each round so far, what it retrieved, and ``[b, d]`` states.
     """
     vectors = network.items(items)  # E [b, t, d]
     if adapters.items is not None:
-        vectors = adapters.items(vectors, rounds, network.item_vectors())  # E'
+        vectors = adapters.items(vectors, contexts)  # E'
     state = network.read(vectors)[torch.arange(len(items), device=items.device), ends]  # u
     return state if adapters.users is None else adapters.users(state, earlier)
+
+
+def contexts_of(network: NextItemNetwork, adapters: Adapters, rounds: list[Tensor]) -> list[Context]:
+    """Of what rounds retrieved, int64 ``[b, s]`` each; nothing where events do not look at it."""
+    if adapters.items is None:
+        return []
+    table = network.item_vectors()
+    return [adapters.items.context(codes, table) for codes in rounds]
 
 
 def retrieve(states: Tensor, table: Tensor, taken: Tensor, size: int) -> Tensor:
@@ -283,9 +303,7 @@ def retrieve(states: Tensor, table: Tensor, taken: Tensor, size: int) -> Tensor:
         return torch.nn.functional.pad(codes, (0, size - codes.shape[1]), value=-1)
 
 
-def round_loss(
-    model: NextItemModel, adapters: Adapters, config: AdaRetrievalConfig
-) -> Callable[[Batch], Tensor]:
+def round_loss(model: NextItemModel, adapters: Adapters, config: AdaRetrievalConfig) -> Callable[[Batch], Tensor]:
     """L = sum over rounds of lambda^(r - 1) L_r, where L_1 is the backbone's own loss, with its plug-ins.
 
     Later rounds retrieve for one position of every window, drawn anew each time: another position would be
@@ -300,11 +318,11 @@ def round_loss(
         ends = (torch.rand(len(lengths), device=lengths.device) * lengths).long().clamp_max(lengths - 1)
         targets = batch.targets[rows, ends]
         taken = _history(batch.items, ends, len(table))
-        rounds: list[Tensor] = []
+        contexts: list[Context] = []
         states = [network.hidden(batch.items)[rows, ends]]  # u_1
         for number in range(1, config.rounds):
-            rounds.append(retrieve(states[-1], table, taken, config.size))
-            state = round_state(network, adapters, batch.items, ends, rounds, states)
+            contexts += contexts_of(network, adapters, [retrieve(states[-1], table, taken, config.size)])
+            state = round_state(network, adapters, batch.items, ends, contexts, states)
             states.append(state)
             at = rows if config.positives == "all" else torch.nonzero(~taken[rows, targets])[:, 0]
             if len(at):
@@ -316,7 +334,7 @@ def round_loss(
 
 
 def _history(items: Tensor, ends: Tensor, m: int) -> Tensor:
-    """bool ``[b, m]``: what stands in ``items`` ``[b, t]`` up to and with position ``ends``."""
+    """Bool ``[b, m]``: what stands in ``items`` ``[b, t]`` up to and with position ``ends``."""
     read = torch.arange(items.shape[1], device=items.device) <= ends[:, None]  # [b, t]
     own = torch.where(read, items, items[:, :1])  # the first event is always read
     return torch.zeros(len(items), m, dtype=torch.bool, device=items.device).scatter_(1, own, True)
