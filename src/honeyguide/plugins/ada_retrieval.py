@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from honeyguide.core.artifact import Arrays
 from honeyguide.core.dataset import Dataset
@@ -46,6 +47,8 @@ class AdaRetrievalConfig(PluginConfig):
         is trained for as many epochs more, and every round is the next slice of one ranking: the control.
     positives
         Which examples later rounds learn from: ``"all"`` as published, or those whose target was ``"missed"`` so far.
+    joint
+        Whether later rounds teach the backbone too, as published, or the adapters alone.
     residual
         ``"normalised"`` as published, or ``"zero"``: adapters start without effect; see
         :class:`~honeyguide.nn.adapters.Residual`.
@@ -64,6 +67,7 @@ class AdaRetrievalConfig(PluginConfig):
     users: bool = True
     filter: bool = True
     positives: Literal["all", "missed"] = "all"
+    joint: bool = True
     residual: Literal["normalised", "zero"] = "zero"
     dropout: float = Field(0.18, ge=0, lt=1)
     epochs: int = Field(10, ge=1)
@@ -315,22 +319,39 @@ def round_loss(model: NextItemModel, adapters: Adapters, config: AdaRetrievalCon
         total, table = first(batch), network.item_vectors()
         lengths = (batch.targets != IGNORED).sum(1)  # [b]
         rows = torch.arange(len(lengths), device=lengths.device)
+        if not config.joint:
+            table = table.detach()
         ends = (torch.rand(len(lengths), device=lengths.device) * lengths).long().clamp_max(lengths - 1)
         targets = batch.targets[rows, ends]
         taken = _history(batch.items, ends, len(table))
         contexts: list[Context] = []
-        states = [network.hidden(batch.items)[rows, ends]]  # u_1
-        for number in range(1, config.rounds):
-            contexts += contexts_of(network, adapters, [retrieve(states[-1], table, taken, config.size)])
-            state = round_state(network, adapters, batch.items, ends, contexts, states)
-            states.append(state)
-            at = rows if config.positives == "all" else torch.nonzero(~taken[rows, targets])[:, 0]
-            if len(at):
-                passed = target_forward(model.resolved, batch.users[at], state[at], table, targets[at])
-                total = total + config.decay**number * batch_loss(lambda _, p=passed: p, model.hooks)(batch)
+        with nullcontext() if config.joint else _still(network, adapters):
+            states = [network.hidden(batch.items)[rows, ends]]  # u_1
+            for number in range(1, config.rounds):
+                contexts += contexts_of(network, adapters, [retrieve(states[-1], table, taken, config.size)])
+                state = round_state(network, adapters, batch.items, ends, contexts, states)
+                states.append(state)
+                at = rows if config.positives == "all" else torch.nonzero(~taken[rows, targets])[:, 0]
+                if len(at):
+                    passed = target_forward(model.resolved, batch.users[at], state[at], table, targets[at])
+                    total = total + config.decay**number * batch_loss(lambda _, p=passed: p, model.hooks)(batch)
         return total
 
     return loss
+
+
+@contextmanager
+def _still(network: nn.Module, adapters: nn.Module) -> Iterator[None]:
+    """Operations in here leave no gradient in ``network``, but in the adapters that are part of it."""
+    own = {id(p) for p in adapters.parameters()}
+    weights = [p for p in network.parameters() if id(p) not in own and p.requires_grad]
+    try:
+        for weight in weights:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
 def _history(items: Tensor, ends: Tensor, m: int) -> Tensor:
@@ -355,7 +376,7 @@ def _runs(marked: npt.NDArray[np.bool_]) -> list[slice]:
 def _remaining(options: FitOptions, used: float) -> FitOptions:
     if options.cpu_limit is None:
         return options
-    return replace(options, cpu_limit=max(0.0, options.cpu_limit - used))
+    return replace(options, cpu_limit=options.cpu_limit - used)  # below 0 nothing is trained
 
 
 def _rms(vectors: FloatArray) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.experiment.claims.ada_retrieval import _ABLATED, PAPER, SEEDS, K, _Bench
+from honeyguide.experiment.claims.ada_retrieval import _ABLATED, _WEAKER, PAPER, SEEDS, K, _Bench
 from honeyguide.experiment.papers import Judgement
 
 CLAIMS = {claim.id: claim for claim in PAPER.claims}
@@ -27,6 +27,8 @@ def _judged(claim: str, gains: list[float], **ada: Any) -> Judgement:
         }
         for seed, gain in zip(SEEDS, gains, strict=True)
     }
+    paired = {metric: {"mean": -0.1, "ci": [-0.2, 0.0]} for metric in ("hit@50", "ndcg@50")}
+    cells |= {f"{name}-0": {"arms": {"paired": paired}} for name in _WEAKER}
     cells["rivals"] = {"arms": dict.fromkeys(("popularity", "floor", "itemknn"), _arm(0.25))}
     cells["ablations"] = {"arms": {**{name: _arm(0.3) for name in _ABLATED}, "same as backbone": ["1 rounds"]}}
     return CLAIMS[claim].judge(cells)
@@ -45,7 +47,7 @@ def test_a_gain_must_stand_out_from_the_seeds(claim: str, gains: list[float], ve
     found = _judged(claim, gains)
     assert found.verdict == verdict and found.value == pytest.approx(np.mean(gains))
     assert found.ci is not None and found.ci[0] <= found.value <= found.ci[1]
-    assert found.note is not None and "popularity" in found.note and "floor" in found.note
+    assert found.note is not None and all(name in found.note for name in ("popularity", "floor", *_WEAKER))
 
 
 def test_wider_lists_with_fewer_hits_do_not_count() -> None:
