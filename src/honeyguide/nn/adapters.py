@@ -68,7 +68,9 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, base: Tensor) -> Tensor:
         """``[..., d]`` both."""
         x = self.dropout(x)
-        found: Tensor = base + self.gain * x if self.norm is None else self.norm(x + base)
+        if self.gain is not None:
+            return base + self.gain * x
+        found: Tensor = base + x if self.norm is None else self.norm(base + x)
         return found
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from honeyguide.core.artifact import Arrays
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.plugin import Plugin, PluginConfig, Run
+from honeyguide.core.plugin import Hooks, Plugin, PluginConfig, Run
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import FitOptions, Lists, Recommender
 from honeyguide.core.requests import Requests
@@ -25,7 +25,7 @@ from honeyguide.models.sequence.next_item import NextItemModel, NextItemNetwork,
 from honeyguide.nn.adapters import Adapters, Context
 from honeyguide.nn.backbone import by_length, encode
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
-from honeyguide.nn.forward import batch_loss
+from honeyguide.nn.forward import Forward, batch_loss
 from honeyguide.nn.trainer import Trainer, TrainerSettings, seeded
 
 _SAMPLE = 512  # histories whose states tell their scale
@@ -112,17 +112,17 @@ class AdaRetrieval(Plugin):
         if self.config.rounds == 1:
             return
         model, train = self.model, data.histories("train")
-        adapters = self._adapters(run.seed)
-        some = train.take(np.flatnonzero(train.lengths)[:_SAMPLE])
-        states = encode(model.network, some, model._max_len, model._device)
-        adapters.start(_rms(model.item_vectors()), _rms(states))
-        self.adapters = adapters.to(model._device)
+        if self._adapts:
+            adapters = self._adapters(run.seed)
+            some = train.take(np.flatnonzero(train.lengths)[:_SAMPLE])
+            adapters.start(_rms(model.item_vectors()), _rms(self._first_states(some)))
+            self.adapters = adapters.to(model._device)
         model.network.add_module("rounds", self.adapters)  # trained, averaged and kept with the backbone
         try:
             trained = self._train(train, data.histories("valid"), run)
         finally:
             del model.network.rounds
-        if not trained or not self._adapts:
+        if not trained:
             self.adapters = None
 
     @property
@@ -148,10 +148,10 @@ class AdaRetrieval(Plugin):
             schedule="constant",
             warmup=0,
         )
-        loss = round_loss(model, self.adapters, c) if self._adapts and self.adapters is not None else None
+        plain = batch_loss(model._forward(), model.hooks)
         trainer = Trainer(
             model.network,
-            loss or batch_loss(model._forward(), model.hooks),
+            plain if self.adapters is None else round_loss(model, self.adapters, c),
             PackedWindows(train, model._max_len, int(resolved.batch_tokens), run.seed + 1),
             settings,
             _remaining(run.options, report.cpu_seconds),
@@ -334,10 +334,19 @@ def round_loss(model: NextItemModel, adapters: Adapters, config: AdaRetrievalCon
                 at = rows if config.positives == "all" else torch.nonzero(~taken[rows, targets])[:, 0]
                 if len(at):
                     passed = target_forward(model.resolved, batch.users[at], state[at], table, targets[at])
-                    total = total + config.decay**number * batch_loss(lambda _, p=passed: p, model.hooks)(batch)
+                    total = total + config.decay**number * _value(passed, model.hooks)
         return total
 
     return loss
+
+
+def _value(passed: Forward, hooks: Hooks) -> Tensor:
+    """The loss of a pass, with what plug-ins weigh and add."""
+
+    def given(_: None) -> Forward:
+        return passed
+
+    return batch_loss(given, hooks)(None)
 
 
 @contextmanager

@@ -27,16 +27,21 @@ from honeyguide.metrics.stats import bootstrap_ci
 
 K, ROUNDS = 100, 5
 SEEDS = range(5)
-_BOTH: dict[str, dict[str, Any]] = {"control": {"items": False, "users": False}, "ada": {}}
-_PARTS = {"no item adapter": {"items": False}, "no user adapter": {"users": False}, "no filter": {"filter": False}}
-_COUNTS = {f"{r} rounds": {"rounds": r} for r in (1, 2, 8)}
-_DECAYS = {f"decay {w}": {"decay": w} for w in (0.1, 1.0)}
-_OTHERWISE = {
+_Arms = Mapping[str, Mapping[str, Any]]
+_BOTH: _Arms = {"control": {"items": False, "users": False}, "ada": {}}
+_PARTS: _Arms = {
+    "no item adapter": {"items": False},
+    "no user adapter": {"users": False},
+    "no filter": {"filter": False},
+}
+_COUNTS: _Arms = {f"{r} rounds": {"rounds": r} for r in (1, 2, 8)}
+_DECAYS: _Arms = {f"decay {w}": {"decay": w} for w in (0.1, 1.0)}
+_OTHERWISE: _Arms = {
     "published residual": {"residual": "normalised"},
     "missed targets": {"positives": "missed"},
     "adapters alone": {"joint": False},
 }
-_ABLATED: dict[str, dict[str, Any]] = {**_PARTS, **_COUNTS, **_DECAYS, **_OTHERWISE}
+_ABLATED: _Arms = {**_PARTS, **_COUNTS, **_DECAYS, **_OTHERWISE}
 _MMR_WEIGHTS, _MMR_POOL, _MMR_USERS = (0.1, 0.3), 300, 1000
 _ALONE = 100  # requests answered one at a time
 
@@ -50,7 +55,7 @@ _BACKBONE: dict[Profile, dict[str, Any]] = {
     "paper": {"dim": 64},
 }
 # Backbones that might leave more to be adapted to: trained against a hundred items, or narrow.
-_WEAKER = {"sampled": {"loss": "sampled", "negatives": 100}, "narrow": {"dim": 8}}
+_WEAKER: _Arms = {"sampled": {"loss": "sampled", "negatives": 100}, "narrow": {"dim": 8}}
 
 
 def _beauty(profile: Profile) -> Dataset:
@@ -115,17 +120,17 @@ class _Bench:
 
 def _hit(lists: IntArray, truth: Ragged) -> npt.NDArray[np.float64]:
     target = truth.values[truth.offsets[:-1]]
-    return (lists == target[:, None]).any(axis=1).astype(np.float64)
+    hits: npt.NDArray[np.float64] = (lists == target[:, None]).any(axis=1).astype(np.float64)
+    return hits
 
 
 def _distinct(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     ordered = np.sort(codes, axis=1)
-    return 1.0 + (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1)
+    counts: npt.NDArray[np.float64] = 1.0 + (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1)
+    return counts
 
 
-def _study(
-    backbone: str, seed: int, arms: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any], profile: Profile
-) -> dict[str, Any]:
+def _study(backbone: str, seed: int, arms: _Arms, own: Mapping[str, Any], profile: Profile) -> dict[str, Any]:
     """Fit a backbone once, go on from it in every arm for equally many epochs, and judge all."""
     from honeyguide.models.registry import model_class
     from honeyguide.plugins.ada_retrieval import AdaRetrieval
@@ -297,9 +302,7 @@ def _judge_serving(results: Mapping[str, Result]) -> Judgement:
     return Judgement(ratio, verdict(ratio <= ROUNDS + 0.5), note=f"{note}all users at once: {many:.1f} times.")
 
 
-def _cell(
-    name: str, backbone: str, seed: int, arms: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any] | None = None
-) -> Cell:
+def _cell(name: str, backbone: str, seed: int, arms: _Arms, own: Mapping[str, Any] | None = None) -> Cell:
     return Cell(name, partial(_study, backbone, seed, arms, own or {}))
 
 
