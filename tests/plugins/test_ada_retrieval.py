@@ -21,8 +21,9 @@ from honeyguide.models.sequence.sasrec import SASRec
 from honeyguide.nn import losses
 from honeyguide.nn.batches import PackedWindows
 from honeyguide.nn.forward import batch_loss
+from honeyguide.nn.rounds import retrieve
 from honeyguide.nn.trainer import Trainer
-from honeyguide.plugins.ada_retrieval import AdaRetrieval, AdaRetrievalConfig, retrieve, round_loss
+from honeyguide.plugins.ada_retrieval import AdaRetrieval, AdaRetrievalConfig, round_loss
 
 TINY: dict[str, Any] = {"dim": 16, "blocks": 1, "heads": 1, "max_len": 20, "epochs": 2, "batch_tokens": 512, "lr": 5e-3}
 ROUNDS: dict[str, Any] = {"k": 12, "rounds": 3, "epochs": 2}
@@ -82,16 +83,15 @@ def test_the_context_is_what_was_delivered(ada: Plugged, asked: Requests, monkey
     plugin = ada.plugins[0]
     assert isinstance(plugin, AdaRetrieval)
     seen: list[Any] = []
-    make = plugin._states
+    make = plugin._next
 
-    def spy(adapters: Any, histories: Ragged, rounds: Any, earlier: Any) -> Any:
-        seen.append([codes.copy() for codes in rounds])
-        return make(adapters, histories, rounds, earlier)
+    def spy(unrolled: Any, codes: Any) -> Any:
+        seen.append(codes.copy())
+        return make(unrolled, codes)
 
-    monkeypatch.setattr(plugin, "_states", spy)
+    monkeypatch.setattr(plugin, "_next", spy)
     lists = ada.recommend(asked, 12).items
-    assert [len(rounds) for rounds in seen] == [1, 2]
-    np.testing.assert_array_equal(np.concatenate(seen[1], axis=1), lists[:, :8])
+    np.testing.assert_array_equal(np.concatenate(seen, axis=1), lists[:, :8])
     for row, history in zip(lists, asked.histories, strict=True):
         assert len(set(row.tolist())) == 12 and not set(row.tolist()) & set(history.tolist())
 

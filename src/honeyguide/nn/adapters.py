@@ -136,10 +136,14 @@ class UserAdapter(nn.Module):
         self.wide, self.narrow = nn.Linear(2 * dim, 2 * dim), nn.Linear(2 * dim, dim)  # W1, W2
         self.add = Residual(dim, dropout, normalised)
 
-    def forward(self, state: Tensor, earlier: Sequence[Tensor]) -> Tensor:
-        """A state ``[b, d]`` and those of the earlier rounds, in order, to the state of this round."""
-        _, last = self.gru(torch.stack(list(earlier), 1))  # [1, b, d]
-        both = torch.cat([state, last[0]], -1)  # [b, 2 d]
+    def remember(self, state: Tensor, memory: Tensor | None) -> Tensor:
+        """``[1, b, d]``: c after one more round, with state ``[b, d]``; ``None`` before the first."""
+        found: Tensor = self.gru(state.unsqueeze(1), memory)[1]
+        return found
+
+    def forward(self, state: Tensor, memory: Tensor) -> Tensor:
+        """A state ``[b, d]`` and c of the rounds before it to the state of this round."""
+        both = torch.cat([state, memory[0]], -1)  # [u; c] [b, 2 d]
         adapted: Tensor = self.add(self.narrow(F.relu(self.wide(both))), state)
         return adapted
 

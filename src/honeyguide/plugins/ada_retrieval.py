@@ -21,14 +21,16 @@ from honeyguide.core.recommender import FitOptions, Lists, Recommender
 from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.metrics.holdout import drawn_users, ndcg_of_lists
-from honeyguide.models.sequence.next_item import NextItemModel, NextItemNetwork, target_forward
-from honeyguide.nn.adapters import Adapters, Context
+from honeyguide.models.sequence.next_item import NextItemModel, target_forward
+from honeyguide.nn.adapters import Adapters
 from honeyguide.nn.backbone import by_length, encode
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
 from honeyguide.nn.forward import Forward, batch_loss
+from honeyguide.nn.rounds import Unrolled, history_mask, retrieve
 from honeyguide.nn.trainer import Trainer, TrainerSettings, seeded
 
 _SAMPLE = 512  # histories whose states tell their scale
+_BLOCK = 1024  # requests whose rounds are unrolled together
 
 
 class AdaRetrievalConfig(PluginConfig):
@@ -115,7 +117,7 @@ class AdaRetrieval(Plugin):
         if self._adapts:
             adapters = self._adapters(run.seed)
             some = train.take(np.flatnonzero(train.lengths)[:_SAMPLE])
-            adapters.start(_rms(model.item_vectors()), _rms(self._first_states(some)))
+            adapters.start(_rms(model.item_vectors()), _rms(encode(model.network, some, model._max_len, model._device)))
             self.adapters = adapters.to(model._device)
         model.network.add_module("rounds", self.adapters)  # trained, averaged and kept with the backbone
         try:
@@ -186,50 +188,48 @@ class AdaRetrieval(Plugin):
 
     def around_recommend(self, recommend: Callable[[Requests, int], Lists], requests: Requests, k: int) -> Lists:
         """Rounds, in order; a list of k is the beginning of every longer one. Scores of rounds do not compare."""
-        c = self.config
-        if self.adapters is None or k <= c.size:
+        if self.adapters is None or k <= self.config.size:
             return recommend(requests, k)
-        histories = requests.histories.known()
+        starts = range(0, max(1, len(requests)), _BLOCK)
+        parts = [self._rounds(self.adapters, recommend, requests.take(slice(s, s + _BLOCK)), k) for s in starts]
+        items, scores = zip(*parts, strict=True)
+        return np.concatenate(items), np.concatenate(scores)
+
+    def _rounds(
+        self, adapters: Adapters, recommend: Callable[[Requests, int], Lists], requests: Requests, k: int
+    ) -> Lists:
+        c, histories = self.config, requests.histories.known()
         items = np.full((len(requests), k), -1, np.int32)
         scores = np.full((len(requests), k), -np.inf, np.float32)
         items[:, : c.size], scores[:, : c.size] = recommend(requests, c.size)
-        rounds: list[IntArray] = []
-        states = [self._first_states(histories)]
-        while (done := c.size * (len(rounds) + 1)) < k:
-            rounds.append(items[:, done - c.size : done])
-            states.append(self._states(self.adapters, histories, rounds, states))
-            stop = k if len(states) == c.rounds else min(k, done + c.size)  # the last round gives all that is left
-            edited = self.model.hooks.edit_state(states[-1], histories)
+        unrolled, done, number = self._unrolled(adapters, histories), c.size, 1
+        while done < k:
+            number += 1
+            states = self._next(unrolled, items[:, done - c.size : done])
+            stop = k if number == c.rounds else min(k, done + c.size)  # the last round gives all that is left
+            edited = self.model.hooks.edit_state(states, histories)
             asked = replace(requests, exclude=_with(requests.excluded, items[:, :done]), states=edited)
             items[:, done:stop], scores[:, done:stop] = recommend(asked, stop - done)
-            if stop == k:
-                break
+            done = stop
         for rows in _runs(histories.lengths == 0):  # no event that could adapt: the backbone's list
             items[rows], scores[rows] = recommend(requests.take(rows), k)
         return items, scores
 
-    def _first_states(self, histories: Ragged) -> FloatArray:
-        """float32 ``[n, d]``: the backbone's own, zeros without a history."""
-        network = self.model.network
-        some = np.flatnonzero(histories.lengths)
-        states = np.zeros((len(histories), network.items.embedding_dim), np.float32)
-        states[some] = encode(network, histories.take(some), self.model._max_len, self.model._device)
-        return states
-
-    def _states(
-        self, adapters: Adapters, histories: Ragged, rounds: list[IntArray], earlier: list[FloatArray]
-    ) -> FloatArray:
-        """float32 ``[n, d]``: the states of the round after ``rounds``, zeros without a history."""
-        device, network = self.model._device, self.model.network
-        some = np.flatnonzero(histories.lengths)
-        found = np.zeros_like(earlier[0])
+    def _unrolled(self, adapters: Adapters, histories: Ragged) -> list[tuple[npt.NDArray[np.int64], Unrolled]]:
+        """Batches of the rows that have a history, in the first round."""
+        some, device = np.flatnonzero(histories.lengths), self.model._device
         with torch.inference_mode():
-            for rows, items, lengths in by_length(histories.take(some), self.model._max_len, device):
-                of = some[rows]
-                codes = [torch.from_numpy(c[of].astype(np.int64)).to(device) for c in rounds]
-                contexts = contexts_of(network, adapters, codes)
-                before = [torch.from_numpy(s[of]).to(device) for s in earlier]
-                found[of] = round_state(network, adapters, items, lengths - 1, contexts, before).float().cpu().numpy()
+            batches = by_length(histories.take(some), self.model._max_len, device)
+            network = self.model.network
+            return [(some[rows], Unrolled(network, adapters, items, n - 1)) for rows, items, n in batches]
+
+    def _next(self, unrolled: list[tuple[npt.NDArray[np.int64], Unrolled]], codes: IntArray) -> FloatArray:
+        """float32 ``[n, d]``: the states of the next round, zeros without a history."""
+        found = np.zeros((len(codes), self.model.network.items.embedding_dim), np.float32)
+        with torch.inference_mode():
+            for rows, batch in unrolled:
+                retrieved = torch.from_numpy(codes[rows].astype(np.int64)).to(self.model._device)
+                found[rows] = batch.next(retrieved).float().cpu().numpy()
         return found
 
     # -- cost and storage ---------------------------------------------------------------------
@@ -260,84 +260,42 @@ class AdaRetrieval(Plugin):
             self.adapters.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in arrays.items()})
 
 
-def round_state(
-    network: NextItemNetwork,
-    adapters: Adapters,
-    items: Tensor,
-    ends: Tensor,
-    contexts: list[Context],
-    earlier: list[Tensor],
-) -> Tensor:
-    """``[b, d]``: the states of the next round.
-
-    Parameters
-    ----------
-    network, adapters
-        The backbone, and what changes its inputs and its states.
-    items, ends
-        int64 ``[b, t]`` histories, padded on the right, and ``[b]``, the position after which the state is asked for.
-    contexts, earlier
-        Of each round so far, what it retrieved, and ``[b, d]`` states.
-    """
-    vectors = network.items(items)  # E [b, t, d]
-    if adapters.items is not None:
-        vectors = adapters.items(vectors, contexts)  # E'
-    state = network.read(vectors)[torch.arange(len(items), device=items.device), ends]  # u
-    return state if adapters.users is None else adapters.users(state, earlier)
-
-
-def contexts_of(network: NextItemNetwork, adapters: Adapters, rounds: list[Tensor]) -> list[Context]:
-    """Of what rounds retrieved, int64 ``[b, s]`` each; nothing where events do not look at it."""
-    if adapters.items is None:
-        return []
-    table = network.item_vectors()
-    return [adapters.items.context(codes, table) for codes in rounds]
-
-
-def retrieve(states: Tensor, table: Tensor, taken: Tensor, size: int) -> Tensor:
-    """int64 ``[b, size]``: the items of highest score that are not ``taken``, -1 where there are too few.
-
-    No gradient passes. ``taken``, bool ``[b, m]``, is changed: what was retrieved is taken.
-    """
-    with torch.no_grad():
-        scores = (states @ table.T).masked_fill_(taken, -torch.inf)  # [b, m]
-        best, codes = scores.topk(min(size, len(table)), dim=1)
-        taken.scatter_(1, codes, True)
-        codes = codes.masked_fill(best == -torch.inf, -1)
-        return torch.nn.functional.pad(codes, (0, size - codes.shape[1]), value=-1)
-
-
 def round_loss(model: NextItemModel, adapters: Adapters, config: AdaRetrievalConfig) -> Callable[[Batch], Tensor]:
     """L = sum over rounds of lambda^(r - 1) L_r, where L_1 is the backbone's own loss, with its plug-ins.
 
     Later rounds retrieve for one position of every window, drawn anew each time: another position would be
     another list, and another pass over the window. Their losses are those of the backbone too, from logits.
     """
-    first, network = batch_loss(model._forward(), model.hooks), model.network
+    forward, network, hooks = model._forward(), model.network, model.hooks
 
     def loss(batch: Batch) -> Tensor:
-        total, table = first(batch), network.item_vectors()
+        first = forward(batch)
+        total, table = _value(first, hooks), network.item_vectors()
         lengths = (batch.targets != IGNORED).sum(1)  # [b]
         rows = torch.arange(len(lengths), device=lengths.device)
-        if not config.joint:
-            table = table.detach()
         ends = (torch.rand(len(lengths), device=lengths.device) * lengths).long().clamp_max(lengths - 1)
         targets = batch.targets[rows, ends]
-        taken = _history(batch.items, ends, len(table))
-        contexts: list[Context] = []
+        taken = history_mask(batch.items, ends, len(table))
+        state = _states_at(first, lengths, ends)  # u_1
+        if not config.joint:
+            table, state = table.detach(), state if state is None else state.detach()
         with nullcontext() if config.joint else _still(network, adapters):
-            states = [network.hidden(batch.items)[rows, ends]]  # u_1
+            rounds = Unrolled(network, adapters, batch.items, ends, state)
             for number in range(1, config.rounds):
-                contexts += contexts_of(network, adapters, [retrieve(states[-1], table, taken, config.size)])
-                state = round_state(network, adapters, batch.items, ends, contexts, states)
-                states.append(state)
+                state = rounds.next(retrieve(rounds.state, table, taken, config.size))
                 at = rows if config.positives == "all" else torch.nonzero(~taken[rows, targets])[:, 0]
                 if len(at):
                     passed = target_forward(model.resolved, batch.users[at], state[at], table, targets[at])
-                    total = total + config.decay**number * _value(passed, model.hooks)
+                    total = total + config.decay**number * _value(passed, hooks)
         return total
 
     return loss
+
+
+def _states_at(first: Forward, lengths: Tensor, ends: Tensor) -> Tensor | None:
+    """``[b, d]``: of the states of every real position, in order, those at ``ends``; ``None`` if they are others."""
+    states = first.vectors[0]
+    return states[lengths.cumsum(0) - lengths + ends] if len(states) == int(lengths.sum()) else None
 
 
 def _value(passed: Forward, hooks: Hooks) -> Tensor:
@@ -361,13 +319,6 @@ def _still(network: nn.Module, adapters: nn.Module) -> Iterator[None]:
     finally:
         for weight in weights:
             weight.requires_grad_(True)
-
-
-def _history(items: Tensor, ends: Tensor, m: int) -> Tensor:
-    """Bool ``[b, m]``: what stands in ``items`` ``[b, t]`` up to and with position ``ends``."""
-    read = torch.arange(items.shape[1], device=items.device) <= ends[:, None]  # [b, t]
-    own = torch.where(read, items, items[:, :1])  # the first event is always read
-    return torch.zeros(len(items), m, dtype=torch.bool, device=items.device).scatter_(1, own, True)
 
 
 def _with(excluded: Ragged, items: IntArray) -> Ragged:

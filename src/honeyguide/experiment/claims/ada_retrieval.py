@@ -42,7 +42,7 @@ _OTHERWISE: _Arms = {
     "adapters alone": {"joint": False},
 }
 _ABLATED: _Arms = {**_PARTS, **_COUNTS, **_DECAYS, **_OTHERWISE}
-_MMR_WEIGHTS, _MMR_POOL, _MMR_USERS = (0.1, 0.3), 300, 1000
+_MMR_WEIGHTS, _MMR_POOL, _MMR_USERS = (0.1, 0.3), 300, 300
 _ALONE = 100  # requests answered one at a time
 
 # Most popular items and users that are drawn among those who then have five events; the backbone; epochs of stage B.
@@ -54,8 +54,8 @@ _BACKBONE: dict[Profile, dict[str, Any]] = {
     "cpu": {"dim": 32, "epochs": 12, "lr": 4e-3, "valid_users": 500, "batch_tokens": 1024},
     "paper": {"dim": 64},
 }
-# Backbones that might leave more to be adapted to: trained against a hundred items, or narrow.
-_WEAKER: _Arms = {"sampled": {"loss": "sampled", "negatives": 100}, "narrow": {"dim": 8}}
+# A backbone that might leave more to be adapted to: trained against a hundred items, as in the paper.
+_WEAKER: _Arms = {"sampled": {"loss": "sampled", "negatives": 100}}
 
 
 def _beauty(profile: Profile) -> Dataset:
@@ -226,8 +226,8 @@ def _judge_gain(metric: str, results: Mapping[str, Result]) -> Judgement:
     arms = {a: _means(cells, a, metric) for a in ("backbone", "control", "ada")}
     rivals = {name: arm[metric] for name, arm in results["rivals"]["arms"].items()}
     note = ", ".join(f"{name} {value:.4f}" for name, value in {**rivals, **arms}.items())
-    weaker = "; ".join(f"{name} {_told(results[f'{name}-0']['arms']['paired'][metric])}" for name in _WEAKER)
-    note = f"{len(cells)} seeds; {note}. Over backbones that might leave more to adapt to, one seed: {weaker}."
+    weaker = "; ".join(f"{_told(results[f'{name}-0']['arms']['paired'][metric])}" for name in _WEAKER)
+    note = f"{len(cells)} seeds; {note}. Over a backbone trained against 100 negatives, one seed: {weaker}."
     return Judgement(mean, verdict(ci[0] > 0), ci, note=note)
 
 
