@@ -67,8 +67,11 @@ def test_a_part_that_harms_is_not_hidden() -> None:
 def test_costs_are_ratios_to_one_round() -> None:
     assert _judged("training", [0.0] * 5, epoch_cpu=5.4).verdict == "holds"
     assert _judged("training", [0.0] * 5, epoch_cpu=5.6).verdict == "does not hold"
-    dear = _judged("serving", [0.0] * 5, alone_cpu=[0.001, 0.002, 0.004, 0.005, 0.006])
-    assert dear.verdict == "does not hold" and dear.note is not None and "1.00, 1.00, 2.00, 1.00, 1.00" in dear.note
+    alone = [0.001, 0.002, 0.004, 0.005, 0.006]
+    dear = _judged("serving", [0.0] * 5, recommend_cpu=6 * 0.3, alone_cpu=alone)
+    assert dear.verdict == "does not hold" and dear.note is not None
+    assert "1.00, 1.00, 2.00, 1.00, 1.00" in dear.note and "6.0 times the 1.00" in dear.note
+    assert _judged("serving", [0.0] * 5, recommend_cpu=5 * 0.3).verdict == "holds"
 
 
 def test_spread_and_categories_of_a_list(books: Dataset) -> None:
