@@ -42,6 +42,7 @@ QUICK: dict[str, dict[str, Any]] = {
 # For every plug-in: the model it is tested over, and options that make it quick.
 PLUGGED: dict[str, dict[str, Any]] = {
     "rel-mf": {"over": "mf", "options": {"clip": 0.1}},
+    "ada-retrieval": {"over": "sasrec", "options": {"k": 6, "rounds": 3, "epochs": 2}},
 }
 
 Make = Callable[..., Recommender]

@@ -165,6 +165,21 @@ def test_a_state_is_edited_before_it_is_scored(books: Dataset) -> None:
     np.testing.assert_array_equal(off.score_histories(histories), plain.score_histories(histories))
 
 
+def test_requests_may_bring_the_states_to_score_with(books: Dataset) -> None:
+    model = IALS(factors=8, iterations=2).plug(Scale(), Shift()).fit(books)
+    histories = books.histories("train").take(slice(0, 9))
+    states = -model.user_vectors(histories)
+    asked = Requests(histories, states=states, exclude=Ragged.from_lists([[3]] * 9))
+    np.testing.assert_array_equal(model.score(asked), states @ model.item_vectors().T + np.float32(1))
+    found = model.recommend(asked, 5).items
+    expected = model.score(asked)
+    expected[:, 3] = -np.inf
+    np.testing.assert_array_equal(found, np.argsort(-expected, axis=1, kind="stable")[:, :5])
+    np.testing.assert_array_equal(model.recommend(asked.take(slice(4, 9)), 5).items, found[4:])
+    with pytest.raises(CapabilityError, match="vectors of users"):
+        ItemKNN().fit(books).recommend(asked, 5)
+
+
 def test_plug_ins_are_applied_in_the_order_in_which_they_are_listed(books: Dataset) -> None:
     plain, histories = ItemKNN().fit(books), books.histories("train")
     scores = plain.score_histories(histories)

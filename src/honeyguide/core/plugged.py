@@ -154,6 +154,13 @@ class Plugged(Recommender):
         states = self.user_vectors(histories) if "state" in self.states else None
         return self.hooks.adjust_scores(Requests(histories, users), states, scores)
 
+    def score_states(self, states: FloatArray, requests: Requests) -> FloatArray:
+        """float32 ``[n, n_items]`` from states that are edited already, adjusted."""
+        scores = self.base.score_states(states, requests)
+        if not self.hooks.have("adjust_scores"):
+            return scores
+        return self.hooks.adjust_scores(requests, states, scores)
+
     def recommend(self, requests: Requests, k: int = 10) -> Recommendations:
         """The ``k`` best items for each request, from what plug-ins retrieve and as they rearrange it."""
 

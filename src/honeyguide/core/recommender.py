@@ -366,18 +366,36 @@ class Recommender(ABC):
         Raises
         ------
         CapabilityError
-            If a request carries an instruction or a query and the model reads none.
+            If a request carries an instruction, a query or a state and the model reads none.
         """
         self._fitted()
         for asked in ("instruction", "query"):
             if getattr(requests, asked) is not None:
                 self.require(asked)
-        scores = self.score_histories(requests.histories, requests.users)
+        if requests.states is None:
+            scores = self.score_histories(requests.histories, requests.users)
+        else:
+            scores = self.score_states(requests.states, requests)
         if requests.candidates is not None:
             allowed = requests.candidates.to_csr(scores.shape[1])
             inside = np.zeros(scores.shape, bool)
             inside[allowed.nonzero()] = True
             scores[~inside] = NEVER
+        return scores
+
+    def score_states(self, states: FloatArray, requests: Requests) -> FloatArray:
+        """float32 ``[n, n_items]``: scores from user vectors ``[n, d]`` that were made elsewhere (state ``state``).
+
+        Raises
+        ------
+        CapabilityError
+            If a score of this model is no product of a user's vector with an item's.
+        """
+        if "state" not in self.states:
+            raise CapabilityError(
+                f"{self.name} does not score from vectors of users.", "Leave 'states' out of the requests."
+            )
+        scores: FloatArray = states @ self.item_vectors().T  # type: ignore[attr-defined]
         return scores
 
     def recommend(self, requests: Requests, k: int = 10) -> Recommendations:
@@ -391,7 +409,7 @@ class Recommender(ABC):
 
     def _dense(self, requests: Requests) -> bool:
         """Whether every item is scored: what is asked, or a small catalogue, leaves nothing to save."""
-        asked = (requests.candidates, requests.instruction, requests.query)
+        asked = (requests.candidates, requests.instruction, requests.query, requests.states)
         return any(a is not None for a in asked) or len(self._fitted()) < LARGE_CATALOGUE
 
     def _rank(self, requests: Requests, k: int) -> Lists:

@@ -26,6 +26,7 @@ RESULTS = _CHECKOUT if _CHECKOUT.parents[1].is_dir() else Path("honeyguide-paper
 _MODULES = {
     37: "honeyguide.experiment.claims.metrics_survey",
     49: "honeyguide.experiment.claims.rel_mf",
+    41: "honeyguide.experiment.claims.ada_retrieval",
 }
 
 

@@ -196,6 +196,13 @@ PLUGINS: dict[str, PluginEntry] = {
     entry.name: entry
     for entry in (
         PluginEntry("rel-mf", "honeyguide.plugins.rel_mf", "RelMF", "examples weighed by inverse propensities"),
+        PluginEntry(
+            "ada-retrieval",
+            "honeyguide.plugins.ada_retrieval",
+            "AdaRetrieval",
+            "retrieval in rounds that adapt to what was retrieved",
+            "torch",
+        ),
     )
 }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -42,18 +44,30 @@ def encode(backbone: Backbone, histories: Ragged, max_len: int, device: torch.de
 
     Rows are encoded in batches of near-equal length, from short to long.
     """
-    histories = histories.last(max_len)
-    order = np.argsort(histories.lengths, kind="stable")
     states: FloatArray | None = None
     with torch.inference_mode():
-        for run in cut_by_tokens(histories.lengths[order], ENCODE_TOKENS):
-            rows = histories.take(order[run])
-            items = torch.from_numpy(pad_right(rows, 0)).to(device)
-            lengths = torch.from_numpy(rows.lengths).to(device)
+        for rows, items, lengths in by_length(histories, max_len, device):
             found = backbone.user_state(items, lengths).float().cpu().numpy()
             if states is None:
                 states = np.empty((len(histories), found.shape[1]), np.float32)
-            states[order[run]] = found
+            states[rows] = found
     if states is None:
         return np.empty((0, backbone.item_vectors().shape[1]), np.float32)
     return states
+
+
+def by_length(
+    histories: Ragged, max_len: int, device: torch.device
+) -> Iterator[tuple[npt.NDArray[np.int64], Tensor, Tensor]]:
+    """Batches of near-equal length, from short to long.
+
+    Yields
+    ------
+    rows, items, lengths
+        int64 ``[b]``, rows of ``histories``; ``[b, t]``, their last ``max_len`` events, padded on the right; ``[b]``.
+    """
+    histories = histories.last(max_len)
+    order = np.argsort(histories.lengths, kind="stable")
+    for run in cut_by_tokens(histories.lengths[order], ENCODE_TOKENS):
+        rows = histories.take(order[run])
+        yield order[run], torch.from_numpy(pad_right(rows, 0)).to(device), torch.from_numpy(rows.lengths).to(device)
