@@ -191,7 +191,12 @@ class PluginEntry:
         return found
 
 
-PLUGINS: dict[str, PluginEntry] = {}
+PLUGINS: dict[str, PluginEntry] = {
+    entry.name: entry
+    for entry in (
+        PluginEntry("lightgnn", "honeyguide.plugins.lightgnn", "LightGNN", "edges and entries of vectors pruned away"),
+    )
+}
 
 
 def model_class(name: str) -> type[Recommender]:

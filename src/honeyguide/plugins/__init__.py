@@ -1,0 +1,1 @@
+"""Plug-ins: what is done to a model, one file each."""
