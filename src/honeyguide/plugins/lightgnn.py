@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Teachers:
-    """Both, trained; give them to :attr:`LightGNN.teachers` to compare ways of pruning with the same ones.
+    """Both, trained.
 
     Parameters
     ----------
@@ -58,6 +58,15 @@ class LightGNN(Plugin):
     """A teacher, an intermediate model on a closed graph, and a student that is pruned run after run.
 
     After a fit, ``report.search`` of the model has one entry a run: what was left, and what it reached on valid.
+
+    Attributes
+    ----------
+    teachers
+        Of the last fit; they are not saved.
+    given
+        Teachers that a fit takes instead of training its own: those of another plug-in fitted on the same data.
+    kept
+        Shares of edges and entries that are left.
     """
 
     name = "lightgnn"
@@ -68,6 +77,7 @@ class LightGNN(Plugin):
     def __init__(self, config: PluginConfig | None = None, **overrides: Any) -> None:
         super().__init__(config, **overrides)
         self.teachers: Teachers | None = None
+        self.given: Teachers | None = None
         self.kept: dict[str, float] = {}
         self._stage = _Stage()
         self._graph: PrunedGraph | None = None
@@ -79,7 +89,7 @@ class LightGNN(Plugin):
         """The teachers, then a student for every run, each from where the last one ended; the last one is kept."""
         model, c = run.model, self.config
         self._cosine = getattr(model.config, "loss", "bpr") != "bpr"
-        teachers = self.teachers or self._teach(data, run)
+        self.teachers = teachers = self.given or self._teach(data, run)
         stage, log = _Stage(learnt=True, teacher=teachers.intermediate), []
         try:
             for number in range(c.runs + 1):
