@@ -138,8 +138,7 @@ class LightGNN(Plugin):
     def _prune(self, network: GraphNetwork, kept: Kept, teachers: Teachers, seed: list[int]) -> Kept:
         """What is left after one more run: the lowest scores of what was left are gone."""
         c, rng = self.config, np.random.default_rng(seed)
-        tables = network.users, network.items
-        entries = np.concatenate([np.abs(t.detach().cpu().numpy()) for t in tables])  # [N, d]
+        entries = np.concatenate([t.cpu().numpy() for t in self._sizes(network)])  # [N, d]
         weights = network.graph.edge_weights()
         edges = np.abs(weights + c.similarity * teachers.similarity + c.evidence * teachers.evidence)
         if c.prune == "random":
@@ -147,6 +146,18 @@ class LightGNN(Plugin):
         left = lowest_gone(entries, np.concatenate([kept.users, kept.items]), c.entry_rate)
         n = len(kept.users)
         return Kept(lowest_gone(edges, kept.edges, c.edge_rate), left[:n], left[n:])
+
+    def _sizes(self, network: GraphNetwork) -> tuple[Tensor, Tensor]:
+        """By how much entries count, ``[n, d]`` and ``[m, d]``: the absolute values at layer 0, as the paper has it.
+
+        Where scores are cosines the length of a vector means nothing: absolute values are shares of it, and those of
+        items as they come out of the propagation, which is what is served.
+        """
+        with torch.no_grad():
+            if not self._cosine:
+                return network.users.abs(), network.items.abs()
+            users, items = network.users * network.graph.user_mask, network.vectors()[1]
+            return F.normalize(users, dim=1).abs(), F.normalize(items, dim=1).abs()
 
     # -- hooks of a training ------------------------------------------------------------------
 
