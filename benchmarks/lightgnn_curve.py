@@ -28,8 +28,9 @@ def main() -> None:
     figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
     for way in WAYS:
         recalls = np.array([[run["recall@20"] for run in sweep[way]] for sweep in sweeps])  # [seeds, runs]
-        (line,) = axes.plot(shares, recalls.mean(0), marker="o", markersize=3, label=LABELS[way])
-        axes.fill_between(shares, recalls.min(0), recalls.max(0), color=line.get_color(), alpha=0.15, linewidth=0)
+        left = [run["entries"] for run in sweeps[0][way]]
+        (line,) = axes.plot(left, recalls.mean(0), marker="o", markersize=3, label=LABELS[way])
+        axes.fill_between(left, recalls.min(0), recalls.max(0), color=line.get_color(), alpha=0.15, linewidth=0)
     plain = np.mean([sweep["lightgcn"]["recall@20"] for sweep in sweeps])
     axes.axhline(plain, color="grey", linestyle=":", linewidth=1, label="LightGCN, nothing pruned")
     axes.set(xlabel="share of entries left (edges: ticks above)", ylabel="Recall@20", xscale="log")
