@@ -317,7 +317,7 @@ def _judge_noise(results: Mapping[str, Result]) -> Judgement:
         float((noise - true).mean()),
         _verdict(_interval(noise - true)[0] > 0),
         _interval(noise - true),
-        f"After {last[0]['run']} runs {noise.mean():.1%} of the random edges are gone, {true.mean():.1%} of the true ones.",
+        f"Pruned by run {last[0]['run']}: {noise.mean():.1%} of the random edges, {true.mean():.1%} of the true ones.",
     )
 
 
