@@ -142,10 +142,10 @@ def _to_torch(matrix: sp.csr_matrix, device: torch.device) -> Tensor:
 
 def _sparse(indptr: Any, indices: Any, values: Tensor, shape: tuple[int, int]) -> Tensor:
     """A CSR tensor where its values lie."""
-    ends = (torch.from_numpy(a.astype(np.int64)).to(values.device) for a in (indptr, indices))
+    rows, columns = (torch.from_numpy(a.astype(np.int64)).to(values.device) for a in (indptr, indices))
     with warnings.catch_warnings():  # that these tensors are in beta
         warnings.simplefilter("ignore", UserWarning)
-        return torch.sparse_csr_tensor(*ends, values, shape, check_invariants=False)
+        return torch.sparse_csr_tensor(rows, columns, values, shape, check_invariants=False)
 
 
 class EdgeProduct:
@@ -190,8 +190,8 @@ class EdgeProduct:
             self._there[x.device] = _to_torch(self.upper, x.device)
         pattern = self._there[x.device]
         products = (torch.sparse.sampled_addmm(pattern, a, b.T, beta=0) for a, b in ((x, gradient), (gradient, x)))
-        at_edges = sum(product.values() for product in products)
-        return pattern.values() * at_edges
+        gradients: Tensor = pattern.values() * sum(product.values() for product in products)
+        return gradients
 
     def _matrix(self, weights: Tensor) -> Any:
         """M where the weights lie: scipy's on a CPU, elsewhere torch's."""
@@ -219,7 +219,8 @@ class _EdgeProduct(torch.autograd.Function):
 
 
 def _times(matrix: Any, x: Tensor) -> Tensor:
-    return torch.from_numpy(matrix @ x.numpy()) if sp.issparse(matrix) else matrix @ x
+    product: Tensor = torch.from_numpy(matrix @ x.numpy()) if sp.issparse(matrix) else matrix @ x
+    return product
 
 
 def closure(edges: sp.csr_matrix, links: int) -> sp.csr_matrix:

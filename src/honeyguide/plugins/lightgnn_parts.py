@@ -185,8 +185,8 @@ class Terms:
         most = self.config.nodes
         own, others = batch[:most], torch.randperm(len(table), device=table.device)[:most]
         mask = mask.expand(len(table), table.shape[1])
-        vectors = (self._scored(F.embedding(rows, table)) for rows in (own, others))
-        return _Side(*vectors, mask[own], mask[others], high[own], high[others])
+        anchors, nodes = (self._scored(F.embedding(rows, table)) for rows in (own, others))
+        return _Side(anchors, nodes, mask[own], mask[others], high[own], high[others])
 
     def _pairing(self, one: _Side, other: _Side) -> Tensor:
         """Uniformity of the anchors of one side among the nodes of the other, and the contrast of subspaces."""

@@ -64,6 +64,9 @@ class PrunedGraph(nn.Module, BipartiteGraph):
         What is left; ``None`` for everything.
     """
 
+    user_mask: Tensor
+    item_mask: Tensor
+
     def __init__(
         self, graph: BipartiteGraph, *, links: int = 0, learnt: bool = False, kept: Kept | None = None
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -202,7 +202,7 @@ def _nothing(model: Plugged) -> dict[str, Any]:
 # -- judges -------------------------------------------------------------------------------------
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float]:
+def _interval(values: FloatArray) -> tuple[float, float]:
     """95 % of the mean over seeds, by Student's t."""
     mean, half = float(np.mean(values)), 0.0
     if len(values) > 1:
@@ -212,7 +212,7 @@ def _interval(values: Sequence[float]) -> tuple[float, float]:
 
 def _recalls(results: Mapping[str, Result], way: str, run: int) -> FloatArray:
     """Recall@20 of every seed."""
-    return np.array([results[f"sweep-{seed}"][way][run]["recall@20"] for seed in SEEDS])
+    return np.array([results[f"sweep-{seed}"][way][run]["recall@20"] for seed in SEEDS], np.float32)
 
 
 def _judge_five(results: Mapping[str, Result]) -> Judgement:
@@ -313,7 +313,7 @@ def _judge_cost(results: Mapping[str, Result]) -> Judgement:
 def _judge_noise(results: Mapping[str, Result]) -> Judgement:
     last = [results[f"sweep-{seed}"]["noise"][-1] for seed in SEEDS]
     runs = last[0]["run"]
-    noise, true = (np.array([run[name] for run in last]) for name in ("noise_pruned", "true_pruned"))
+    noise, true = (np.array([run[name] for run in last], np.float32) for name in ("noise_pruned", "true_pruned"))
     return Judgement(
         float((noise - true).mean()),
         _verdict(_interval(noise - true)[0] > 0),
