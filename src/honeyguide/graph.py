@@ -236,7 +236,10 @@ def closure(edges: sp.csr_matrix, links: int) -> sp.csr_matrix:
     """
     r = sp.csr_matrix(edges, dtype=np.float32, copy=True)
     r.data[:] = 1.0
-    across = sp.triu(sp.bmat([[None, r], [r.T, None]]))
+    across = sp.triu(sp.bmat([[None, r], [r.T, None]]), format="csr")
+    across.sort_indices()
+    if links == 0:
+        return sp.csr_matrix(across, dtype=np.float32)
     same = sp.block_diag([_strongest(r, links), _strongest(r.T.tocsr(), links)])
     upper = sp.csr_matrix(across + sp.triu(same.maximum(same.T)), dtype=np.float32)
     upper.sort_indices()
