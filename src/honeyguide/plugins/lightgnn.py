@@ -186,7 +186,7 @@ class LightGNN(Plugin):
     def estimate(self, inner: Estimate, data: Dataset) -> Estimate:
         """A model for every run and two teachers, each with more to multiply than one without the plug-in."""
         c = self.config
-        trainings = 2.5 * (c.runs + 2) + c.teacher_layers / 2
+        trainings = 3.5 * (c.runs + 2) + c.teacher_layers / 2
         links = 12.0 * c.links * (data.n_users + data.n_items)
         nodes = 4.0 * 8 * min(c.nodes, max(data.n_users, data.n_items)) ** 2
         return Estimate(2 * inner.memory_bytes + links + nodes, trainings * inner.cpu_seconds)
