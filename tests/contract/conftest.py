@@ -43,6 +43,10 @@ QUICK: dict[str, dict[str, Any]] = {
 PLUGGED: dict[str, dict[str, Any]] = {
     "rel-mf": {"over": "mf", "options": {"clip": 0.1}},
     "ada-retrieval": {"over": "sasrec", "options": {"k": 6, "rounds": 3, "epochs": 2}},
+    "lightgnn": {
+        "over": "lightgcn",
+        "options": {"runs": 1, "teacher_layers": 3, "links": 3, "nodes": 64, "triples": 500},
+    },
 }
 
 Make = Callable[..., Recommender]

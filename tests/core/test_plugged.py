@@ -13,7 +13,7 @@ from honeyguide.core.errors import CapabilityError, ConfigError, PluginError
 from honeyguide.core.plugged import Plugged, plugged
 from honeyguide.core.plugin import Plugin, PluginConfig, Receipt, Run
 from honeyguide.core.ragged import FloatArray, Ragged
-from honeyguide.core.recommender import Lists
+from honeyguide.core.recommender import FitOptions, Lists
 from honeyguide.core.requests import Requests
 from honeyguide.metrics.holdout import rank_lists
 from honeyguide.models.factor.mf_bpr import MFBPR
@@ -259,3 +259,44 @@ def test_events_are_corrected_by_what_is_observed(books: Dataset) -> None:
     assert receipt.hidden.shape == (len(before), 8)
     model.observe(np.ones(len(before), np.float32), receipt)
     np.testing.assert_allclose(model.score_events(books, "valid").mean(), 1.0, rtol=1e-5)
+
+
+class Twice(Plugin):
+    """Fits two times, the second from where the first ended."""
+
+    name = "twice"
+    needs = frozenset({"vectors"})
+
+    def __init__(self, config: PluginConfig | None = None, **overrides: Any) -> None:
+        super().__init__(config, **overrides)
+        self.started: list[torch.Tensor] = []
+        self.end: torch.Tensor | None = None
+        self.network: torch.nn.Module | None = None
+
+    def on_start(self, network: torch.nn.Module) -> None:
+        if self.end is not None:
+            with torch.no_grad():
+                network.items.copy_(self.end)  # type: ignore[operator, union-attr]
+        self.network = network
+        self.started.append(network.items.detach().clone())  # type: ignore[operator, union-attr]
+
+    def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
+        self.end = None
+        for stage in ("first", "second"):
+            run.model.hooks.stage = stage
+            fit(data)
+            assert self.network is not None
+            self.end = self.network.items.detach().clone()  # type: ignore[operator, union-attr]
+        run.model.hooks.stage = ""
+
+
+def test_stages_start_where_the_plug_in_says_and_have_checkpoints_of_their_own(books: Dataset, tmp_path: Path) -> None:
+    model = MFBPR(dim=8, epochs=1).plug(Twice())
+    model.fit(books, FitOptions(checkpoint=tmp_path))
+    (plugin,) = model.plugins
+    first, second = plugin.started
+    assert not torch.equal(first, second)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
+    resumed = MFBPR(dim=8, epochs=1).plug(Twice()).fit(books, FitOptions(checkpoint=tmp_path, resume=True))
+    np.testing.assert_array_equal(resumed.item_vectors(), model.item_vectors())
+    assert torch.equal(resumed.plugins[0].started[1], second)

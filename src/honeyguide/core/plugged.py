@@ -119,20 +119,25 @@ class Plugged(Recommender):
         return needed
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
-        folder = options.checkpoint
 
         def inner(part: Dataset) -> None:
-            own = replace(options, checkpoint=folder / "model" if folder is not None else None)
-            self.base.fit(part, own)
+            self.base.fit(part, self._staged(options, "model"))
 
         fit: Callable[[Dataset], None] = inner
         for plugin in self.hooks.having["around_fit"]:
-            own = replace(options, checkpoint=folder / plugin.name if folder is not None else None)
-            run = Run(self.base, own, self.config.seed)
-            fit = partial(_around_fit, plugin, fit, run)
+            fit = partial(self._around_fit, plugin, fit, options)
         fit(self.hooks.transform(data))
         report = self.base.report
         self.report.curve, self.report.search, self.report.finished = report.curve, report.search, report.finished
+
+    def _around_fit(self, plugin: Plugin, fit: Callable[[Dataset], None], options: FitOptions, data: Dataset) -> None:
+        run = Run(self.base, self._staged(options, plugin.name), self.config.seed)
+        called(plugin, plugin.around_fit, fit, data, run)
+
+    def _staged(self, options: FitOptions, part: str) -> FitOptions:
+        """``options`` with the checkpoint folder of a part in the present stage."""
+        folder = options.checkpoint
+        return replace(options, checkpoint=folder / self.hooks.stage / part if folder is not None else None)
 
     # -- use ----------------------------------------------------------------------------------
 
@@ -250,10 +255,6 @@ class Plugged(Recommender):
 
 def _within(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     return {n.removeprefix(f"{name}."): a for n, a in arrays.items() if n.startswith(f"{name}.")}
-
-
-def _around_fit(plugin: Plugin, fit: Callable[[Dataset], None], run: Run, data: Dataset) -> None:
-    called(plugin, plugin.around_fit, fit, data, run)
 
 
 def _around_recommend(plugin: Plugin, recommend: Callable[[Requests, int], Lists], requests: Requests, k: int) -> Lists:

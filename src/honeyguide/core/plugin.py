@@ -133,6 +133,9 @@ class Plugin:
         """What is added to the loss of a batch (state ``vectors``)."""
         return None
 
+    def on_start(self, network: nn.Module) -> None:
+        """Called with the network as it was drawn, before a training begins or resumes."""
+
     def on_step(self, network: nn.Module, epoch: int, step: int) -> None:
         """Called after every step of the optimiser; both count from 0."""
 
@@ -140,7 +143,10 @@ class Plugin:
         """Called after every epoch, before it is judged."""
 
     def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
-        """Stages: call ``fit(data)`` for what is inside, and do what comes before and after."""
+        """Stages: call ``fit(data)`` for what is inside, and do what comes before and after.
+
+        One that calls it several times names each in ``run.model.hooks.stage``, so that each has a checkpoint.
+        """
         fit(data)
 
     # -- when recommending --------------------------------------------------------------------
@@ -196,6 +202,7 @@ HOOKS = (
     "weights",
     "truth_weights",
     "loss_terms",
+    "on_start",
     "on_step",
     "on_epoch",
     "around_fit",
@@ -206,6 +213,7 @@ HOOKS = (
     "around_recommend",
     "observe",
 )
+_TRAINING = {"weights", "loss_terms", "graph", "on_start", "on_step", "on_epoch"}
 
 
 @dataclass
@@ -218,10 +226,13 @@ class Hooks:
         In the order in which they are applied.
     epoch
         The trainer says here where it stands.
+    stage
+        A plug-in that calls its inner fit several times says here which it is; each has a checkpoint of its own.
     """
 
     plugins: Sequence[Plugin] = ()
     epoch: int = 0
+    stage: str = ""
     having: dict[str, list[Plugin]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -234,7 +245,7 @@ class Hooks:
     @property
     def identity(self) -> str:
         """What the plug-ins that change training are, for checkpoints; empty without one."""
-        training = [p for p in self.plugins if p.hooks() & {"weights", "loss_terms", "graph", "on_step", "on_epoch"}]
+        training = [p for p in self.plugins if p.hooks() & _TRAINING]
         return " ".join(f"{p.name} {p.config.model_dump_json()}" for p in training)
 
     def graph(self, graph: BipartiteGraph) -> BipartiteGraph:
@@ -267,6 +278,11 @@ class Hooks:
             if own is not None:
                 product = own if product is None else product * own
         return product
+
+    def on_start(self, network: nn.Module) -> None:
+        """See :meth:`Plugin.on_start`."""
+        for plugin in self.having["on_start"]:
+            called(plugin, plugin.on_start, network)
 
     def on_step(self, network: nn.Module, step: int) -> None:
         """See :meth:`Plugin.on_step`."""

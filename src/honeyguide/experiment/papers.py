@@ -27,6 +27,8 @@ _MODULES = {
     37: "honeyguide.experiment.claims.metrics_survey",
     49: "honeyguide.experiment.claims.rel_mf",
     41: "honeyguide.experiment.claims.ada_retrieval",
+    25: "honeyguide.experiment.claims.lightgnn",
+    37: "honeyguide.experiment.claims.metrics_survey",
 }
 
 

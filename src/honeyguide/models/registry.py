@@ -203,6 +203,7 @@ PLUGINS: dict[str, PluginEntry] = {
             "retrieval in rounds that adapt to what was retrieved",
             "torch",
         ),
+        PluginEntry("lightgnn", "honeyguide.plugins.lightgnn", "LightGNN", "edges and entries of vectors pruned away"),
     )
 }
 

@@ -185,6 +185,7 @@ class Trainer(Generic[B]):
         shown = self.options.progress and self.group.first
         with seeded(self.settings.seed, self.device), _bar(shown, self.settings.epochs, self.metric) as show:
             try:
+                self.hooks.on_start(self.network)
                 self._resume()
                 self.group.agree(self.progress.step)
                 self.group.copy_weights(self.network)

@@ -72,8 +72,7 @@ class LightGCNNetwork(nn.Module):
         if self.layers == 0:
             return self.items
         _, summed = self.graph.propagate(self.users, self.items, self.layers - 1, "sum")
-        degrees = torch.from_numpy(self.graph.item_degrees).to(summed.device)
-        return summed / (degrees.sqrt()[:, None] * (self.layers + 1))
+        return self.graph.into_users(summed) / (self.layers + 1)
 
     def pair_vectors(self, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Propagated vectors of a batch."""
