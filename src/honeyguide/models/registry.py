@@ -191,7 +191,12 @@ class PluginEntry:
         return found
 
 
-PLUGINS: dict[str, PluginEntry] = {}
+PLUGINS: dict[str, PluginEntry] = {
+    entry.name: entry
+    for entry in (
+        PluginEntry("recsae", "honeyguide.plugins.recsae", "RecSAE", "states as few of many latents, to see and edit"),
+    )
+}
 
 
 def model_class(name: str) -> type[Recommender]:
