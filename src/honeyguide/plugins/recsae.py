@@ -73,7 +73,7 @@ class RecSAEConfig(PluginConfig):
     vectors: int = Field(1_000_000, ge=2)
     valid_users: int = Field(2_000, ge=1)
     ablate: tuple[int, ...] = ()
-    scale: dict[int, float] = {}
+    scale: dict[int, float] = Field(default_factory=dict)
 
 
 class RecSAE(Plugin):
