@@ -17,7 +17,7 @@ from honeyguide.encode.items import text_vectors
 from honeyguide.explain.concepts import FITTING, JUDGING, Concept, Inputs
 from honeyguide.metrics.holdout import ndcg_of_lists
 from honeyguide.metrics.stats import wilcoxon
-from honeyguide.plugins.recsae import RecSAE
+from honeyguide.plugins.recsae import Edits, RecSAE
 
 EXAMPLES = 50  # of each kind and part that the judge is shown
 FEWEST = 10  # without so many active ones in a part nothing is said
@@ -137,7 +137,8 @@ class Ablation:
     fallen
         Codes of the items that leave most lists.
     ndcg_before, ndcg_after
-        float64, NDCG@10 of each user whose held-out item is not one of the concept's.
+        float64, NDCG@10 of each user whose held-out item is not one of the concept's, among the items that are not:
+        where those fall, others rise in the whole list without any merit.
     """
 
     latent: int
@@ -176,8 +177,17 @@ class Ablations:
         )
         latents.eliminate_zeros()
         self.active = sp.csc_matrix(latents)
-        with plugin.editing({}):
-            self.lists = model.recommend(Requests(histories), LIST).items
+        self.lists = self._ranked(np.arange(len(histories)), {})
+
+    def _ranked(self, users: npt.NDArray[np.int64], edits: Edits, without: IntArray | None = None) -> IntArray:
+        """Lists ``[n, 20]`` with ``edits``, and without some items beside those of the history."""
+        histories = self.histories.take(users)
+        exclude = None
+        if without is not None:
+            same = Ragged(np.arange(len(users) + 1) * len(without), np.tile(without, len(users)))
+            exclude = histories.concat(same)
+        with self.plugin.editing(edits):
+            return self.model.recommend(Requests(histories, exclude=exclude), LIST).items
 
     def users_of(self, latent: int) -> npt.NDArray[np.int64]:
         """Rows of the histories in whose state the latent is active, the strongest first."""
@@ -188,9 +198,7 @@ class Ablations:
     def switch_off(self, latent: int, items: IntArray, most: int = 1_000) -> Ablation:
         """The latent at 0, and what becomes of the concept's ``items`` for its ``most`` most active users."""
         users = np.sort(self.users_of(latent)[:most])
-        with self.plugin.editing({latent: 0.0}):
-            after = self.model.recommend(Requests(self.histories.take(users)), LIST).items
-        before = self.lists[users]
+        before, after = self.lists[users], self._ranked(users, {latent: 0.0})
         share_before, share_after = (np.isin(lists, items).mean(axis=1) for lists in (before, after))
         left = _counts(before, self.model) - _counts(after, self.model)
         fallen = np.argsort(-left, kind="stable")[:5]
@@ -198,7 +206,10 @@ class Ablations:
         theirs = np.zeros(len(users), bool)
         theirs[truth.rows[np.isin(truth.values, items)]] = True
         rest = np.flatnonzero(~theirs & (truth.lengths > 0))
-        quality = [ndcg_of_lists(lists[rest, :10], truth.take(rest), 10) for lists in (before, after)]
+        quality = [
+            ndcg_of_lists(self._ranked(users[rest], edits, items)[:, :10], truth.take(rest), 10)
+            for edits in ({}, {latent: 0.0})
+        ]
         return Ablation(
             latent=latent,
             users=len(users),

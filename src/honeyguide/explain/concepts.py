@@ -189,7 +189,7 @@ class Vocabulary:
         values, names = _incidence(described)
         words, found = _incidence([[("", word) for word in _WORD.findall(title.lower())] for title in titles])
         shared = np.asarray(words.sum(axis=0)).ravel()
-        kept = np.flatnonzero((shared >= _LEAST) & (shared <= max(_LEAST, len(titles) // 20)))
+        kept = np.flatnonzero((shared >= _LEAST) & (shared <= max(_LEAST, len(titles) // 50)))
         return cls(values, [name for _, name in names], words[:, kept], [found[w][1] for w in kept])
 
 
@@ -253,7 +253,7 @@ def name_concepts(activations: sp.csr_matrix, inputs: Inputs, vocabulary: Vocabu
         said += [vocabulary.word_names[w] for w in _telling(words[direction], rarity, bool(said))]
         values = {vocabulary.names[v]: float(q[direction, v]) for v in enriched}
         name = ", ".join(said) or "no words in common"
-        concepts.append(Concept(int(direction), name, values, members[direction], float(share[direction])))
+        concepts.append(Concept(int(direction), name, values, members[int(direction)], float(share[direction])))
     return concepts
 
 
