@@ -90,7 +90,7 @@ def concept_document(
         users = lists.users_of(concept.direction)
         entry |= {"users": len(users), "most_active": [str(user_ids[u]) for u in users[:_NAMED]], "ablation": None}
         if place < ablated and len(users):
-            entry["ablation"] = _told(lists.switch_off(concept.direction, concept.items, _ASKED), titles)
+            entry["ablation"] = _told(lists.switch_off(concept.direction, concept.items, most=_ASKED), titles)
         entries.append(entry)
     return {
         "model": model.name,

@@ -195,8 +195,21 @@ class Ablations:
         found: npt.NDArray[np.int64] = self.active.indices[start:stop][np.argsort(-self.active.data[start:stop])]
         return found.astype(np.int64)
 
-    def switch_off(self, latent: int, items: IntArray, most: int = 1_000) -> Ablation:
-        """The latent at 0, and what becomes of the concept's ``items`` for its ``most`` most active users."""
+    def switch_off(self, latent: int, items: IntArray, alike: IntArray | None = None, most: int = 1_000) -> Ablation:
+        """The latent at 0, and what becomes of the concept's ``items`` for its ``most`` most active users.
+
+        Parameters
+        ----------
+        latent
+            Which.
+        items
+            Codes of the items that the concept was named after.
+        alike
+            Codes of further items that its name speaks of; all others are other items.
+        most
+            Users, at most.
+        """
+        of_concept = items if alike is None else np.union1d(items, alike).astype(np.int32)
         users = np.sort(self.users_of(latent)[:most])
         before, after = self.lists[users], self._ranked(users, {latent: 0.0})
         share_before, share_after = (np.isin(lists, items).mean(axis=1) for lists in (before, after))
@@ -204,10 +217,10 @@ class Ablations:
         fallen = np.argsort(-left, kind="stable")[:5]
         truth = self.truth.take(users)
         theirs = np.zeros(len(users), bool)
-        theirs[truth.rows[np.isin(truth.values, items)]] = True
+        theirs[truth.rows[np.isin(truth.values, of_concept)]] = True
         rest = np.flatnonzero(~theirs & (truth.lengths > 0))
         quality = [
-            ndcg_of_lists(self._ranked(users[rest], edits, items)[:, :10], truth.take(rest), 10)
+            ndcg_of_lists(self._ranked(users[rest], edits, of_concept)[:, :10], truth.take(rest), 10)
             for edits in ({}, {latent: 0.0})
         ]
         return Ablation(

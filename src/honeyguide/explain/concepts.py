@@ -31,6 +31,7 @@ _CLEAR = 3.0  # standard deviations above chance from which an item belongs to a
 _LEAST = 3  # items without which a direction stands for nothing
 _SIGNIFICANT = 0.05
 _WORDS = 3  # values, and words of titles, in a name at most
+_FEW = 10  # items that may share a word in any case
 _YEAR = re.compile(r"year|(^|_)released?($|_)")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _BLOCK = 2048
@@ -189,8 +190,12 @@ class Vocabulary:
         values, names = _incidence(described)
         words, found = _incidence([[("", word) for word in _WORD.findall(title.lower())] for title in titles])
         shared = np.asarray(words.sum(axis=0)).ravel()
-        kept = np.flatnonzero((shared >= _LEAST) & (shared <= max(_LEAST, len(titles) // 50)))
+        kept = np.flatnonzero((shared >= _LEAST) & (shared <= max(_FEW, len(titles) // 50)))
         return cls(values, [name for _, name in names], words[:, kept], [found[w][1] for w in kept])
+
+    def having(self, values: Sequence[int]) -> IntArray:
+        """Codes of the items that have one of ``values``."""
+        return np.flatnonzero(self.values[:, list(values)].getnnz(axis=1)).astype(np.int32)
 
 
 def _incidence(described: list[list[tuple[str, str]]]) -> tuple[sp.csr_matrix, list[tuple[str, str]]]:
@@ -210,6 +215,8 @@ class Concept:
     name
         The values that its items share beyond chance, the surest first, and words of their titles; where there is
         none, the words of largest TF-IDF.
+    values
+        Codes in the vocabulary of those in the name.
     p_values
         Of every value that is enriched, corrected over all directions and values: below .05.
     items
@@ -220,6 +227,7 @@ class Concept:
 
     direction: int
     name: str
+    values: tuple[int, ...]
     p_values: dict[str, float]
     items: IntArray
     share: float
@@ -251,9 +259,17 @@ def name_concepts(activations: sp.csr_matrix, inputs: Inputs, vocabulary: Vocabu
         enriched = enriched[np.argsort(p[direction, enriched], kind="stable")]
         said = [vocabulary.names[v] for v in enriched[:_WORDS]]
         said += [vocabulary.word_names[w] for w in _telling(words[direction], rarity, bool(said))]
-        values = {vocabulary.names[v]: float(q[direction, v]) for v in enriched}
-        name = ", ".join(said) or "no words in common"
-        concepts.append(Concept(int(direction), name, values, members[int(direction)], float(share[direction])))
+        sure = {vocabulary.names[v]: float(q[direction, v]) for v in enriched}
+        concepts.append(
+            Concept(
+                direction=int(direction),
+                name=", ".join(said) or "no words in common",
+                values=tuple(enriched[:_WORDS].tolist()),
+                p_values=sure,
+                items=members[int(direction)],
+                share=float(share[direction]),
+            )
+        )
     return concepts
 
 

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -122,7 +123,8 @@ class RecSAE(Plugin):
             seen,
             VectorBatches(vectors, c.batch, run.seed),
             TrainerSettings(epochs=c.epochs, lr=c.lr, patience=c.patience, seed=run.seed),
-            run.options,
+            # an unfinished model goes on when it is resumed, and its states will be others
+            run.options if run.model.report.finished else replace(run.options, checkpoint=None),
             self._validation(sae, train, valid, run.seed),
             identity=f"{c.model_dump_json()} {hashlib.sha256(vectors.tobytes()).hexdigest()[:16]} "
             f"torch {torch.__version__}",

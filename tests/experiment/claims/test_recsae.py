@@ -17,8 +17,8 @@ def cell(**changes: Any) -> dict[str, Any]:
         "users": [30] * 50,
         "before": 0.3,
         "after": 0.2,
-        "others_before": 0.1,
-        "others_after": 0.099,
+        "others": {"change": -0.01},
+        "unlisted": {"change": -0.03},
         "fewest": 25,
     }
     kinds = {"latents": 0.7, "neurons": 0.5, "random": 0.52, "neurons, as rare": 0.69, "random, as rare": 0.75}
@@ -61,7 +61,7 @@ def test_every_trained_claim_has_five_seeds_in_its_cells() -> None:
         ("confidence", {"concepts": {k: {"f1": 0.6, "verified": 9} for k in ("latents", "neurons", "random")}}),
         ("ablation", {"ablation": {**cell()["ablation"], "significant": 39}}),
         ("ablation", {"ablation": {**cell()["ablation"], "concepts": 49}}),
-        ("ablation", {"ablation": {**cell()["ablation"], "others_after": 0.0975}}),
+        ("ablation", {"ablation": {**cell()["ablation"], "others": {"change": 0.025}}}),
         ("bits", {"bits": {**cell()["bits"], "times_one": False}}),
         ("one-hook", {"vectors": 0}),
     ],
