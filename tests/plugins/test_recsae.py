@@ -142,6 +142,12 @@ def test_edits_can_be_options(fitted: Plugged, books: Dataset) -> None:
     np.testing.assert_array_equal(again.score_histories(histories), expected)
 
 
+def test_a_new_fit_forgets_edits_of_other_latents(books: Dataset) -> None:
+    model = IALS(factors=8, iterations=2).plug(RecSAE(**SMALL, scale={1: 2.0})).fit(books)
+    plugin_of(model).edit({3: 0.0})
+    assert plugin_of(model.fit(books)).edits == {1: 2.0}
+
+
 def test_wrong_latents_and_factors_are_refused(fitted: Plugged, books: Dataset) -> None:
     plugin = plugin_of(fitted)
     with pytest.raises(ConfigError, match="no latent 128"):
@@ -149,7 +155,9 @@ def test_wrong_latents_and_factors_are_refused(fitted: Plugged, books: Dataset) 
     with pytest.raises(ConfigError, match="not a number"), plugin.editing({1: float("nan")}):
         pass
     with pytest.raises(ConfigError, match="no latent 5000"):
-        IALS(factors=8, iterations=2).plug(RecSAE(**SMALL, ablate=(5000,))).fit(books)
+        IALS(factors=8, iterations=2).plug(RecSAE(**SMALL, ablate=(5000,)))
+    with pytest.raises(ConfigError, match="no latent 5000"):  # the width of this one follows from the data
+        SASRec(epochs=1, max_len=5, blocks=1, heads=1).plug(RecSAE(k=4, epochs=1, ablate=(5000,))).fit(books)
     with pytest.raises(NotFittedError):
         RecSAE().codes(np.zeros((1, 2), np.float32))
 
@@ -200,10 +208,13 @@ def test_the_states_of_an_unfinished_model_leave_no_checkpoint(books: Dataset, t
     assert (tmp_path / "recsae").is_dir()
 
 
-def test_the_estimate_grows_with_the_latents(books: Dataset) -> None:
+def test_the_estimate_grows_with_the_latents_and_with_what_is_read(books: Dataset) -> None:
     plain, small, large = (
         model.estimate(books)
         for model in (SASRec(**TINY), SASRec(**TINY).plug(RecSAE(**SMALL)), SASRec(**TINY).plug(RecSAE(expansion=256)))
     )
     assert plain.cpu_seconds < small.cpu_seconds < large.cpu_seconds
     assert small.memory_bytes <= large.memory_bytes
+    longer = SASRec(**{**TINY, "max_len": 40}).plug(RecSAE(expansion=256)).estimate(books)
+    plain_longer = SASRec(**{**TINY, "max_len": 40}).estimate(books)
+    assert longer.cpu_seconds - plain_longer.cpu_seconds > large.cpu_seconds - plain.cpu_seconds

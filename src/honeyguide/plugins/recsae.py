@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -91,20 +91,26 @@ class RecSAE(Plugin):
 
     def __init__(self, config: PluginConfig | None = None, **overrides: Any) -> None:
         super().__init__(config, **overrides)
-        self.edits: Edits = {**self.config.scale, **dict.fromkeys(self.config.ablate, 0.0)}
+        self.edits: Edits = self._own_edits()
         self.report: dict[str, Any] = {}
         self.model: Recommender | None = None
         self.sae: SparseAutoencoder | None = None
 
+    def _own_edits(self) -> Edits:
+        return {**self.config.scale, **dict.fromkeys(self.config.ablate, 0.0)}
+
     def bind(self, model: Recommender) -> None:
-        """Remember whose states these are."""
+        """Remember whose states these are; edits of latents that there cannot be are refused before a fit."""
         self.model = model
+        width = _option(model, 0, "dim", "factors")
+        if width:
+            self._check(self.edits, width * self.config.expansion)
 
     # -- fitting ------------------------------------------------------------------------------
 
     def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
         """Fit the model, then the autoencoder on its states over the training part; valid chooses the epoch."""
-        self.sae = None
+        self.sae, self.edits = None, self._own_edits()  # latents of an earlier fit were others
         fit(data)
         c, train, valid = self.config, data.histories("train"), data.histories("valid")
         vectors = self._training_vectors(train, run.seed)
@@ -287,10 +293,13 @@ class RecSAE(Plugin):
 
     def estimate(self, inner: Estimate, data: Dataset) -> Estimate:
         """The states, a batch of all latents, and an epoch's products; early stopping ends it after two thirds."""
-        c, d = self.config, _width(self.model)
+        c, d = self.config, _option(self.model, 64, "dim", "factors")
         lengths = data.histories("train").lengths
-        sequence = self.model is not None and "positions" in self.model.states
-        n = min(float(np.minimum(lengths, 200).sum()) if sequence else float((lengths > 0).sum()), c.vectors)
+        if self.model is not None and "positions" in self.model.states:
+            n = float(np.minimum(lengths, _option(self.model, 200, "max_len")).sum())
+        else:
+            n = float((lengths > 0).sum())
+        n = min(n, c.vectors)
         m = d * c.expansion
         memory = 4 * (3 * n * d + 5 * c.batch * m + 12 * m * d + n * 2 * c.k)
         per_vector = m * (1.5e-10 * d + 8e-9) + 1e-9 * c.k * d
@@ -319,7 +328,7 @@ class RecSAE(Plugin):
         return self.sae
 
 
-def _width(model: Recommender | None) -> int:
-    """Of the states of a model that may not be fitted yet: its option, or 64 where that follows from the data."""
-    options: Sequence[Any] = [getattr(getattr(model, "config", None), name, None) for name in ("dim", "factors")]
-    return next((int(width) for width in options if isinstance(width, int)), 64)
+def _option(model: Recommender | None, otherwise: int, *names: str) -> int:
+    """The first of these options that a model, fitted or not, has set to a number."""
+    values = [getattr(getattr(model, "config", None), name, None) for name in names]
+    return next((value for value in values if isinstance(value, int)), otherwise)
