@@ -47,6 +47,7 @@ PLUGGED: dict[str, dict[str, Any]] = {
         "over": "lightgcn",
         "options": {"runs": 1, "teacher_layers": 3, "links": 3, "nodes": 64, "triples": 500},
     },
+    "recsae": {"over": "sasrec", "options": {"expansion": 8, "k": 4, "epochs": 2, "batch": 512}},
 }
 
 Make = Callable[..., Recommender]

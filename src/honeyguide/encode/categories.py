@@ -24,7 +24,7 @@ def category_columns(items: pl.DataFrame) -> list[str]:
     """
     found = []
     for column in text_columns(items):
-        values = [value for row in items[column].to_list() for value in _values(row)]
+        values = [value for row in items[column].to_list() for value in category_values(row)]
         distinct = len(set(values))
         short = sum(map(len, values)) <= _LONGEST * len(values)
         if values and short and len(values) >= _REPEATED * distinct:
@@ -52,12 +52,13 @@ def category_buckets(items: pl.DataFrame, columns: Sequence[str], n_buckets: int
     lists = []
     for row in rows:
         named = zip(present, row, strict=True)
-        texts = {f"{column}={value}" for column, cell in named for value in _values(cell)}
+        texts = {f"{column}={value}" for column, cell in named for value in category_values(cell)}
         lists.append(sorted({zlib.crc32(text.encode()) % n_buckets for text in texts}))
     return Ragged.from_lists(lists)
 
 
-def _values(cell: object) -> list[str]:
+def category_values(cell: object) -> list[str]:
+    """The values that a cell of a categorical column holds, in small letters: of a list or a path, several."""
     cells = [cell] if isinstance(cell, str) else list(cell) if isinstance(cell, Iterable) else []
     levels = [level.strip().lower() for value in cells if value is not None for level in str(value).split(" > ")]
     return [level for level in levels if level]

@@ -28,6 +28,7 @@ _MODULES = {
     49: "honeyguide.experiment.claims.rel_mf",
     41: "honeyguide.experiment.claims.ada_retrieval",
     25: "honeyguide.experiment.claims.lightgnn",
+    26: "honeyguide.experiment.claims.recsae",
     37: "honeyguide.experiment.claims.metrics_survey",
 }
 

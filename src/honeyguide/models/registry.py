@@ -204,6 +204,7 @@ PLUGINS: dict[str, PluginEntry] = {
             "torch",
         ),
         PluginEntry("lightgnn", "honeyguide.plugins.lightgnn", "LightGNN", "edges and entries of vectors pruned away"),
+        PluginEntry("recsae", "honeyguide.plugins.recsae", "RecSAE", "states as few of many latents, to see and edit"),
     )
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -71,3 +71,39 @@ def by_length(
     for run in cut_by_tokens(histories.lengths[order], ENCODE_TOKENS):
         rows = histories.take(order[run])
         yield order[run], torch.from_numpy(pad_right(rows, 0)).to(device), torch.from_numpy(rows.lengths).to(device)
+
+
+def encode_positions(hidden: Callable[[Tensor], Tensor], histories: Ragged, device: torch.device) -> FloatArray:
+    """float32 ``[n_events, d]``: the state after every event of ``histories``, in their order.
+
+    Parameters
+    ----------
+    hidden
+        int64 ``[b, t]``, padded on the right, to states after each position ``[b, t, d]``; later ones are not seen.
+    histories
+        No longer than what the network reads.
+    device
+        Of the network.
+    """
+    states: FloatArray | None = None
+    longest = int(histories.lengths.max(initial=0))
+    with torch.inference_mode():
+        for rows, items, lengths in by_length(histories, longest, device):
+            if not items.shape[1]:
+                continue
+            found = hidden(items).float().cpu().numpy()
+            if states is None:
+                states = np.empty((len(histories.values), found.shape[2]), np.float32)
+            step = np.arange(found.shape[1])
+            real = step < lengths.cpu().numpy()[:, None]  # [b, t]
+            states[(histories.offsets[rows][:, None] + step)[real]] = found[real]
+    return np.empty((0, 0), np.float32) if states is None else states
+
+
+def prefixes(histories: Ragged) -> Ragged:
+    """For every event of ``histories``, in their order, the history up to and with it."""
+    lengths = np.arange(len(histories.values)) - np.repeat(histories.offsets[:-1], histories.lengths) + 1
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    starts = np.repeat(histories.offsets[:-1], histories.lengths)
+    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+    return Ragged(offsets, histories.values[np.repeat(starts, lengths) + within])

@@ -28,6 +28,7 @@ from honeyguide.encode.items import ItemText, encoding_seconds
 from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.nn import losses
+from honeyguide.nn.backbone import encode_positions, prefixes
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows, cut_by_tokens, pad_right
 from honeyguide.nn.blocks import Dropout, RMSNorm, init_weights
 from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, rows_of
@@ -159,7 +160,7 @@ class TwoTower(Recommender):
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {"fold_in", "similar", "inner_product", "cold_items", "add_items"}
     )
-    states: ClassVar[frozenset[str]] = frozenset({"state", "vectors", "weights"})
+    states: ClassVar[frozenset[str]] = frozenset({"state", "positions", "vectors", "weights"})
     scale = "logit"
     hooks: Hooks = Hooks()
 
@@ -240,6 +241,22 @@ class TwoTower(Recommender):
                 read = self.network.states(table[torch.from_numpy(pad_right(rows, 0))])
                 states[order[run]] = read[torch.arange(len(rows)), last].float().cpu().numpy()
         return self.hooks.edit_state(states, histories)
+
+    def position_states(self, histories: Ragged) -> tuple[FloatArray, Ragged]:
+        """The state after each of the latest ``max_len`` events, and these events (state ``positions``).
+
+        Returns
+        -------
+        ndarray, Ragged
+            float32 ``[n_events, d]``, each what :meth:`user_vectors` gives for the events up to it; and the events.
+        """
+        read = histories.known().last(self.config.max_len)
+        device = self.network.text.weight.device
+        table = torch.from_numpy(self.vectors).to(device)
+        states = encode_positions(lambda items: self.network.states(table[items]), read, device)
+        if self.hooks.have("edit_state"):
+            states = self.hooks.edit_state(states, prefixes(read))
+        return states, read
 
     def item_vectors(self) -> FloatArray:
         """float32 ``[n_items, d]``; a score is the dot product of a user's vector with an item's."""

@@ -155,7 +155,7 @@ class BERT4Rec(NextItemModel):
         "mask": Real(0.1, 0.8),
         "last": Real(0.0, 1.0),
     }
-    states = NextItemModel.states - {"inputs"}  # a gap is no event of the history
+    states = NextItemModel.states - {"inputs", "positions"}  # a gap is no event of the history, and all are seen
     resolved: BERT4RecConfig
     network: BERT4RecNetwork
 

@@ -37,7 +37,7 @@ from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_n
 from honeyguide.models.sequence.lengths import are_long
 from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
-from honeyguide.nn.backbone import encode
+from honeyguide.nn.backbone import encode, encode_positions, prefixes
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
 from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, mean_reweighed, rows_of
 from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
@@ -270,7 +270,7 @@ class NextItemModel(Recommender):
         "max_len": Choice((50, 100, 200)),
     }
     capabilities = frozenset({"fold_in", "similar", "inner_product", "update"})
-    states: ClassVar[frozenset[str]] = frozenset({"state", "vectors", "weights", "inputs"})
+    states: ClassVar[frozenset[str]] = frozenset({"state", "positions", "vectors", "weights", "inputs"})
     scale = "logit"
     hooks: Hooks = Hooks()
     config: NextItemConfig
@@ -395,6 +395,20 @@ class NextItemModel(Recommender):
         some = np.flatnonzero(histories.lengths)
         vectors[some] = encode(self.network, histories.take(some), self._max_len, self._device)
         return self.hooks.edit_state(vectors, histories)
+
+    def position_states(self, histories: Ragged) -> tuple[FloatArray, Ragged]:
+        """The state after each of the latest ``max_len`` events, and these events (state ``positions``).
+
+        Returns
+        -------
+        ndarray, Ragged
+            float32 ``[n_events, d]``, each what :meth:`user_vectors` gives for the events up to it; and the events.
+        """
+        read = histories.known().last(self._max_len)
+        states = encode_positions(self.network.hidden, read, self._device)
+        if self.hooks.have("edit_state"):
+            states = self.hooks.edit_state(states, prefixes(read))
+        return states, read
 
     def item_vectors(self) -> FloatArray:
         """float32 ``[n_items, d]``; a score is the dot product of a user's vector with an item's."""
