@@ -29,7 +29,6 @@ _MODULES = {
     41: "honeyguide.experiment.claims.ada_retrieval",
     25: "honeyguide.experiment.claims.lightgnn",
     26: "honeyguide.experiment.claims.recsae",
-    37: "honeyguide.experiment.claims.metrics_survey",
 }
 
 
