@@ -43,14 +43,16 @@ def test_singular_vectors_span_the_leading_space() -> None:
     rng = np.random.default_rng(0)
     a = rng.standard_normal((300, 40)) * 0.9 ** np.arange(40) @ np.linalg.qr(rng.standard_normal((200, 40)))[0].T
     exact = np.linalg.svd(a, full_matrices=False)[2][:10].T
-    found = right_singular_vectors(sp.csr_matrix(a.astype(np.float32)), 10, seed=0)
+    found, squares = right_singular_vectors(sp.csr_matrix(a.astype(np.float32)), 10, seed=0)
+    assert_allclose(squares, np.linalg.svd(a, compute_uv=False)[:10] ** 2, rtol=1e-3)
     assert_allclose(found @ found.T, exact @ exact.T, atol=1e-3)
     assert_allclose(found.T @ found, np.eye(10), atol=1e-5)
 
 
 def test_a_catalogue_smaller_than_the_factors(books: Dataset) -> None:
-    found = right_singular_vectors(sp.csr_matrix(np.eye(3, 5, dtype=np.float32)), 256, seed=0)
+    found, squares = right_singular_vectors(sp.csr_matrix(np.eye(3, 5, dtype=np.float32)), 256, seed=0)
     assert found.shape == (5, 3)
+    assert_allclose(squares, np.ones(3))
 
 
 def test_beats_popularity_threefold(model: GFCF, books: Dataset) -> None:
