@@ -294,7 +294,9 @@ class Recommender(ABC):
         rows = np.flatnonzero(before.differ(after))
         if not len(rows) and len(items) == len(known):
             return self
-        change = Change(before.take(rows), after.take(rows), items, replay)
+        if len(rows) < len(before):
+            before, after = before.take(rows), after.take(rows)
+        change = Change(before, after, items, replay)
         with Stopwatch() as watch:
             self._update(change, options or FitOptions())
         self.item_ids = items

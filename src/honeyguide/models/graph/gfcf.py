@@ -159,14 +159,14 @@ def _changed(weights: ItemWeights, scale: FloatArray, difference: sp.csr_matrix)
 
 
 def _orthonormal(matrix: FloatArray) -> FloatArray:
-    """Orthonormal columns with the span of those of ``matrix`` ``[n, k]``, which are nearly orthonormal: by Cholesky."""
+    """Orthonormal columns with the span of those of ``matrix`` ``[n, k]``, nearly so already: by Cholesky."""
     gram = (matrix.T @ matrix).astype(np.float64)
     factor = np.linalg.cholesky(gram + 1e-9 * np.eye(len(gram)))
     return np.asarray(matrix @ np.linalg.inv(factor).T.astype(np.float32), np.float32)
 
 
 def right_singular_vectors(matrix: sp.csr_matrix, k: int, seed: int) -> tuple[FloatArray, FloatArray]:
-    """The ``k`` leading right singular vectors and squared values, by ARPACK from a seeded start where there are many items.
+    """The ``k`` leading right singular vectors and squared values; by ARPACK, from a seeded start, for many items.
 
     Parameters
     ----------

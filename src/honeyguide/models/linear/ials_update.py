@@ -88,7 +88,7 @@ def newton_steps(
     """What to add to the factors of ``items`` whose users changed, float32 ``[len(items), factors]``.
 
     The minimum of an item given all users solves ``H_i y_i = alpha sum_u x_u`` with
-    ``H_i = X'X + lambda I + (alpha - 1) sum_u x_u x_u'`` over its users u. Of both sums it is known what changed, so that
+    ``H_i = X'X + lambda I + (alpha - 1) sum_u x_u x_u'`` over its users u. What changed in both sums is known:
 
         H_i (y_i new - y_i) = alpha (sum_u x_u new - sum_u x_u old) - (H_i - H_i old) y_i.
 
