@@ -35,7 +35,7 @@ from result_file import read_result, write_result
 
 NAME = "cold_frontier"
 DATA = ("amazon-toys", "ml-1m", "amazon-beauty")
-USERS, POINTS, BLOCK = 4_000, 50, 500
+USERS, POINTS, BLOCK = 2_000, 40, 500
 LOSSES = (0.01, 0.02, 0.05, 0.1)
 METRICS = (f"recall@{K}", f"ndcg@{K}")
 PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "cold-frontier.svg"

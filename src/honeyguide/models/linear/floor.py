@@ -99,7 +99,7 @@ class Floor(Recommender):
         searched = min(float(n) * data.n_users, float(SEARCHED)) * len(self._grid())
         seconds = 5e-9 * float(products.sum()) + 1e-5 * events + 1e-9 * searched
         return Estimate(
-            8.0 * counts + 24.0 * cosines + 8.0 * (3 + len(self.config.normalisations)) * pairs + 4e8, seconds
+            32.0 * counts + 24.0 * cosines + 8.0 * (3 + len(self.config.normalisations)) * pairs + 4e8, seconds
         )
 
     def _grid(self) -> list[tuple[Normalisation, float, float]]:
