@@ -57,7 +57,9 @@ class ItemKNN(Recommender):
         kept = np.minimum(products, self.config.neighbours).sum()
         counts = np.minimum(products, data.n_items).sum() / 2
         counts = counts if counts <= MOST_PAIRS else 0.0
-        return Estimate(16.0 * kept + 32.0 * counts + 40.0 * data.interactions.height + 3e8, 5e-9 * float(products.sum()))
+        return Estimate(
+            16.0 * kept + 32.0 * counts + 40.0 * data.interactions.height + 3e8, 5e-9 * float(products.sum())
+        )
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         c = self.config
