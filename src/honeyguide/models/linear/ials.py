@@ -72,6 +72,9 @@ class IALS(Recommender):
     config: IALSConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product", "update"})
 
+    item_factors: FloatArray  # Y, [n_items, factors]
+    item_vectors: FloatArray  # W, [n_items, factors]
+    _whiten: FloatArray  # C'^-1
     _folded: FoldedIn | None = None
 
     def estimate(self, data: Dataset) -> Estimate:
