@@ -29,7 +29,7 @@ def ours(dataset: str) -> None:
     """Train on the first batches of an epoch; targets and CPU-seconds as JSON on stdout."""
     import torch
 
-    from honeyguide.core.recommender import FitOptions
+    from honeyguide.core.fitting import FitOptions
     from honeyguide.core.resources import Stopwatch
     from honeyguide.data.load import load_data
     from honeyguide.models.sequence.next_item import training_loss

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import FitInterrupted, HoneyguideError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import cpu_seconds
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.metrics.stats import paired_test

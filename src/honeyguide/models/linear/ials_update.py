@@ -12,8 +12,8 @@ import scipy.sparse as sp
 from scipy.linalg import eigh
 
 from honeyguide.core.artifact import Arrays
+from honeyguide.core.fitting import STATISTICS
 from honeyguide.core.ragged import FloatArray, IntArray
-from honeyguide.core.recommender import STATISTICS
 
 _CG_STEPS = 4
 _ENTRIES = 1 << 16  # of a sparse matrix whose vectors are held at once: 64 MiB with 128 factors

@@ -12,8 +12,8 @@ import scipy.sparse as sp
 
 from honeyguide.core.artifact import Arrays, pack_csr, unpack_csr
 from honeyguide.core.errors import CapabilityError
+from honeyguide.core.fitting import STATISTICS
 from honeyguide.core.ragged import FloatArray
-from honeyguide.core.recommender import STATISTICS
 
 MOST_PAIRS = 1 << 26  # 1 GiB, half of it in an artifact; a model of more is not kept ready for updates
 _NAME = f"{STATISTICS}pairs"
