@@ -20,7 +20,8 @@ import torch
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import HoneyguideError
-from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.fitting import FitOptions
+from honeyguide.core.recommender import Recommender
 from honeyguide.data.load import load_data
 from honeyguide.data.splits import ensure_valid
 from honeyguide.experiment.cell import measure

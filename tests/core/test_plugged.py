@@ -10,10 +10,11 @@ import torch
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, ConfigError, PluginError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.plugged import Plugged, plugged
 from honeyguide.core.plugin import Plugin, PluginConfig, Receipt, Run
 from honeyguide.core.ragged import FloatArray, Ragged
-from honeyguide.core.recommender import FitOptions, Lists
+from honeyguide.core.recommender import Lists
 from honeyguide.core.requests import Requests
 from honeyguide.metrics.holdout import rank_lists
 from honeyguide.models.factor.mf_bpr import MFBPR

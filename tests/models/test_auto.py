@@ -10,7 +10,8 @@ import pytest
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, ConfigError, FitInterrupted
-from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.fitting import FitOptions
+from honeyguide.core.recommender import Recommender
 from honeyguide.data.load import load_data
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.auto import Auto

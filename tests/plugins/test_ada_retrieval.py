@@ -10,9 +10,9 @@ import torch
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, FitInterrupted
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.plugged import Plugged
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions
 from honeyguide.core.requests import Requests
 from honeyguide.metrics.holdout import rank_lists
 from honeyguide.models.registry import model_class

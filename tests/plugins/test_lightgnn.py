@@ -13,8 +13,8 @@ import torch
 from honeyguide.core.artifact import Artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ArtifactError, FitInterrupted
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.plugged import Plugged
-from honeyguide.core.recommender import FitOptions
 from honeyguide.data.build import build, decoded
 from honeyguide.graph import BipartiteGraph
 from honeyguide.metrics.holdout import holdout_ndcg

@@ -14,9 +14,10 @@ from pydantic import create_model
 from honeyguide.core.artifact import Arrays
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, ConfigError
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.plugin import Hooks, Plugin, Receipt, Run, called
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.recommender import Lists, Recommender
 from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 

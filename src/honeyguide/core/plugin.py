@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from honeyguide.core.artifact import Arrays
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, FitInterrupted, HoneyguideError, PluginError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, Lists, Recommender, explain
+from honeyguide.core.recommender import Lists, Recommender, explain
 from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Estimate
 

@@ -109,6 +109,8 @@ class Ragged:
             raise ValueError(f"cannot compare {len(self)} lists with {len(other)}")
         same: npt.NDArray[np.bool_] = self.lengths == other.lengths
         rows = np.flatnonzero(same)
+        if not len(rows):
+            return np.logical_not(same)
         a, b = self.take(rows), other.take(rows)
         same[rows[a.rows[a.values != b.values]]] = False
         return np.logical_not(same)

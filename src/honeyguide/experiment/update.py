@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions
 from honeyguide.experiment.bundle import Bundle, open_bundle
 
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import FitInterrupted, HoneyguideError
-from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.fitting import FitOptions
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import cpu_seconds
 from honeyguide.metrics.holdout import drawn_users, model_ndcg
 from honeyguide.metrics.stats import paired_test

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from honeyguide.core.errors import ConfigError, FitInterrupted, TrainingError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.plugin import Hooks
 from honeyguide.core.processes import this_process
-from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import cpu_seconds
 from honeyguide.nn import checkpoint
 from honeyguide.nn.parallel import Group

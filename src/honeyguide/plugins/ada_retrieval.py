@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from honeyguide.core.artifact import Arrays
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.plugin import Hooks, Plugin, PluginConfig, Run
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, Lists, Recommender
+from honeyguide.core.recommender import Lists, Recommender
 from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.metrics.holdout import drawn_users, ndcg_of_lists

@@ -8,7 +8,7 @@ import torch
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import FitInterrupted
-from honeyguide.core.recommender import FitOptions
+from honeyguide.core.fitting import FitOptions
 from honeyguide.graph import BipartiteGraph
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.factor import pair_training

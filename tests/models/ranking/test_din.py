@@ -9,8 +9,8 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions
 from honeyguide.metrics.predictive import auc, gauc, log_loss
 from honeyguide.models.ranking.clicks import EventBatches, Examples
 from honeyguide.models.ranking.din import DIN

@@ -16,8 +16,9 @@ from scipy import stats
 
 from honeyguide.core.artifact import Arrays, pack_csr
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import FloatArray
-from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Stopwatch
 from honeyguide.data.build import build
 from honeyguide.data.load import load_data

@@ -14,9 +14,10 @@ from pydantic import Field
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import top_k
 from honeyguide.encode.items import ItemText, encoding_seconds

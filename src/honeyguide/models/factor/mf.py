@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import FloatArray
-from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import Estimate
 from honeyguide.models.factor.fold_in import FoldIn, How
 from honeyguide.models.factor.pair_training import PairConfig, PairModel, pair_batches, pair_forward, to_numpy

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.recommender import FitOptions
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.resources import Estimate
 from honeyguide.graph import BipartiteGraph
 from honeyguide.models.factor.fold_in import FoldIn, How

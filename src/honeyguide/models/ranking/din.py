@@ -20,9 +20,10 @@ from torch.nn import functional as F
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Estimate
 from honeyguide.models.ranking.calibration import Calibration, Method, sampling_correction
 from honeyguide.models.ranking.clicks import ClickBatch, EventBatches, Examples
