@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -20,11 +21,13 @@ class Backbone(Protocol):
     Shapes: b rows, t positions, d width, m items.
     """
 
-    def hidden(self, items: Tensor) -> Tensor:
+    reads_times: bool  # whether it is given the times of events, where they are known
+
+    def hidden(self, items: Tensor, times: Tensor | None = None) -> Tensor:
         """int64 ``[b, t]``, padded on the right, to states after each position ``[b, t, d]``."""
         ...
 
-    def user_state(self, items: Tensor, lengths: Tensor) -> Tensor:
+    def user_state(self, items: Tensor, lengths: Tensor, times: Tensor | None = None) -> Tensor:
         """``[b, d]``: the state after the last real position of each row (``lengths`` ≥ 1)."""
         ...
 
@@ -42,6 +45,8 @@ def encode(backbone: Backbone, histories: Ragged, max_len: int, device: torch.de
 
     Rows are encoded in batches of near-equal length, from short to long.
     """
+    if not backbone.reads_times:
+        histories = replace(histories, times=None)
     histories = histories.last(max_len)
     order = np.argsort(histories.lengths, kind="stable")
     states: FloatArray | None = None
@@ -50,7 +55,10 @@ def encode(backbone: Backbone, histories: Ragged, max_len: int, device: torch.de
             rows = histories.take(order[run])
             items = torch.from_numpy(pad_right(rows, 0)).to(device)
             lengths = torch.from_numpy(rows.lengths).to(device)
-            found = backbone.user_state(items, lengths).float().cpu().numpy()
+            times = None
+            if rows.times is not None:
+                times = torch.from_numpy(pad_right(rows, 0, rows.times)).to(device)
+            found = backbone.user_state(items, lengths, times).float().cpu().numpy()
             if states is None:
                 states = np.empty((len(histories), found.shape[1]), np.float32)
             states[order[run]] = found
