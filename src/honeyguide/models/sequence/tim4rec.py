@@ -103,7 +103,7 @@ class TiM4RecConfig(NextItemConfig):
             activations=c.blocks * (30 * c.dim + 12 * shape.inner + shape.heads * (4 * CHUNK + 60 + across)),
             flops=c.blocks
             * (6 * weights + 12 * recurrence + 60 * shape.inner)
-            * (c.max_len / 4 if self.faithful else 2),
+            * (c.max_len / 4 if self.faithful else 4),
         )
 
 
@@ -147,6 +147,8 @@ class TiM4RecNetwork(NextItemNetwork):
         self.heads = shape.heads
         self.layers = nn.ModuleList(TiSSDLayer(shape, c.dropout, c.blocks > 1) for _ in range(c.blocks))
         init_weights(self.layers, c.init_std)
+        for layer in self.layers:  # T' multiplies d: were it near 0 at the start, gaps would have no say to learn from
+            nn.init.normal_(layer.block.project.weight[-shape.heads :], std=c.dim**-0.5)  # type: ignore[union-attr,index]
         self.norm = nn.LayerNorm(c.dim)
         self.dropout, self.hide = Dropout(c.dropout), EventDropout(c.event_dropout)
         if c.faithful:
