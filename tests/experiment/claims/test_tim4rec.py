@@ -71,8 +71,8 @@ def test_exponents_and_the_memory_of_all_pairs() -> None:
 
 
 def test_a_date_that_counts_or_a_released_form_that_ignores_padding_is_not_hidden() -> None:
-    good = {"date": 0.0, "gaps": 1.0, "spread": 1.0, "padding": 0.0, "padding_released": 0.5}
+    good = {"date": 0.0, "gaps": 1.0, "spread": 1.0, "padding": 0.0, "padding_released": 0.5, "stream_released": 2.0}
     judge = CLAIMS["sensitivity"].judge
     assert judge({"sensitivity": good}).verdict == "holds"
-    for change in ({"date": 0.1}, {"gaps": 0.0}, {"padding": 0.1}, {"padding_released": 0.0}):
+    for change in ({"date": 0.1}, {"gaps": 0.0}, {"padding": 0.1}, {"stream_released": 0.0}):
         assert judge({"sensitivity": {**good, **change}}).verdict == "does not hold"
