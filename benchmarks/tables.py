@@ -21,6 +21,7 @@ _BLOCK = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n).*?(<!-- /table(?::[\w-
 # The families, in the order in which their lines stand in the table of bars.
 FAMILIES = ("scale", "linear", "sequence", "ranking", "pairwise", "metrics", "content", "auto", "papers", "overview")
 FAMILIES = ("scale", "linear", "sequence", "ranking", "pairwise", "metrics", "content", "lightgnn", "auto", "overview")
+FAMILIES = ("scale", "linear", "sequence", "timed", "ranking", "pairwise", "metrics", "content", "auto", "overview")
 
 # Imported by name, because import statements are sorted by the alphabet.
 for _family in FAMILIES:

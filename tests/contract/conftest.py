@@ -36,6 +36,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "esasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "bert4rec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
+    "tim4rec": {"dim": 16, "blocks": 1, "state": 8, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "hstu": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
 }
 

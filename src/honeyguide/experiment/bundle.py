@@ -7,7 +7,7 @@ personal, and ``DIR/store``, which does and from which a user can be deleted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -142,7 +142,7 @@ class Bundle:
         if self.store.item_ids == self.item_ids:
             return histories
         codes = self.item_ids.encode(self.store.item_ids.values)
-        return Ragged(histories.offsets, codes[histories.values])
+        return replace(histories, values=codes[histories.values])
 
 
 def save_bundle(directory: str | Path, model: Recommender, data: Dataset) -> Bundle:

@@ -30,6 +30,7 @@ _MODULES = {
     25: "honeyguide.experiment.claims.lightgnn",
     26: "honeyguide.experiment.claims.recsae",
 }
+_MODULES = {19: "honeyguide.experiment.claims.tim4rec", 37: "honeyguide.experiment.claims.metrics_survey"}
 
 
 @dataclass(frozen=True)

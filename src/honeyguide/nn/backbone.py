@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -22,11 +23,13 @@ class Backbone(Protocol):
     Shapes: b rows, t positions, d width, m items.
     """
 
-    def hidden(self, items: Tensor) -> Tensor:
+    reads_times: bool  # whether it is given the times of events, where they are known
+
+    def hidden(self, items: Tensor, times: Tensor | None = None) -> Tensor:
         """int64 ``[b, t]``, padded on the right, to states after each position ``[b, t, d]``."""
         ...
 
-    def user_state(self, items: Tensor, lengths: Tensor) -> Tensor:
+    def user_state(self, items: Tensor, lengths: Tensor, times: Tensor | None = None) -> Tensor:
         """``[b, d]``: the state after the last real position of each row (``lengths`` ≥ 1)."""
         ...
 
@@ -44,10 +47,12 @@ def encode(backbone: Backbone, histories: Ragged, max_len: int, device: torch.de
 
     Rows are encoded in batches of near-equal length, from short to long.
     """
+    if not backbone.reads_times:
+        histories = replace(histories, times=None)
     states: FloatArray | None = None
     with torch.inference_mode():
-        for rows, items, lengths in by_length(histories, max_len, device):
-            found = backbone.user_state(items, lengths).float().cpu().numpy()
+        for rows, items, lengths, times in by_length(histories, max_len, device):
+            found = backbone.user_state(items, lengths, times).float().cpu().numpy()
             if states is None:
                 states = np.empty((len(histories), found.shape[1]), np.float32)
             states[rows] = found
@@ -58,19 +63,24 @@ def encode(backbone: Backbone, histories: Ragged, max_len: int, device: torch.de
 
 def by_length(
     histories: Ragged, max_len: int, device: torch.device
-) -> Iterator[tuple[npt.NDArray[np.int64], Tensor, Tensor]]:
+) -> Iterator[tuple[npt.NDArray[np.int64], Tensor, Tensor, Tensor | None]]:
     """Batches of near-equal length, from short to long.
 
     Yields
     ------
-    rows, items, lengths
-        int64 ``[b]``, rows of ``histories``; ``[b, t]``, their last ``max_len`` events, padded on the right; ``[b]``.
+    rows, items, lengths, times
+        int64 ``[b]``, rows of ``histories``; ``[b, t]``, their last ``max_len`` events, padded on the right; ``[b]``;
+        ``[b, t]`` microseconds, where events have times.
     """
     histories = histories.last(max_len)
     order = np.argsort(histories.lengths, kind="stable")
     for run in cut_by_tokens(histories.lengths[order], ENCODE_TOKENS):
         rows = histories.take(order[run])
-        yield order[run], torch.from_numpy(pad_right(rows, 0)).to(device), torch.from_numpy(rows.lengths).to(device)
+        times = None
+        if rows.times is not None:
+            times = torch.from_numpy(pad_right(rows, 0, rows.times)).to(device)
+        items, lengths = torch.from_numpy(pad_right(rows, 0)).to(device), torch.from_numpy(rows.lengths).to(device)
+        yield order[run], items, lengths, times
 
 
 def encode_positions(hidden: Callable[[Tensor], Tensor], histories: Ragged, device: torch.device) -> FloatArray:
@@ -88,7 +98,7 @@ def encode_positions(hidden: Callable[[Tensor], Tensor], histories: Ragged, devi
     states: FloatArray | None = None
     longest = int(histories.lengths.max(initial=0))
     with torch.inference_mode():
-        for rows, items, lengths in by_length(histories, longest, device):
+        for rows, items, lengths, _ in by_length(histories, longest, device):
             if not items.shape[1]:
                 continue
             found = hidden(items).float().cpu().numpy()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Generic, Literal, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -163,7 +163,7 @@ class Trainer(Generic[B]):
         self.hooks = hooks or Hooks()
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(
-            network.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
+            _groups(network), settings.lr, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
         )
         self.group = Group.join(self.device, settings.seed)
         self.progress = Progress()
@@ -345,6 +345,15 @@ class Trainer(Generic[B]):
 
 
 Show = Callable[[Progress, int], None]
+
+
+def _groups(network: nn.Module) -> list[dict[str, Any]]:
+    """The parameters for the optimiser; those marked ``no_decay`` are spared weight decay."""
+    spared = {id(p) for p in network.parameters() if getattr(p, "no_decay", False)}
+    groups: list[dict[str, Any]] = [{"params": [p for p in network.parameters() if id(p) not in spared]}]
+    if spared:
+        groups.append({"params": [p for p in network.parameters() if id(p) in spared], "weight_decay": 0.0})
+    return groups
 
 
 @contextmanager

@@ -222,7 +222,7 @@ class AdaRetrieval(Plugin):
         with torch.inference_mode():
             batches = by_length(histories.take(some), self.model._max_len, device)
             network = self.model.network
-            return [(some[rows], Unrolled(network, adapters, items, n - 1)) for rows, items, n in batches]
+            return [(some[rows], Unrolled(network, adapters, items, n - 1)) for rows, items, n, _ in batches]
 
     def _next(self, unrolled: list[tuple[npt.NDArray[np.int64], Unrolled]], codes: IntArray) -> FloatArray:
         """float32 ``[n, d]``: the states of the next round, zeros without a history."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -230,7 +231,7 @@ class ColdMap(Recommender):
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``."""
         n_base = self.neighbours.shape[1]
-        known = Ragged(histories.offsets, np.where(histories.values < n_base, histories.values, -1).astype(np.int32))
+        known = replace(histories, values=np.where(histories.values < n_base, histories.values, -1).astype(np.int32))
         base = self.base.score_histories(known)  # [n, n_base]
         mapped = np.asarray(base @ self.neighbours.T, np.float32)  # [n, n_cold]
         w, cosines = self.weights, self._profiles(histories) @ self.vectors.T
