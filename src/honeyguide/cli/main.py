@@ -24,6 +24,7 @@ from honeyguide.cli import (
     papers,
     quickstart,
     recommend,
+    replay,
     reproduce,
     similar,
     tune,
@@ -121,7 +122,7 @@ for _panel, _commands in {
     ),
     "Look": (models.models, metrics.metrics, version.version),
     "Keep fresh": (update.update,),
-    "Choose": (tune.tune, backtest.backtest),
+    "Choose": (tune.tune, backtest.backtest, replay.replay),
     "Evidence": (papers.papers, reproduce.reproduce),
 }.items():
     for _command in _commands:

@@ -191,7 +191,14 @@ class PluginEntry:
         return found
 
 
-PLUGINS: dict[str, PluginEntry] = {}
+PLUGINS: dict[str, PluginEntry] = {
+    entry.name: entry
+    for entry in (
+        PluginEntry(
+            "reloop2", "honeyguide.plugins.reloop2", "ReLoop2", "a memory of errors that corrects while serving"
+        ),
+    )
+}
 
 
 def model_class(name: str) -> type[Recommender]:
