@@ -22,7 +22,7 @@ from honeyguide.core.artifact import Arrays, Artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.core.ids import Ids
-from honeyguide.core.ragged import IntArray, Ragged
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 
 _KIND = "histories"
 _SCHEMA = pl.Schema({"user": pl.Int64, "item": pl.Int32, "state": pl.UInt8, "time": pl.Int64})
@@ -148,6 +148,11 @@ class HistoryStore:
     def block(self, first: int, last: int) -> tuple[pl.Series, Ragged]:
         """External ids and item codes of the users at the places ``first`` to ``last`` (not included)."""
         return self._user_ids.values.slice(first, max(0, last - first)), self._events.histories.take(slice(first, last))
+
+    def popularity(self) -> FloatArray:
+        """float32 ``[n_items]``: events of every item, in the order of ``item_ids``."""
+        values = self._events.histories.values
+        return np.bincount(values[values >= 0], minlength=len(self.item_ids)).astype(np.float32)
 
     def append(self, user_ids: pl.Series, item_ids: pl.Series) -> None:
         """Add events, one per pair and in that order, at the end of histories; new users are added.

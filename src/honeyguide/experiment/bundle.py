@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from honeyguide.core.dataset import Dataset
@@ -22,6 +23,7 @@ from honeyguide.core.requests import Requests
 from honeyguide.data.store import HistoryStore
 from honeyguide.explain.because import titles_of
 from honeyguide.models.registry import load_model
+from honeyguide.pipeline.stock import Stock
 
 _STORE = "store"
 
@@ -120,6 +122,20 @@ class Bundle:
         self.store.add_items(items)
         model.save(self.directory)
         return Bundle(self.directory, model, self.store)
+
+    def stock(self, encoder: str = "auto") -> Stock:
+        """What a pipeline draws on: the model, the item table and the events of every item.
+
+        Parameters
+        ----------
+        encoder
+            Of the items' texts.
+        """
+        codes = self.item_ids.encode(self.store.item_ids.values)
+        counts, known = self.store.popularity(), codes >= 0
+        popularity = np.zeros(len(self.item_ids), np.float32)
+        np.add.at(popularity, codes[known], counts[known])
+        return Stock(self.model, self.store.items, popularity, encoder)
 
     def _recode(self, histories: Ragged) -> Ragged:
         """The store's item codes as the model's, where a store was kept from another fit."""

@@ -185,12 +185,12 @@ def test_a_fit_resumed_from_its_checkpoint_is_the_uninterrupted_one(
     stopped = DIN(**options)
     steps = iter(range(30))
 
-    def loss(batch: object, usual: object = stopped._loss) -> torch.Tensor:
+    def loss(batch: object, usual: object = stopped._forward) -> object:
         if next(steps, None) is None:
             raise KeyboardInterrupt
         return usual(batch)  # type: ignore[operator]
 
-    monkeypatch.setattr(stopped, "_loss", loss)
+    monkeypatch.setattr(stopped, "_forward", loss)
     with pytest.raises(Exception, match="interrupted"):
         stopped.fit(taste, FitOptions(checkpoint=tmp_path))  # type: ignore[arg-type]
     resumed = DIN(**options).fit(taste, FitOptions(checkpoint=tmp_path, resume=True))  # type: ignore[arg-type]

@@ -34,6 +34,7 @@ from honeyguide.encode.items import ItemText
 from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_new_items
+from honeyguide.models.sequence.lengths import are_long
 from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode
@@ -154,7 +155,7 @@ class NextItemConfig(ModelConfig):
         otherwise (purchases, reviews). Batches are sized for at least 200 steps an epoch.
         """
         useful = lengths[lengths >= 2]
-        rules = self.rules(len(useful) > 0 and bool(np.median(useful) >= 20))
+        rules = self.rules(are_long(lengths))
         targets = int(np.minimum(useful - 1, rules["max_len"]).sum())
         rules["batch_tokens"] = int(np.clip(targets // 200, 1024, 3200))
         return self.model_copy(update={name: v for name, v in rules.items() if getattr(self, name) == "auto"})
