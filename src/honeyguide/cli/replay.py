@@ -31,7 +31,8 @@ def replay(
 ) -> None:
     """Predict, then learn how it turned out: labelled events in the order of time.
 
-    Half of the events fit the models, a tenth is valid, the rest is replayed, whatever split the data has. Needs labels (--positive 'rating>=4') and times.
+    Half of the events fit the models, a tenth is valid, the rest is replayed, whatever split the data has. Needs
+    labels (--positive 'rating>=4') and times.
     """
     from honeyguide.core.recommender import FitOptions
     from honeyguide.data.load import load_data

@@ -28,7 +28,6 @@ from honeyguide.plugins.error_memory import ErrorMemory
 Vector = npt.NDArray[np.float64]
 
 _LEAST = 1e-6  # probability
-_RIDGE = 1e-3  # share of the mean variance added to every direction before whitening
 
 
 class ReLoop2Config(PluginConfig):
@@ -53,6 +52,9 @@ class ReLoop2Config(PluginConfig):
         ``"probability"`` adds to the probability, ``"logit"`` to the log-odds.
     whiten
         Key by the whitened hidden layer (mean and covariance of valid), not by the layer itself.
+    ridge
+        Share of the mean variance that every direction is taken to have more: 0 makes all count alike, much of it
+        leaves them as they are.
     delay
         Events from an answer to its outcome when valid is replayed.
     forget
@@ -64,14 +66,15 @@ class ReLoop2Config(PluginConfig):
     """
 
     tables: int = Field(default=32, ge=1)
-    bits: int = Field(default=10, ge=1, le=20)
-    decay: float = Field(default=0.999, gt=0, le=1)
-    prior: float = Field(default=5.0, ge=0)
+    bits: int = Field(default=12, ge=1, le=20)
+    decay: float = Field(default=0.998, gt=0, le=1)
+    prior: float = Field(default=1.0, ge=0)
     strength: float | None = Field(default=None, ge=0)
     strengths: tuple[float, ...] = Field(default=(0.0, 0.1, 0.25, 0.5, 0.75, 1.0), min_length=1)
-    tolerance: float = Field(default=1e-3, ge=0)
+    tolerance: float = Field(default=2e-3, ge=0)
     scale: Literal["probability", "logit"] = "probability"
     whiten: bool = True
+    ridge: float = Field(default=0.3, ge=0)
     delay: int = Field(default=100, ge=1)
     forget: float = Field(default=1.0, ge=0, le=1)
     window: int = Field(default=2000, ge=0)
@@ -164,7 +167,7 @@ class ReLoop2(Plugin):
         if c.whiten and n > width:
             self._mean = hidden.mean(0)
             covariance = np.cov(hidden.T.astype(np.float64)).reshape(width, width)
-            ridge = _RIDGE * np.trace(covariance) / width + 1e-12
+            ridge = c.ridge * np.trace(covariance) / width + 1e-12
             values, vectors = np.linalg.eigh(covariance + ridge * np.eye(width))
             self._turn = (vectors / np.sqrt(values)).astype(np.float32)
 
@@ -219,21 +222,22 @@ class ReLoop2(Plugin):
     def _correcting(self) -> bool:
         return bool(self.strength) and self.memory is not None and self.memory.clock > 0 and self.switch.on
 
-    def _keys(self, hidden: FloatArray) -> FloatArray:
+    def keys(self, hidden: FloatArray) -> FloatArray:
+        """What hidden layers ``[n, w]`` are looked up by: centred and whitened, ``[n, w]``."""
         keys: FloatArray = (hidden - self._mean) @ self._turn  # [n, w]; their length does not matter to a sign
         return keys
 
     def _read(self, hidden: FloatArray) -> FloatArray:
         assert self.memory is not None
         prior = self.config.prior * (0.25 if self.config.scale == "logit" else 1.0)  # p (1 - p) at even odds
-        return self.memory.read(self._keys(hidden), prior)
+        return self.memory.read(self.keys(hidden), prior)
 
     def _write(self, labels: FloatArray, receipt: Receipt) -> None:
         """``N`` counts events; for the logit it sums ``p (1 - p)``, so that S / N is a Newton step of the log-odds."""
         assert self.memory is not None
         p = receipt.scores
         mass = p * (1 - p) if self.config.scale == "logit" else None
-        self.memory.write(self._keys(receipt.hidden), (labels - p).astype(np.float32), mass)
+        self.memory.write(self.keys(receipt.hidden), (labels - p).astype(np.float32), mass)
 
     def _add(self, scores: FloatArray, errors: FloatArray, strength: float) -> FloatArray:
         moved = np.asarray(scores + np.float32(strength) * errors, np.float32)
