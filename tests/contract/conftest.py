@@ -40,6 +40,7 @@ QUICK: dict[str, dict[str, Any]] = {
 
 # For every plug-in: the model it is tested over, and options that make it quick.
 PLUGGED: dict[str, dict[str, Any]] = {
+    "knn-embed": {"over": "ials"},
     "reloop2": {"over": "din"},
 }
 

@@ -30,7 +30,7 @@ def log() -> Dataset:
 
 @pytest.fixture(scope="module")
 def model(log: Dataset) -> Any:
-    return DIN(**TINY).plug(ReLoop2(strength=1.0)).fit(log)
+    return DIN(**TINY).plug(ReLoop2(strengths=(1.0,))).fit(log)
 
 
 def flipped(data: Dataset, first: int, last: int) -> Dataset:

@@ -195,6 +195,9 @@ PLUGINS: dict[str, PluginEntry] = {
     entry.name: entry
     for entry in (
         PluginEntry(
+            "knn-embed", "honeyguide.plugins.knn_embed", "KNNEmbed", "candidates around several interests", None
+        ),
+        PluginEntry(
             "reloop2", "honeyguide.plugins.reloop2", "ReLoop2", "a memory of errors that corrects while serving"
         ),
     )

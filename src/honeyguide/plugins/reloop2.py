@@ -7,8 +7,7 @@ layer h; a new event is corrected by the errors of those that looked alike. See 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -41,13 +40,9 @@ class ReLoop2Config(PluginConfig):
         ``gamma``, by which an error fades with every event that is observed after it.
     prior
         ``n_0``, events without error that every bucket is taken to hold: few events say little.
-    strength
-        ``lambda``; ``None`` chooses it on valid.
     strengths
-        What it is chosen from.
-    tolerance
-        The largest strength whose log-loss on valid is within this share of the best is taken: what costs nothing
-        while the world stands still is there when it moves.
+        What ``lambda`` is chosen from, on valid and, as outcomes come in, by what would have been best lately. 0 is
+        always among them: the kill switch.
     scale
         ``"probability"`` adds to the probability, ``"logit"`` to the log-odds.
     whiten
@@ -60,7 +55,7 @@ class ReLoop2Config(PluginConfig):
     forget
         Share of the memory that goes when the model inside learns: its errors were those of the old model.
     window
-        Events over which the kill switch compares corrected and plain log-loss; 0 for no switch.
+        Events over which strengths are compared.
     seed
         Of the projections.
     """
@@ -69,46 +64,41 @@ class ReLoop2Config(PluginConfig):
     bits: int = Field(default=12, ge=1, le=20)
     decay: float = Field(default=0.998, gt=0, le=1)
     prior: float = Field(default=1.0, ge=0)
-    strength: float | None = Field(default=None, ge=0)
-    strengths: tuple[float, ...] = Field(default=(0.0, 0.1, 0.25, 0.5, 0.75, 1.0), min_length=1)
-    tolerance: float = Field(default=2e-3, ge=0)
+    strengths: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5, 0.75, 1.0), min_length=1)
     scale: Literal["probability", "logit"] = "probability"
     whiten: bool = True
     ridge: float = Field(default=0.3, ge=0)
     delay: int = Field(default=100, ge=1)
     forget: float = Field(default=1.0, ge=0, le=1)
-    window: int = Field(default=2000, ge=0)
+    window: int = Field(default=1000, ge=2)
     seed: int = 0
 
 
-@dataclass
-class Switch:
-    """Off while the corrected scores did worse than the plain ones over the last events.
+class Strength:
+    """Lambda: the candidate whose log-loss over the last events is least; 0 among them is a kill switch.
 
     Parameters
     ----------
+    candidates
+        To choose from.
     window
-        Events, the time constant of both averages.
-    plain, corrected
-        Fading sums of log-loss.
+        Events, the time constant of the fading sums.
     """
 
-    window: int
-    plain: float = 0.0
-    corrected: float = 0.0
+    def __init__(self, candidates: Sequence[float], window: int) -> None:
+        self.candidates, self.window = tuple(sorted({0.0, *candidates})), window
+        self.losses = np.zeros(len(self.candidates))  # fading sums
 
     @property
-    def on(self) -> bool:
-        """Whether to correct."""
-        return not self.window or self.corrected <= self.plain
+    def value(self) -> float:
+        """The largest of the candidates that did best so far; the largest of all before anything was seen."""
+        return self.candidates[int(np.flatnonzero(self.losses <= self.losses.min())[-1])]
 
-    def note(self, plain: Vector, corrected: Vector) -> None:
-        """Take in the losses ``[n]`` of events, the oldest first."""
-        if self.window:
-            weights = (1.0 - 1.0 / self.window) ** np.arange(len(plain) - 1, -1, -1.0)
-            fade = (1.0 - 1.0 / self.window) ** len(plain)
-            self.plain = fade * self.plain + float(weights @ plain)
-            self.corrected = fade * self.corrected + float(weights @ corrected)
+    def note(self, losses: Vector) -> None:
+        """Take in the losses ``[candidates, n]`` of events, the oldest first."""
+        n = losses.shape[1]
+        weights = (1.0 - 1.0 / self.window) ** np.arange(n - 1, -1, -1.0)
+        self.losses = (1.0 - 1.0 / self.window) ** n * self.losses + losses @ weights
 
 
 class ReLoop2(Plugin):
@@ -128,9 +118,8 @@ class ReLoop2(Plugin):
         self._forget_all()
 
     def _forget_all(self) -> None:
-        self.strength = self.config.strength or 0.0
-        self.trials: dict[str, float] = {}  # log-loss on valid of every strength
-        self.switch = Switch(self.config.window)
+        self.strength = Strength(self.config.strengths, self.config.window)
+        self.correctable = True  # outcomes of both kinds are known
         self.memory: ErrorMemory | None = None  # made when the first events are seen
         self._mean, self._turn = np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
 
@@ -153,11 +142,12 @@ class ReLoop2(Plugin):
         if "timestamp" in frame.columns and not frame["timestamp"].null_count():
             order = np.argsort(frame["timestamp"].to_numpy(), kind="stable")
             scores, hidden, labels = scores[order], hidden[order], labels[order]
-        if not 0 < labels.sum() < len(labels):
-            self.strength = 0.0
-            return
-        self._start(hidden)
-        self._replay(labels, Receipt(hidden, scores))
+        self.correctable = bool(0 < labels.sum() < len(labels))
+        if self.correctable:
+            self._start(hidden)
+            for start in range(0, len(labels), self.config.delay):
+                rows = slice(start, start + self.config.delay)
+                self.observe(labels[rows], Receipt(hidden[rows], scores[rows]))
 
     def _start(self, hidden: FloatArray) -> None:
         """An empty memory for keys like ``hidden`` ``[n, w]``, and their mean and whitening."""
@@ -171,56 +161,41 @@ class ReLoop2(Plugin):
             values, vectors = np.linalg.eigh(covariance + ridge * np.eye(width))
             self._turn = (vectors / np.sqrt(values)).astype(np.float32)
 
-    def _replay(self, labels: FloatArray, receipt: Receipt) -> None:
-        """Predict and write in turn, and choose lambda by what would have been predicted."""
-        c, n = self.config, len(labels)
-        errors = np.empty(n, np.float32)
-        for start in range(0, n, c.delay):
-            rows = slice(start, start + c.delay)
-            block = Receipt(receipt.hidden[rows], receipt.scores[rows])
-            errors[rows] = self._read(block.hidden)
-            self._write(labels[rows], block)
-        if c.strength is None:
-            losses = {s: float(_losses(labels, self._add(receipt.scores, errors, s)).mean()) for s in c.strengths}
-            bound = min(losses.values()) * (1.0 + c.tolerance)
-            self.strength = max(s for s, loss in losses.items() if loss <= bound)
-            self.trials = {f"{s:g}": loss for s, loss in losses.items()}
-
     # -- while serving ------------------------------------------------------------------------
 
     def adjust_events(self, receipt: Receipt) -> FloatArray:
-        """``clip(f + lambda e)`` of every event; the scores as they are while the switch is off."""
+        """``clip(f + lambda e)`` of every event; the scores as they are while lambda is 0."""
         if not self._correcting:
             return receipt.scores
-        return self._add(receipt.scores, self._read(receipt.hidden), self.strength)
+        return self._add(receipt.scores, self._read(receipt.hidden), self.strength.value)
 
     def adjust_scores(self, requests: Requests, states: FloatArray | None, scores: FloatArray) -> FloatArray:
         """The same for every item of the catalogue, as the model sees it for each history."""
         if self._correcting:
             for row, history in enumerate(requests.histories):
                 hidden = self.model.catalogue_hidden(history)  # type: ignore[attr-defined]
-                scores[row] = self._add(scores[row], self._read(hidden), self.strength)
+                scores[row] = self._add(scores[row], self._read(hidden), self.strength.value)
         return scores
 
     def observe(self, labels: FloatArray, receipt: Receipt) -> None:
-        """Write the errors ``y - f`` of the model; before, see whether correcting them did good."""
-        if not self.strength:
+        """See which lambda would have served these events best, then write the errors ``y - f`` of the model."""
+        if not self.correctable:
             return
         if self.memory is None:
             self._start(receipt.hidden[:0])
-        corrected = self._add(receipt.scores, self._read(receipt.hidden), self.strength)
-        self.switch.note(_losses(labels, receipt.scores), _losses(labels, corrected))
+        errors = self._read(receipt.hidden)
+        served = [self._add(receipt.scores, errors, strength) for strength in self.strength.candidates]
+        self.strength.note(np.stack([_losses(labels, scores) for scores in served]))
         self._write(labels, receipt)
 
     def renewed(self) -> None:
         """Forget errors of the model that was: its keys and its errors are others now."""
         if self.memory is not None:
             self.memory.fade(self.config.forget)
-        self.switch = Switch(self.config.window)
 
     @property
     def _correcting(self) -> bool:
-        return bool(self.strength) and self.memory is not None and self.memory.clock > 0 and self.switch.on
+        return self.correctable and self.memory is not None and self.memory.clock > 0 and self.strength.value > 0
 
     def keys(self, hidden: FloatArray) -> FloatArray:
         """What hidden layers ``[n, w]`` are looked up by: centred and whitened, ``[n, w]``."""
@@ -256,8 +231,7 @@ class ReLoop2(Plugin):
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """What was learnt with the version of the model that it belongs to."""
-        meta = {"strength": self.strength, "trials": self.trials, "plain": self.switch.plain}
-        meta["corrected"] = self.switch.corrected
+        meta: dict[str, Any] = {"correctable": self.correctable, "losses": self.strength.losses.tolist()}
         if self.memory is None:
             return {}, meta
         arrays, written = self.memory.state()
@@ -266,8 +240,7 @@ class ReLoop2(Plugin):
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         """Undo :meth:`state`."""
         self._forget_all()
-        self.strength, self.trials = meta["strength"], meta["trials"]
-        self.switch = Switch(self.config.window, meta["plain"], meta["corrected"])
+        self.correctable, self.strength.losses = meta["correctable"], np.array(meta["losses"])
         if "mean" in arrays:
             self._start(np.zeros((0, len(arrays["mean"])), np.float32))
             self._mean, self._turn = np.array(arrays["mean"]), np.array(arrays["turn"])
