@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from honeyguide.core.ann import Index
-from honeyguide.core.clusters import Cells, nearest_centroid, spherical_kmeans, unit
+from honeyguide.core.clusters import Cells, best, nearest_centroid, spherical_kmeans
 from honeyguide.core.inner_product import top_k_inner_product
 from honeyguide.core.ragged import Ragged
 
@@ -48,15 +48,17 @@ def test_cells_looked_into_wholly_are_exact_search_and_few_of_them_find_what_lie
     assert Index(vectors, "cells", width=20).recall(queries, 10) > 0.6
 
 
-def test_scores_are_the_products_of_a_query_with_its_own_cells() -> None:
+def test_a_look_sees_what_lies_in_the_cells_and_no_more() -> None:
     vectors, _ = blobs(60)
     cells = Cells.of(vectors, spherical_kmeans(vectors, 4))
-    queries = unit(vectors[:2])
-    codes, scores = cells.scores(queries, np.array([[0, 1], [1, -1]], np.int32))
-    for row, own in enumerate(((0, 1), (1,))):
-        inside = np.isin(cells.labels[codes], own)
-        np.testing.assert_allclose(scores[row, inside], (vectors[codes] @ queries[row])[inside], rtol=1e-5)
-        assert np.isinf(scores[row, ~inside]).all()
+    codes, scores = cells.look(vectors[0], np.array([2, 0], np.int32))
+    assert set(codes) == set(np.flatnonzero(np.isin(cells.labels, (0, 2))))
+    np.testing.assert_allclose(scores, vectors[codes] @ vectors[0], rtol=1e-5)
+
+
+def test_the_best_are_sorted_and_ties_go_to_the_lower_code() -> None:
+    codes, scores = np.array([9, 4, 7, 1], np.int32), np.array([1, 2, 1, 1], np.float32)
+    assert best(codes, scores, 2)[0].tolist() == [4, 1] and best(codes, scores, 9)[0].tolist() == [4, 1, 7, 9]
 
 
 @pytest.mark.parametrize("kind", ["exact", "cells", "ivf", "hnsw"])

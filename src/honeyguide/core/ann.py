@@ -10,8 +10,11 @@ from honeyguide.core.clusters import Cells, spherical_kmeans
 from honeyguide.core.errors import MissingExtraError
 from honeyguide.core.inner_product import top_k_inner_product
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.topk import top_k
 
 Kind = Literal["exact", "cells", "ivf", "hnsw"]
+
+_SCORES = 1 << 22  # held at once
 
 
 class Index:
@@ -67,7 +70,9 @@ class Index:
         if self._cells is not None:
             return self._cells.search(queries, k, self.width)
         if self._faiss is None:
-            return top_k_inner_product(queries, self.vectors, k, Ragged.empty(len(queries)))
+            step = max(1, _SCORES // max(1, len(self.vectors)))
+            blocks = [top_k(queries[i : i + step] @ self.vectors.T, k) for i in range(0, max(1, len(queries)), step)]
+            return np.concatenate([b[0] for b in blocks]), np.concatenate([b[1] for b in blocks])
         values, items = self._faiss.search(np.ascontiguousarray(queries, np.float32), k)
         return items.astype(np.int32), np.where(items >= 0, values, -np.inf).astype(np.float32)
 

@@ -109,34 +109,27 @@ class Cells:
         """int32 ``[q, probes]``: the cells whose centroids have the largest products with each query, best first."""
         return top_k(np.asarray(queries @ self.centroids.T, np.float32), min(probes, len(self.centroids)))[0]
 
-    def scores(self, queries: FloatArray, cells: IntArray) -> tuple[IntArray, FloatArray]:
-        """Inner products of queries ``[q, d]`` with what lies in ``cells`` ``[q, p]``, each query in its own.
-
-        Returns
-        -------
-        codes, scores
-            int32 ``[s]``, ascending: all vectors in one of the cells; float32 ``[q, s]``, minus infinity where the
-            vector lies in no cell of the query.
-        """
-        asked = np.unique(cells[cells >= 0])
-        codes = np.concatenate([self.codes[self.offsets[c] : self.offsets[c + 1]] for c in asked])
-        found = np.full((len(queries), len(codes)), NEVER, np.float32)
-        start = 0
-        for cell in asked:
-            inside = slice(self.offsets[cell], self.offsets[cell + 1])
-            end = start + inside.stop - inside.start
-            rows = np.flatnonzero((cells == cell).any(1))
-            found[rows, start:end] = queries[rows] @ self.vectors[inside].T
-            start = end
-        order = np.argsort(codes)
-        return codes[order], found[:, order]
+    def look(self, query: FloatArray, cells: IntArray) -> tuple[IntArray, FloatArray]:
+        """What lies in ``cells``, cell by cell, and its products with ``query`` ``[d]``: int32 and float32 ``[s]``."""
+        inside = [slice(self.offsets[cell], self.offsets[cell + 1]) for cell in cells]
+        codes = np.concatenate([self.codes[part] for part in inside])
+        return codes, np.concatenate([self.vectors[part] @ query for part in inside])
 
     def search(self, queries: FloatArray, k: int, probes: int) -> tuple[IntArray, FloatArray]:
         """The ``k`` best in the ``probes`` best cells of each query: int32 and float32 ``[q, k]``, padded with -1."""
         items = np.full((len(queries), k), -1, np.int32)
         values = np.full((len(queries), k), NEVER, np.float32)
         for row, cells in enumerate(self.probed(queries, probes)):
-            codes, scores = self.scores(queries[row : row + 1], cells[None])
-            places, values[row : row + 1] = top_k(scores, k)
-            items[row] = np.where(places[0] >= 0, codes[np.maximum(places[0], 0)], -1)
+            found, scores = best(*self.look(queries[row], cells), k)
+            items[row, : len(found)], values[row, : len(found)] = found, scores
         return items, values
+
+
+def best(codes: IntArray, scores: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    """The ``k`` of largest score, or all where there are fewer, best first; ties by the lower code."""
+    if len(codes) > k:
+        bound = np.partition(scores, len(scores) - k)[len(scores) - k]
+        kept = np.flatnonzero(scores >= bound)
+        codes, scores = codes[kept], scores[kept]
+    order = np.lexsort((codes, -scores))[:k]
+    return codes[order], scores[order]

@@ -26,6 +26,7 @@ RESULTS = _CHECKOUT if _CHECKOUT.parents[1].is_dir() else Path("honeyguide-paper
 _MODULES = {
     12: "honeyguide.experiment.claims.reloop2",
     37: "honeyguide.experiment.claims.metrics_survey",
+    56: "honeyguide.experiment.claims.knn_embed",
 }
 
 

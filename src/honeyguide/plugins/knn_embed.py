@@ -7,7 +7,7 @@ around what. See ``docs/models/knn-embed.md``. Shapes: n requests, m items, C cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from pydantic import Field
 
 from honeyguide.core.artifact import Arrays
-from honeyguide.core.clusters import Cells, nearest_centroid, spherical_kmeans, unit
+from honeyguide.core.clusters import Cells, best, nearest_centroid, spherical_kmeans, unit
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.plugin import Plugin, PluginConfig, Run
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
@@ -25,6 +25,8 @@ from honeyguide.core.recommender import Lists, Recommender
 from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import NEVER
+
+Found = tuple[IntArray, FloatArray, npt.NDArray[np.int64]]  # items, their similarities, and the rows of components
 
 
 class KNNEmbedConfig(PluginConfig):
@@ -55,12 +57,12 @@ class KNNEmbedConfig(PluginConfig):
 
     clusters: int | None = Field(default=None, ge=1)
     neighbours: int = Field(default=30, ge=1)
-    members: int = Field(default=15, ge=1)
+    members: int = Field(default=8, ge=1)
     least: int = Field(default=5, ge=2)
     smoothing: float = Field(default=0.5, ge=0, le=1)
     components: int = Field(default=10, ge=1)
     own: float = Field(default=0.4, ge=0, le=1)
-    probes: int | None = Field(default=16, ge=1)
+    probes: int | None = Field(default=24, ge=1)
     order: Literal["score", "mixture", "round-robin"] = "score"
     seed: int = 0
 
@@ -122,6 +124,14 @@ class Neighbours:
         return sp.csr_matrix((weights.ravel(), rows.ravel(), places), shape=(n, len(self.vectors))) @ self.tastes
 
 
+def _joined(parts: Sequence[tuple[IntArray, FloatArray, int]]) -> Found:
+    """Items and values of all components, and of which each is."""
+    rows = np.repeat([row for *_, row in parts], [len(codes) for codes, *_ in parts]).astype(np.int64)
+    codes = np.concatenate([*(codes for codes, *_ in parts), np.empty(0, np.int32)])
+    values = np.concatenate([*(values for _, values, _ in parts), np.empty(0, np.float32)])
+    return codes, values, rows
+
+
 def shares(sets: sp.csr_matrix) -> sp.csr_matrix:
     """``p(i | u)``, one over the number of distinct items of u: CSR of the shape of ``sets``."""
     found = sp.csr_matrix((np.ones(len(sets.data), np.float32), sets.indices, sets.indptr), shape=sets.shape)
@@ -157,12 +167,15 @@ class KNNEmbed(Plugin):
     def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
         """After the fit: clusters of its items, and groups of its users."""
         fit(data)
-        histories, vectors = data.histories("train"), self.model.item_vectors()
-        wanted = self.config.clusters or max(1, round(data.n_items**0.5 / 2))
-        taken = vectors[np.unique(histories.values)]
+        self.learn(data.histories("train"), data.n_items)
+
+    def learn(self, histories: Ragged, n_items: int) -> None:
+        """Clusters of the items that somebody took, and groups of the users with ``histories``."""
+        wanted = self.config.clusters or max(1, round(n_items**0.5 / 2))
+        taken = self.model.item_vectors()[np.unique(histories.values)]
         self._serve(spherical_kmeans(taken, wanted, seed=self.config.seed))
-        sets = histories.to_csr(data.n_items)
-        self.neighbours = Neighbours.groups(self.model.user_vectors(histories), sets, self.config)
+        vectors = self.model.user_vectors(histories)
+        self.neighbours = Neighbours.groups(vectors, histories.to_csr(n_items), self.config)
 
     def _serve(self, centroids: FloatArray) -> None:
         vectors = self.model.item_vectors()
@@ -176,10 +189,13 @@ class KNNEmbed(Plugin):
         scores = np.full((len(requests), n), NEVER, np.float32)
         users = unit(self.model.user_vectors(requests.histories))
         weights = self.weights(requests.histories, users)
-        for row, seen in enumerate(requests.excluded):
+        hidden = np.zeros(len(self.directions), np.bool_)
+        for row, seen in enumerate(requests.excluded.known()):
             inside = slice(weights.indptr[row], weights.indptr[row + 1])
-            found, values = self._one(users[row], weights.indices[inside], weights.data[inside], seen, n)
+            hidden[seen] = True
+            found, values = self._one(users[row], weights.indices[inside], weights.data[inside], n, hidden)
             items[row, : len(found)], scores[row, : len(found)] = found, values
+            hidden[seen] = hidden[found] = False
         return items, scores
 
     def around_recommend(self, recommend: Callable[[Requests, int], Lists], requests: Requests, k: int) -> Lists:
@@ -218,44 +234,43 @@ class KNNEmbed(Plugin):
         return top.astype(np.int32), (mixture[top] / mixture[top].sum()).astype(np.float32), queries
 
     def _one(
-        self, user: FloatArray, items: IntArray, weights: FloatArray, seen: IntArray, n: int
+        self,
+        user: FloatArray,
+        items: IntArray,
+        weights: FloatArray,
+        n: int,
+        hidden: npt.NDArray[np.bool_],
     ) -> tuple[IntArray, FloatArray]:
-        """At most ``n`` items and their scores, for one user of direction ``user`` and weights over ``items``."""
+        """At most ``n`` items that are not ``hidden`` ``[m]``, and their scores, for one user; then they are hidden."""
         clusters, mixture, queries = self._components(user, items, weights)
-        if not len(clusters):
-            return np.empty(0, np.int32), np.empty(0, np.float32)
         probed = self.cells.probed(queries, self.config.probes or len(self.cells.centroids))
-        codes, found = self.cells.scores(queries, np.concatenate([clusters[:, None], probed], axis=1))
-        found[:, np.isin(codes, seen)] = NEVER
-        deep = min(n, found.shape[1])
-        best = np.argpartition(-found, deep - 1, axis=1)[:, :deep] if deep < found.shape[1] else None
-        free, chosen = np.ones(len(codes), bool), []
-        for row, quota in enumerate(quotas(mixture, n)):
-            places = np.arange(len(codes)) if best is None else np.sort(best[row])
-            places = places[np.argsort(-found[row, places], kind="stable")]
-            places = places[free[places] & (found[row, places] > NEVER)][:quota]
-            free[places] = False
-            chosen.append((np.full(len(places), row), places))
-        rows, places = (np.concatenate(part) for part in zip(*chosen, strict=True))
-        more_rows, more = self._refill(found, mixture, free, n - len(places))
-        rows, places = np.concatenate([rows, more_rows]), np.concatenate([places, more])
-        return self._arrange(codes[places], rows, mixture, found[rows, places])
+        chosen: list[tuple[IntArray, FloatArray, int]] = []
+        left: list[tuple[IntArray, FloatArray, int]] = []
+        for row, quota in enumerate(quotas(mixture, n) if len(clusters) else ()):
+            cells = probed[row] if clusters[row] in probed[row] else np.append(probed[row], clusters[row])
+            codes, values = self.cells.look(queries[row], cells)
+            free = ~hidden[codes]
+            codes, values = best(codes[free], values[free], n)
+            hidden[codes[:quota]] = True
+            chosen.append((codes[:quota], values[:quota], row))
+            left.append((codes[quota:], values[quota:], row))
+        found = _joined(chosen)
+        more = self._refill(_joined(left), n - len(found[0]), hidden)
+        codes, values, rows = (np.concatenate(pair) for pair in zip(found, more, strict=True))
+        return self._arrange(codes, values, rows, mixture)
 
-    def _refill(
-        self, found: FloatArray, mixture: FloatArray, free: npt.NDArray[np.bool_], n: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The ``n`` next best of all components: rows and places."""
-        if n <= 0:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        left = np.where(free & (found > NEVER), found, NEVER)
-        rows = left.argmax(0)
-        value = left[rows, np.arange(left.shape[1])]
-        places = np.argsort(-value, kind="stable")[:n]
-        places = places[value[places] > NEVER]
-        return rows[places], places
+    def _refill(self, left: Found, n: int, hidden: npt.NDArray[np.bool_]) -> Found:
+        """The ``n`` next best of all components, each item once."""
+        codes, values, rows = left
+        order = np.lexsort((codes, -values))
+        order = order[~hidden[codes[order]]]
+        first = np.sort(np.unique(codes[order], return_index=True)[1])[: max(0, n)]
+        kept = order[first]
+        hidden[codes[kept]] = True
+        return codes[kept], values[kept], rows[kept]
 
     def _arrange(
-        self, items: IntArray, rows: npt.NDArray[np.int64], mixture: FloatArray, values: FloatArray
+        self, items: IntArray, values: FloatArray, rows: npt.NDArray[np.int64], mixture: FloatArray
     ) -> tuple[IntArray, FloatArray]:
         """The final order: by the mixture times the similarity, or the best of every component in turn."""
         scores = mixture[rows] * values
