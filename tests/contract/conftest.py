@@ -49,6 +49,8 @@ PLUGGED: dict[str, dict[str, Any]] = {
         "options": {"runs": 1, "teacher_layers": 3, "links": 3, "nodes": 64, "triples": 500},
     },
     "recsae": {"over": "sasrec", "options": {"expansion": 8, "k": 4, "epochs": 2, "batch": 512}},
+    "knn-embed": {"over": "ials"},
+    "reloop2": {"over": "din"},
 }
 
 Make = Callable[..., Recommender]

@@ -28,6 +28,7 @@ from honeyguide.cli import (
     papers,
     quickstart,
     recommend,
+    replay,
     reproduce,
     serve,
     similar,
@@ -128,6 +129,7 @@ for _panel, _commands in {
     "Keep fresh": (update.update,),
     "Serve": (serve.serve, mcp.mcp, backup.backup, backup.restore),
     "Choose": (tune.tune, backtest.backtest),
+    "Choose": (tune.tune, backtest.backtest, replay.replay),
     "Evidence": (papers.papers, reproduce.reproduce),
 }.items():
     for _command in _commands:

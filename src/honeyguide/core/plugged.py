@@ -225,6 +225,13 @@ class Plugged(Recommender):
         for plugin in self.hooks.having["observe"]:
             called(plugin, plugin.observe, labels, receipt)
 
+    def learn_events(self, data: Dataset, part: str = "test", **how: Any) -> None:
+        """Fine-tune the model inside on the outcomes of ``part``, and tell the plug-ins (state ``events``)."""
+        self._fitted()
+        self.base.learn_events(data, part, **how)  # type: ignore[attr-defined]
+        for plugin in self.hooks.having["renewed"]:
+            called(plugin, plugin.renewed)
+
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """What the model inside calls similar."""
         return self.base.similar(items, k)

@@ -175,6 +175,9 @@ class Plugin:
     def observe(self, labels: FloatArray, receipt: Receipt) -> None:
         """Learn from the outcomes ``[n]`` of events that were scored before (state ``events``)."""
 
+    def renewed(self) -> None:
+        """Called after the model inside learnt from new events (state ``events``): what was kept of it is old."""
+
     # -- cost and storage ---------------------------------------------------------------------
 
     def bind(self, model: Recommender) -> None:
@@ -213,6 +216,7 @@ HOOKS = (
     "retrieve",
     "around_recommend",
     "observe",
+    "renewed",
 )
 _TRAINING = {"weights", "loss_terms", "graph", "on_start", "on_step", "on_epoch"}
 

@@ -31,6 +31,10 @@ _MODULES = {
     26: "honeyguide.experiment.claims.recsae",
 }
 _MODULES = {19: "honeyguide.experiment.claims.tim4rec", 37: "honeyguide.experiment.claims.metrics_survey"}
+    12: "honeyguide.experiment.claims.reloop2",
+    37: "honeyguide.experiment.claims.metrics_survey",
+    56: "honeyguide.experiment.claims.knn_embed",
+}
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,12 @@ PLUGINS: dict[str, PluginEntry] = {
         ),
         PluginEntry("lightgnn", "honeyguide.plugins.lightgnn", "LightGNN", "edges and entries of vectors pruned away"),
         PluginEntry("recsae", "honeyguide.plugins.recsae", "RecSAE", "states as few of many latents, to see and edit"),
+        PluginEntry(
+            "knn-embed", "honeyguide.plugins.knn_embed", "KNNEmbed", "candidates around several interests", None
+        ),
+        PluginEntry(
+            "reloop2", "honeyguide.plugins.reloop2", "ReLoop2", "a memory of errors that corrects while serving"
+        ),
     )
 }
 
