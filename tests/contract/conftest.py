@@ -39,7 +39,9 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 # For every plug-in: the model it is tested over, and options that make it quick.
-PLUGGED: dict[str, dict[str, Any]] = {}
+PLUGGED: dict[str, dict[str, Any]] = {
+    "vat": {"over": "mf-bpr"},
+}
 
 Make = Callable[..., Recommender]
 

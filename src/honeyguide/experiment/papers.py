@@ -23,7 +23,10 @@ _SHIPPED = _PACKAGE / "evidence"
 RESULTS = _CHECKOUT if _CHECKOUT.parents[1].is_dir() else Path("honeyguide-papers")
 
 # Seed -> the module that declares its PAPER.
-_MODULES = {37: "honeyguide.experiment.claims.metrics_survey"}
+_MODULES = {
+    32: "honeyguide.experiment.claims.vat",
+    37: "honeyguide.experiment.claims.metrics_survey",
+}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from honeyguide.metrics import (
     abtest,
     agreement,
+    attack,
     business,
     candidates,
     exposure,
@@ -26,6 +27,7 @@ FILES = (
     sampled,
     agreement,
     exposure,
+    attack,
     groups,
     business,
     abtest,

@@ -191,7 +191,14 @@ class PluginEntry:
         return found
 
 
-PLUGINS: dict[str, PluginEntry] = {}
+PLUGINS: dict[str, PluginEntry] = {
+    entry.name: entry
+    for entry in (
+        PluginEntry(
+            "vat", "honeyguide.plugins.vat", "VAT", "adversarial training against fake users, by how well one is fitted"
+        ),
+    )
+}
 
 
 def model_class(name: str) -> type[Recommender]:
