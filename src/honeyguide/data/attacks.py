@@ -209,7 +209,7 @@ def released_profiles(data: Dataset, attack: str) -> tuple[Ragged, IntArray]:
 
 def _new_ids(known: Ids, n: int) -> pl.Series:
     if known.dtype != pl.String:
-        first = int(known.values.max() or 0) + 1  # type: ignore[call-overload]
+        first = int(known.values.to_numpy().max(initial=-1)) + 1
         return pl.Series("user_id", np.arange(first, first + n, dtype=np.int64))
     taken, number, ids = set(known.values.to_list()), 0, list[str]()
     while len(ids) < n:

@@ -133,15 +133,16 @@ class _Surrogate:
 
         model = IALS(factors=32, iterations=10, seed=seed).fit(data)
         c, y = model.config, model.item_factors.astype(np.float64)
-        eye = np.eye(c.factors)
+        eye, histories = np.eye(c.factors), data.histories("train")
         turn = (
             model.item_vectors().T @ y @ np.linalg.inv(y.T @ y + 1e-9 * eye)
         )  # to vectors whose products with y score
-        users = model.user_vectors(data.histories("train")) @ turn
+        users = (model.user_vectors(histories) @ turn).astype(np.float64)
         place = min(_MARGIN, len(y)) - 1
         blocks = (users[i : i + _BLOCK] @ y.T for i in range(0, len(users), _BLOCK))
         bars = np.concatenate([-np.partition(-scores, place, axis=1)[:, place] for scores in blocks])
-        return cls(users, y, c.alpha * np.linalg.inv(y.T @ y + c.regularization * eye), c.alpha, c.regularization, bars)
+        inverse: Array = c.alpha * np.linalg.inv(y.T @ y + c.regularization * eye).astype(np.float64)
+        return cls(users, y, inverse, c.alpha, c.regularization, bars)
 
     def fold_in(self, items: IntArray) -> Array:
         """``[d]``."""
@@ -164,7 +165,7 @@ class _Target:
     surrogate: _Surrogate
     system: Array  # H, [d, d]
     right: Array  # sum_u x_u, [d]
-    genuine: Array  # bool [n]: who does not have it
+    genuine: npt.NDArray[np.bool_]  # [n]: who does not have it
 
     @classmethod
     def of(cls, surrogate: _Surrogate, data: Dataset, target: int) -> _Target:

@@ -21,7 +21,7 @@ DATA = "gowalla-lightgcn"
 SEEDS = range(5)
 ATTACKS = ("random", "bandwagon", "segment", "surrogate")
 RELEASED = tuple(f"released:{name}" for name in ("random", "bandwagon", "dp", "rev"))  # in the profile paper, besides
-SIZES = (0.0, 0.01, 0.02, 0.03, 0.05)
+SIZES = (0.01, 0.02, 0.05)  # beside none and the one of all other cells
 SMOKE: dict[str, dict[str, Any]] = {
     "lightgcn": {"negatives": 256},
     "simplex": {"negatives": 256},
@@ -33,7 +33,7 @@ SMOKE: dict[str, dict[str, Any]] = {
 METRIC, SERVED = "target_hit_rate@50", ":served"
 
 _USERS, _CORE = 6000, 10  # of the profile cpu: users drawn, and events that a user and an item have among them
-_SHARE, _EACH = 0.03, 5  # fakes for every genuine user, and targets in a profile
+SHARE, _EACH = 0.03, 5  # fakes for every genuine user, and targets in a profile
 _VAT = {"epsilon": 0.2, "start": 3}
 _SYSTEMS: dict[str, dict[str, Any] | None] = {
     "plain": None,
@@ -75,15 +75,21 @@ def floors(profile: Profile) -> Result:
 
 
 def sizes(profile: Profile) -> Result:
-    """T-HR@50 of a bandwagon attack by its size."""
+    """T-HR@50 of a bandwagon attack by its size, with the seed 0."""
     data, found = _data(profile), dict[str, Any]()
     for share in SIZES:
-        attacked, targets = _attacked(data, "bandwagon" if share else "clean", 0, share)
+        attacked, targets = _attacked(data, "bandwagon", 0, share)
         found[str(share)] = {
             name: _trained(_fitted("mf-bpr", attacked, _SYSTEMS[name], _options(profile, 0)), attacked, targets)
             for name in ("plain", "apr", "vat")
         }
     return {"figures": found}
+
+
+def by_size(sized: Result, seed_0: Result) -> dict[float, Any]:
+    """Figures of the systems by the share of fakes, from what :func:`sizes` and :func:`by_seed` gave."""
+    own = {0.0: seed_0["figures"]["clean"], SHARE: seed_0["figures"]["bandwagon"]}
+    return dict(sorted({**own, **{float(size): found for size, found in sized["figures"].items()}}.items()))
 
 
 def cost(profile: Profile) -> Result:
@@ -107,9 +113,9 @@ def smoke(name: str) -> Callable[[Profile], Result]:
         from honeyguide.data.load import load_data
 
         whole = load_data("goodbooks-mini")
-        books = build("books", decoded(whole).filter(whole.interactions["user"] < 500), whole.items)
+        books = build("books", decoded(whole).filter(whole.interactions["user"] < 300), whole.items)
         attacked, targets = _attacked(books, "bandwagon", 0)
-        options = {"dim": 32, "epochs": 4, **SMOKE[name]}
+        options = {"dim": 16, "epochs": 3, **SMOKE[name]}
         systems: dict[str, dict[str, Any] | None] = {"plain": None, "vat": {"epsilon": 0.1, "start": 1}}
         return {n: _served(_fitted(name, attacked, d, options), attacked, targets) for n, d in systems.items()}
 
@@ -143,7 +149,7 @@ def _options(profile: Profile, seed: int) -> dict[str, Any]:
     return {**options, "fold_in": "map", "seed": seed}
 
 
-def _attacked(data: Dataset, kind: str, seed: int, share: float = _SHARE) -> tuple[Dataset, IntArray]:
+def _attacked(data: Dataset, kind: str, seed: int, share: float = SHARE) -> tuple[Dataset, IntArray]:
     from honeyguide.data.attacks import promoted_items, unpopular_items
     from honeyguide.experiment.attacks import attack
 
