@@ -88,6 +88,19 @@ class OnlyFirst(Plugin):
         self.seen.append((epoch, step))
 
 
+class Late(Plugin):
+    """Ruins what it wants kept, so that the choice can be seen."""
+
+    name = "late"
+
+    def keeps_from(self) -> int:
+        return 2
+
+    def on_epoch(self, network: torch.nn.Module, epoch: int) -> None:
+        if epoch >= 2:
+            network.items.data.mul_(0.0).add_(float(epoch))  # type: ignore[operator, union-attr]
+
+
 class Stages(Plugin):
     name = "stages"
 
@@ -225,6 +238,13 @@ def test_examples_of_weight_zero_teach_nothing(books: Dataset) -> None:
     np.testing.assert_array_equal(users[1::2], start[1::2])
     moved = np.abs(users - start).max(axis=1)[::2][half.lengths[::2] > 0]
     assert (moved > 0).all()
+
+
+def test_epochs_before_a_plug_in_has_done_its_work_are_not_kept(books: Dataset) -> None:
+    model = MFBPR(dim=8, epochs=4, patience=2).plug(Late()).fit(books)
+    curve = [entry["valid_ndcg@10"] for entry in model.report.curve]
+    assert max(curve[:2]) > max(curve[2:])
+    assert set(np.unique(model.item_vectors())) <= {2.0, 3.0}
 
 
 def test_stages_and_rounds_and_what_was_learnt_is_saved(books: Dataset, tmp_path: Path) -> None:

@@ -128,7 +128,6 @@ for _panel, _commands in {
     "Look": (models.models, concepts.concepts, metrics.metrics, version.version),
     "Keep fresh": (update.update,),
     "Serve": (serve.serve, mcp.mcp, backup.backup, backup.restore),
-    "Choose": (tune.tune, backtest.backtest),
     "Choose": (tune.tune, backtest.backtest, replay.replay),
     "Evidence": (papers.papers, reproduce.reproduce),
 }.items():

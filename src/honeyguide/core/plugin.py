@@ -143,6 +143,10 @@ class Plugin:
     def on_epoch(self, network: nn.Module, epoch: int) -> None:
         """Called after every epoch, before it is judged."""
 
+    def keeps_from(self) -> int:
+        """The first epoch, from 0, whose weights may be kept: before it the plug-in has not done its work."""
+        return 0
+
     def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
         """Stages: call ``fit(data)`` for what is inside, and do what comes before and after.
 
@@ -252,6 +256,11 @@ class Hooks:
         """What the plug-ins that change training are, for checkpoints; empty without one."""
         training = [p for p in self.plugins if p.hooks() & _TRAINING]
         return " ".join(f"{p.name} {p.config.model_dump_json()}" for p in training)
+
+    @property
+    def keeps_from(self) -> int:
+        """See :meth:`Plugin.keeps_from`."""
+        return max((called(plugin, plugin.keeps_from) for plugin in self.plugins), default=0)
 
     def graph(self, graph: BipartiteGraph) -> BipartiteGraph:
         """See :meth:`Plugin.graph`."""

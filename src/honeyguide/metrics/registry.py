@@ -5,6 +5,7 @@ from __future__ import annotations
 from honeyguide.metrics import (
     abtest,
     agreement,
+    attack,
     business,
     candidates,
     exposure,
@@ -27,6 +28,7 @@ FILES = (
     sampled,
     agreement,
     exposure,
+    attack,
     groups,
     business,
     abtest,

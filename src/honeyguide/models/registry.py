@@ -212,6 +212,9 @@ PLUGINS: dict[str, PluginEntry] = {
         PluginEntry(
             "reloop2", "honeyguide.plugins.reloop2", "ReLoop2", "a memory of errors that corrects while serving"
         ),
+        PluginEntry(
+            "vat", "honeyguide.plugins.vat", "VAT", "adversarial training against fake users, by how well one is fitted"
+        ),
     )
 }
 

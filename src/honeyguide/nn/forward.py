@@ -7,7 +7,7 @@ labelled event.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -114,6 +114,10 @@ class LossContext:
         moved = [v + p for v, p in zip(self.pass_.vectors, perturb, strict=True)]
         return self.pass_.value(moved, self.weights)[0]
 
+    def gradients(self) -> tuple[Tensor, ...]:
+        """Of the mean loss with respect to the vectors, as constants; what the vectors come from is not passed."""
+        return torch.autograd.grad(self.loss, self.pass_.vectors, retain_graph=True)
+
 
 def batch_loss(forward: Callable[[B], Forward], hooks: Hooks) -> Callable[[B], Tensor]:
     """The loss that the trainer minimises, of a batch.
@@ -128,6 +132,8 @@ def batch_loss(forward: Callable[[B], Forward], hooks: Hooks) -> Callable[[B], T
 
     def loss(batch: B) -> Tensor:
         found = forward(batch)
+        if hooks.having["loss_terms"]:  # names of their own, or a table's gradient would pass through what was read
+            found = replace(found, vectors=tuple(v.view_as(v) for v in found.vectors))
         weights = _weights(found, hooks)
         total, each = found.value(found.vectors, weights)
         terms = []

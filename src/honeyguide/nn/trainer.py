@@ -287,12 +287,13 @@ class Trainer(Generic[B]):
         self._swap_average()
         with torch.no_grad():
             value = validate()
-        if p.best is None or value > p.best:
+        counts = p.epoch >= self.hooks.keeps_from
+        if counts and (p.best is None or value > p.best):
             p.best = value
             self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
         self._swap_average()
         if p.mark is None or value > p.mark + self.settings.min_gain * abs(p.mark):
-            p.mark, p.waited = value, 0
+            p.mark, p.waited = value if counts else None, 0
         else:
             p.waited += 1
         return value

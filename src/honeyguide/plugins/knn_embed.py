@@ -142,7 +142,7 @@ def shares(sets: sp.csr_matrix) -> sp.csr_matrix:
 def quotas(mixture: npt.NDArray[np.floating], n: int) -> npt.NDArray[np.int64]:
     """``n`` places in proportion to ``mixture``, by the largest remainder; ties go to the first."""
     exact = n * np.asarray(mixture, np.float64) / mixture.sum()
-    found = np.floor(exact + 1e-9).astype(np.int64)
+    found: npt.NDArray[np.int64] = np.floor(exact + 1e-9).astype(np.int64)
     found[np.argsort(found - exact, kind="stable")[: n - found.sum()]] += 1
     return found
 
@@ -188,7 +188,7 @@ class KNNEmbed(Plugin):
         items = np.full((len(requests), n), -1, np.int32)
         scores = np.full((len(requests), n), NEVER, np.float32)
         users = unit(self.model.user_vectors(requests.histories))
-        weights = self.weights(requests.histories, users)
+        weights = self.mixtures(requests.histories, users)
         hidden = np.zeros(len(self.directions), np.bool_)
         for row, seen in enumerate(requests.excluded.known()):
             inside = slice(weights.indptr[row], weights.indptr[row + 1])
@@ -203,7 +203,7 @@ class KNNEmbed(Plugin):
         own = self.config.order != "score" and requests.candidates is None
         return self.retrieve(requests, k) if own else recommend(requests, k)
 
-    def weights(self, histories: Ragged, users: FloatArray) -> sp.csr_matrix:
+    def mixtures(self, histories: Ragged, users: FloatArray) -> sp.csr_matrix:
         """``a_u`` over items, CSR ``[n, m]``; who has no items gets the mean of all groups."""
         c, sets = self.config, histories.to_csr(len(self.directions))
         empty = np.diff(sets.indptr) == 0
@@ -256,7 +256,8 @@ class KNNEmbed(Plugin):
             left.append((codes[quota:], values[quota:], row))
         found = _joined(chosen)
         more = self._refill(_joined(left), n - len(found[0]), hidden)
-        codes, values, rows = (np.concatenate(pair) for pair in zip(found, more, strict=True))
+        codes, values = np.concatenate([found[0], more[0]]), np.concatenate([found[1], more[1]])
+        rows = np.concatenate([found[2], more[2]])
         return self._arrange(codes, values, rows, mixture)
 
     def _refill(self, left: Found, n: int, hidden: npt.NDArray[np.bool_]) -> Found:

@@ -199,8 +199,8 @@ class ReLoop2(Plugin):
 
     def keys(self, hidden: FloatArray) -> FloatArray:
         """What hidden layers ``[n, w]`` are looked up by: centred and whitened, ``[n, w]``."""
-        keys: FloatArray = (hidden - self._mean) @ self._turn  # [n, w]; their length does not matter to a sign
-        return keys
+        keys = (hidden - self._mean) @ self._turn  # [n, w]; their length does not matter to a sign
+        return np.asarray(keys, np.float32)
 
     def _read(self, hidden: FloatArray) -> FloatArray:
         assert self.memory is not None
