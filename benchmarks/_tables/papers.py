@@ -7,6 +7,7 @@ from typing import Any
 
 from _tables import markdown, table
 from honeyguide.experiment.papers import shown
+from honeyguide.experiment.planned import SEEDS
 from honeyguide.experiment.records import read_json
 from result_file import RESULTS
 
@@ -23,7 +24,12 @@ def _claims(stored: dict[str, Any]) -> str:
     return markdown(("claim", "metric", "found", "to reach", "verdict"), rows, words=5) + "".join(notes) + made
 
 
-for _path in sorted((RESULTS / "papers").glob("[0-9][0-9].json")):
-    _stored = read_json(_path)
-    if _stored and _stored["evidence"]:
-        table(f"paper-{_path.stem}")(partial(_claims, _stored))
+def _paper(seed: int) -> str:
+    stored = read_json(RESULTS / "papers" / f"{seed:02d}.json")
+    return (
+        _claims(stored) if stored and stored["evidence"] else f"*Not measured yet: run `honeyguide reproduce {seed}`.*"
+    )
+
+
+for _seed in SEEDS:
+    table(f"paper-{_seed:02d}")(partial(_paper, _seed))
