@@ -30,7 +30,10 @@ def _judged(claim: str, gains: list[float], **ada: Any) -> Judgement:
     paired = {metric: {"mean": -0.1, "ci": [-0.2, 0.0]} for metric in ("hit@50", "ndcg@50")}
     cells |= {f"{name}-0": {"arms": {"paired": paired}} for name in _WEAKER}
     cells["rivals"] = {"arms": dict.fromkeys(("popularity", "floor", "itemknn"), _arm(0.25))}
-    cells["ablations"] = {"arms": {**{name: _arm(0.3) for name in _ABLATED}, "same as backbone": ["1 rounds"]}}
+    cells["ablations"] = {
+        "arms": {**{name: _arm(0.3, valid=None) for name in _ABLATED}, "same as backbone": ["1 rounds"]}
+    }
+    cells["ablations"]["arms"]["all parts"] = _arm(0.3 + gains[0], valid=0.1)
     return CLAIMS[claim].judge(cells)
 
 
