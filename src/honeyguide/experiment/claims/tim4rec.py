@@ -28,7 +28,7 @@ _AGREE = 1e-4
 _YEARS = 20 * 365 * 86_400_000_000  # twenty years in microseconds
 # One width, length, batch and stopping rule for every network, so that all see the same windows.
 _SIZES: dict[Profile, dict[str, Any]] = {
-    "cpu": {"dim": 32, "max_len": 30, "epochs": 10, "batch_tokens": 1024, "warmup": 50},
+    "cpu": {"dim": 32, "max_len": 50, "epochs": 15, "batch_tokens": 1024, "warmup": 50},
     "paper": {"dim": 64, "max_len": 200, "epochs": 100},
 }
 _OWN: dict[str, dict[str, Any]] = {
