@@ -216,12 +216,12 @@ def test_interrupted_and_resumed_is_uninterrupted(
 ) -> None:
     calls, judge = 0, pair_training.holdout_ndcg
 
-    def interrupted(*given: Any) -> Any:
+    def interrupted(*given: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 11:  # two teachers and a student of three epochs each, and one epoch of the first pruned one
             raise KeyboardInterrupt
-        return judge(*given)
+        return judge(*given, **named)
 
     monkeypatch.setattr(pair_training, "holdout_ndcg", interrupted)
     with pytest.raises(FitInterrupted):

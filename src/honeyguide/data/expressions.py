@@ -164,7 +164,10 @@ class _Parser:
         return self._comparison()
 
     def _comparison(self) -> pl.Expr:
-        name = self._column(self._take("word", "quoted").text)
+        named = self._take("word", "quoted")
+        if self.here is None or not (self.here.kind == "operator" or self.here.says("is", "not", "in", "contains")):
+            raise self.fault()
+        name = self._column(named.text)
         dtype = self.schema[name]
         if self.here is not None and self.here.kind == "operator":
             return _compare(name, dtype, self._take("operator").text, self._value())
