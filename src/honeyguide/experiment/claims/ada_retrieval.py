@@ -63,8 +63,8 @@ _WEAKER: _Arms = {"sampled": {"loss": "sampled", "negatives": 100}}
 
 _REASON = (
     "Looked at in four ways: the published LayerNorm, later rounds that learn from missed targets only, adapters "
-    "trained alone (all three in the ablation), and that other loss. What a round retrieved follows from the state that "
-    "retrieved it and tells the next round nothing else about the user; where scores order items as their "
+    "trained alone (all three in the ablation), and that other loss. What a round retrieved follows from the state "
+    "that retrieved it and tells the next round nothing else about the user; where scores order items as their "
     "probabilities do, the best list for those whose target was not in the first is its next slice, which the control "
     "delivers."
 )
