@@ -32,7 +32,7 @@ _SASREC: dict[str, Any] = {
     "epochs": 8,
 }
 _SAE: dict[str, dict[str, Any]] = {
-    "ml-100k": {"k": 8, "expansion": 16, "lr": 2e-3, "epochs": 16, "patience": 16, "batch": 256},
+    "ml-100k": {"k": 8, "expansion": 16, "lr": 1e-3, "epochs": 8, "patience": 8, "batch": 256},
     "ml-1m": {"k": 8, "expansion": 16, "lr": 2e-3, "epochs": 8, "patience": 8},
 }
 _QUICK: dict[str, dict[str, Any]] = {
@@ -41,7 +41,7 @@ _QUICK: dict[str, dict[str, Any]] = {
     "ials": {"factors": 32, "iterations": 5},
     "simplex": {"dim": 32, "epochs": 3, "negatives": 256},
     "sasrec": {"dim": 32, "blocks": 1, "heads": 1, "max_len": 20, "epochs": 2, "loss": "sampled"},
-    "gru4rec": {"dim": 32, "max_len": 20, "epochs": 2, "loss": "sampled"},
+    "gru4rec": {"dim": 32, "max_len": 20, "epochs": 4, "lr": 1e-2, "loss": "sampled"},
     "hstu": {"dim": 32, "blocks": 1, "heads": 1, "max_len": 20, "epochs": 2, "loss": "sampled"},
     "two-tower": {"dim": 32, "max_len": 20, "epochs": 2, "negatives": 256},
 }
@@ -115,7 +115,8 @@ def _bits(model: Plugged, data: Dataset) -> dict[str, bool]:
     plain = plugin.plain()
     before = plain.score_histories(histories)
     codes = plugin.codes(plain.user_vectors(histories))
-    latent = int(codes.latents[0, codes.values[0].argmax()])  # active in the first user
+    reached = np.bincount(codes.latents[codes.values > 0], minlength=plugin.n_latents)
+    latent = int(np.abs(reached - len(codes.values) / 2).argmin())  # active in about half of the users
     without = ~((codes.latents == latent) & (codes.values > 0)).any(axis=1)
     with plugin.editing({latent: 1.0}):
         same = model.score_histories(histories)
