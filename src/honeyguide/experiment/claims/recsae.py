@@ -32,7 +32,7 @@ _SASREC: dict[str, Any] = {
     "epochs": 8,
 }
 _SAE: dict[str, dict[str, Any]] = {
-    "ml-100k": {"k": 8, "expansion": 16, "lr": 2e-3, "epochs": 16, "patience": 16, "batch": 256},
+    "ml-100k": {"k": 8, "expansion": 16, "lr": 1e-3, "epochs": 8, "patience": 8, "batch": 256},
     "ml-1m": {"k": 8, "expansion": 16, "lr": 2e-3, "epochs": 8, "patience": 8},
 }
 _QUICK: dict[str, dict[str, Any]] = {
@@ -41,7 +41,7 @@ _QUICK: dict[str, dict[str, Any]] = {
     "ials": {"factors": 32, "iterations": 5},
     "simplex": {"dim": 32, "epochs": 3, "negatives": 256},
     "sasrec": {"dim": 32, "blocks": 1, "heads": 1, "max_len": 20, "epochs": 2, "loss": "sampled"},
-    "gru4rec": {"dim": 32, "max_len": 20, "epochs": 2, "loss": "sampled"},
+    "gru4rec": {"dim": 32, "max_len": 20, "epochs": 4, "lr": 1e-2, "loss": "sampled"},
     "hstu": {"dim": 32, "blocks": 1, "heads": 1, "max_len": 20, "epochs": 2, "loss": "sampled"},
     "two-tower": {"dim": 32, "max_len": 20, "epochs": 2, "negatives": 256},
 }
@@ -115,7 +115,8 @@ def _bits(model: Plugged, data: Dataset) -> dict[str, bool]:
     plain = plugin.plain()
     before = plain.score_histories(histories)
     codes = plugin.codes(plain.user_vectors(histories))
-    latent = int(codes.latents[0, codes.values[0].argmax()])  # active in the first user
+    reached = np.bincount(codes.latents[codes.values > 0], minlength=plugin.n_latents)
+    latent = int(np.abs(reached - len(codes.values) / 2).argmin())  # active in about half of the users
     without = ~((codes.latents == latent) & (codes.values > 0)).any(axis=1)
     with plugin.editing({latent: 1.0}):
         same = model.score_histories(histories)
@@ -241,7 +242,7 @@ def _verdict(holds: bool) -> Verdict:
 
 
 def _judge_kept(results: Mapping[str, Result], data: str) -> Judgement:
-    cells = [cell for name, cell in results.items() if name.startswith(data)]
+    cells = _of(results, data)
     kept = [cell["ndcg_rebuilt"] / cell["ndcg"] for cell in cells]
     dead, fvu = (float(np.mean([cell["plugin"][name] for cell in cells])) for name in ("dead", "fvu"))
     floors = results["floors"][data]
@@ -255,45 +256,68 @@ def _judge_kept(results: Mapping[str, Result], data: str) -> Judgement:
 
 
 def _judge_enriched(results: Mapping[str, Result]) -> Judgement:
-    one = results["ml-1m-sasrec-0"]["concepts"]["latents"]
-    small = [cell["concepts"]["latents"]["genre"] for name, cell in results.items() if name.startswith("ml-100k")]
-    note = f"of {one['named']} latents with items beyond chance; on ml-100k, seed by seed: {', '.join(map(str, small))}"
-    return Judgement(float(one["genre"]), _verdict(one["genre"] >= 150), note=note)
+    found = {data: [cell["concepts"]["latents"] for cell in _of(results, data)] for data in ("ml-1m", "ml-100k")}
+    counts = [float(cell["genre"]) for cell in found["ml-1m"]]
+    named = ", ".join(str(cell["named"]) for cell in found["ml-1m"])
+    small = ", ".join(str(cell["genre"]) for cell in found["ml-100k"])
+    note = f"latents with items beyond chance, seed by seed: {named}; on ml-100k share a genre: {small}"
+    mean = float(np.mean(counts))
+    return Judgement(mean, _verdict(mean >= 150), _ci(counts), note)
 
 
 def _judge_f1(results: Mapping[str, Result]) -> Judgement:
-    def gaps(cell: Result) -> dict[str, float]:
-        found = cell["concepts"]
-        return {kind: found["latents"]["f1"] - found[kind]["f1"] for kind in found if kind != "latents"}
-
-    one = results["ml-1m-sasrec-0"]
-    own = gaps(one)
-    small = [gaps(cell) for name, cell in results.items() if name.startswith("ml-100k")]
-    value = min(own["neurons"], own["random"])
-    means = ", ".join(f"{kind} {found['f1']:.3f} ({found['verified']})" for kind, found in one["concepts"].items())
-    over = ", ".join(f"{kind} {np.mean([gap[kind] for gap in small]):+.3f}" for kind in own)
-    note = f"mean F1 (verified): {means}. On ml-100k, mean gap over {len(small)} seeds to {over}."
-    return Judgement(value, _verdict(value >= 0.15), note=note)
+    cells = _of(results, "ml-1m")
+    own = [_gaps(cell) for cell in cells]
+    values = [min(gap["neurons"], gap["random"]) for gap in own]
+    means = ", ".join(
+        f"{kind} {np.mean([c['concepts'][kind]['f1'] for c in cells]):.3f}" for kind in cells[0]["concepts"]
+    )
+    small = [_gaps(cell) for cell in _of(results, "ml-100k")]
+    over = ", ".join(f"{kind} {np.mean([gap[kind] for gap in small]):+.3f}" for kind in small[0])
+    note = (
+        f"mean F1 over {len(cells)} seeds: {means}. A direction is active where it is above 0, and 'as rare' only in "
+        "as many inputs, its highest, as a latent is: the harder control, since extremes of any direction are easily "
+        f"named, and the claim does not speak of it. On ml-100k, mean gap to {over}."
+    )
+    mean = float(np.mean(values))
+    return Judgement(mean, _verdict(mean >= 0.15), _ci(values), note)
 
 
 def _judge_ablation(results: Mapping[str, Result]) -> Judgement:
-    one = results["ml-1m-sasrec-0"]["ablation"]
-    share = one["significant"] / max(1, one["concepts"])
-    change = one["others"]["change"]
-    small = [cell["ablation"] for name, cell in results.items() if name.startswith("ml-100k")]
-    shares = ", ".join(f"{a['significant']} of {a['concepts']}" for a in small)
-    fewer = one["with_fewer"]
-    note = (
-        f"{one['significant']} of {one['concepts']} concepts active in {one['fewest']} held-out users or more, "
-        f"by Wilcoxon over users, Holm-corrected; the items' share of the first 20 places falls from "
-        f"{one['before']:.3f} to {one['after']:.3f} in the mean, and {one['fell']} fall; NDCG@10 of other items, among "
-        f"themselves, changes by {change:+.2%}. Other items have none of the values that the concept is named after: "
-        f"of all items beside the {_LISTED} that it is named after, NDCG changes by {one['unlisted']['change']:+.2%}, "
-        f"since those of its kind fall too. From {fewer['fewest']} users, where a test has little power, "
-        f"{fewer['significant']} of {fewer['concepts']} are significant and {fewer['fell']} fall, and NDCG changes by "
-        f"{fewer['others']['change']:+.2%}. On ml-100k, seed by seed: {shares}."
+    large = [cell["ablation"] for cell in _of(results, "ml-1m")]
+    shares = [one["significant"] / max(1, one["concepts"]) for one in large]
+    fewer = [one["with_fewer"] for one in large]
+    change, unlisted, change_fewer = (
+        float(np.mean([one[name]["change"] for one in group]))
+        for group, name in ((large, "others"), (large, "unlisted"), (fewer, "others"))
     )
-    return Judgement(share, _verdict(one["concepts"] >= _CONCEPTS and share >= 0.8 and abs(change) < 0.02), note=note)
+    small = ", ".join(
+        f"{a['significant']} of {a['concepts']}" for a in (c["ablation"] for c in _of(results, "ml-100k"))
+    )
+    note = (
+        f"concepts active in {large[0]['fewest']} held-out users or more, by Wilcoxon over users, Holm-corrected, seed "
+        f"by seed: {', '.join(str(one['significant']) for one in large)} of {large[0]['concepts']}; their items' share "
+        f"of the first 20 places falls from {np.mean([one['before'] for one in large]):.3f} to "
+        f"{np.mean([one['after'] for one in large]):.3f}; NDCG@10 of other items, among themselves, changes by "
+        f"{change:+.2%}. Other items have none of the values that the concept is named after: of all items beside the "
+        f"{_LISTED} that it was named after, NDCG changes by {unlisted:+.2%}, since those of its kind fall too. From "
+        f"{fewer[0]['fewest']} users, where a test has little power, "
+        f"{', '.join(str(one['significant']) for one in fewer)} of {fewer[0]['concepts']} are significant, and NDCG "
+        f"changes by {change_fewer:+.2%}. On ml-100k, where fewer latents have so many users: {small}."
+    )
+    mean, enough = float(np.mean(shares)), all(one["concepts"] >= _CONCEPTS for one in large)
+    return Judgement(mean, _verdict(enough and mean >= 0.8 and abs(change) < 0.02), _ci(shares), note)
+
+
+def _of(results: Mapping[str, Result], data: str) -> list[Result]:
+    """The cells of SASRec on a data set."""
+    return [cell for name, cell in results.items() if name.startswith(f"{data}-sasrec")]
+
+
+def _gaps(cell: Result) -> dict[str, float]:
+    """How much surer the concepts of latents are than those of the controls."""
+    found = cell["concepts"]
+    return {kind: found["latents"]["f1"] - found[kind]["f1"] for kind in found if kind != "latents"}
 
 
 def _judge_bits(results: Mapping[str, Result]) -> Judgement:
@@ -319,7 +343,7 @@ def _cells(data: str, seeds: range) -> tuple[Cell, ...]:
     return tuple(Cell(f"{data}-sasrec-{seed}", partial(_sasrec, data, seed)) for seed in seeds)
 
 
-_SMALL, _LARGE, _FLOORS = _cells("ml-100k", _SEEDS), _cells("ml-1m", range(1)), Cell("floors", _floors)
+_SMALL, _LARGE, _FLOORS = _cells("ml-100k", _SEEDS), _cells("ml-1m", _SEEDS), Cell("floors", _floors)
 _HOOKS = tuple(Cell(f"hook-{name}", partial(_hook, name)) for name in _QUICK)
 
 
