@@ -36,7 +36,8 @@ FLOORS = {name: {"popularity": {"recall@20": 0.1}} for name in ("ml-100k", "yelp
 
 def judged(name: str, **cells: Any) -> Any:
     claim: Claim = next(c for c in claims.PAPER.claims if c.id == name)
-    return claim.judge({"floors": FLOORS, **cells})
+    longer = {"epochs": 8, "runs": [run(0.2, r) for r in range(6)]}
+    return claim.judge({"floors": FLOORS, "longer": longer, "parts": {"weight": 0.6}, **cells})
 
 
 def seeds(*given: dict[str, Any]) -> dict[str, Any]:
