@@ -36,7 +36,8 @@ FLOORS = {name: {"popularity": {"recall@20": 0.1}} for name in ("ml-100k", "yelp
 
 def judged(name: str, **cells: Any) -> Any:
     claim: Claim = next(c for c in claims.PAPER.claims if c.id == name)
-    return claim.judge({"floors": FLOORS, **cells})
+    longer = {"epochs": 8, "runs": [run(0.2, r) for r in range(6)]}
+    return claim.judge({"floors": FLOORS, "longer": longer, "parts": {"weight": 0.6}, **cells})
 
 
 def seeds(*given: dict[str, Any]) -> dict[str, Any]:
@@ -63,10 +64,14 @@ def test_ten_runs_must_be_above_random_and_evidence_above_magnitude_beyond_chanc
 
 def test_cost_must_fall_in_proportion() -> None:
     cells = seeds(sweep(0.18, 0.1, 0.17))
-    assert judged("cost", **cells).verdict == "holds"
+    shares = ((0, 1.0, 1.0), (5, 0.5, 0.55), (10, 0.25, 0.3))
+    times = [{"run": r, "matrix_entries": m, "product": p, "propagation": 1.0} for r, m, p in shares]
+    assert judged("cost", **cells, times={"times": times}).verdict == "holds"
+    slow = [*times[:2], {**times[2], "product": 0.4}]
+    assert judged("cost", **cells, times={"times": slow}).verdict == "does not hold"
     for cell in cells.values():
-        cell["score"][10]["propagation_seconds"] = 0.6  # a quarter of the matrix, and more than half of the time
-    assert judged("cost", **cells).verdict == "does not hold"
+        cell["score"][10]["served_bytes"] = 1000.0  # an eighth of the entries, and a quarter of the bytes
+    assert judged("cost", **cells, times={"times": times}).verdict == "does not hold"
 
 
 def test_noise_and_yelp() -> None:
