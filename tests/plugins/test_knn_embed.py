@@ -83,7 +83,7 @@ def test_the_mixture_is_that_of_the_paper(books: Dataset, model: Plugged) -> Non
     labels, c = p.cells.labels, len(p.cells.centroids)
     mixture = np.stack([np.bincount(labels[np.unique(h)], minlength=c) / len(np.unique(h)) for h in histories])
     p.neighbours, kept = exact, p.neighbours
-    weights = p.mixtures(histories, users)
+    weights = p.item_weights(histories, users)
     p.neighbours = kept
     for row in (0, 7, 100):
         near = np.argsort(-(users @ users[row]), kind="stable")[:5]
@@ -100,7 +100,7 @@ def test_unsmoothed_only_clusters_of_the_past_are_asked_and_neighbours_add_other
     for row, history in enumerate(histories):
         past = set(labels[history])
         for whole, expected in ((narrow, len(past)), (wide, len(past) + 1)):
-            one = plugin(whole).mixtures(histories, users)[row]
+            one = plugin(whole).item_weights(histories, users)[row]
             clusters, mixture, queries = plugin(whole)._components(users[row], one.indices, one.data)
             assert mixture.sum() == pytest.approx(1, abs=1e-5) and len(queries) == len(clusters)
             assert len(clusters) == expected if whole is narrow else len(clusters) >= min(expected, 10)
@@ -128,7 +128,7 @@ def test_round_robin_takes_the_best_of_every_interest_in_turn(books: Dataset) ->
     model = fit(books, clusters=12, probes=1, order="round-robin", own=0.0)
     histories = books.histories("train").take(slice(0, 20))
     users = unit(model.user_vectors(histories))
-    weights = plugin(model).mixtures(histories, users)
+    weights = plugin(model).item_weights(histories, users)
     found, _ = plugin(model).retrieve(Requests(histories), 40)
     for row in range(20):
         clusters, mixture, _ = plugin(model)._components(users[row], weights[row].indices, weights[row].data)

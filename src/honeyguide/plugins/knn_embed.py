@@ -142,9 +142,9 @@ def shares(sets: sp.csr_matrix) -> sp.csr_matrix:
 def quotas(mixture: npt.NDArray[np.floating], n: int) -> npt.NDArray[np.int64]:
     """``n`` places in proportion to ``mixture``, by the largest remainder; ties go to the first."""
     exact = n * np.asarray(mixture, np.float64) / mixture.sum()
-    found: npt.NDArray[np.int64] = np.floor(exact + 1e-9).astype(np.int64)
+    found = np.floor(exact + 1e-9).astype(np.int64)
     found[np.argsort(found - exact, kind="stable")[: n - found.sum()]] += 1
-    return found
+    return np.asarray(found, np.int64)
 
 
 class KNNEmbed(Plugin):
@@ -188,7 +188,7 @@ class KNNEmbed(Plugin):
         items = np.full((len(requests), n), -1, np.int32)
         scores = np.full((len(requests), n), NEVER, np.float32)
         users = unit(self.model.user_vectors(requests.histories))
-        weights = self.mixtures(requests.histories, users)
+        weights = self.item_weights(requests.histories, users)
         hidden = np.zeros(len(self.directions), np.bool_)
         for row, seen in enumerate(requests.excluded.known()):
             inside = slice(weights.indptr[row], weights.indptr[row + 1])
@@ -203,7 +203,7 @@ class KNNEmbed(Plugin):
         own = self.config.order != "score" and requests.candidates is None
         return self.retrieve(requests, k) if own else recommend(requests, k)
 
-    def mixtures(self, histories: Ragged, users: FloatArray) -> sp.csr_matrix:
+    def item_weights(self, histories: Ragged, users: FloatArray) -> sp.csr_matrix:
         """``a_u`` over items, CSR ``[n, m]``; who has no items gets the mean of all groups."""
         c, sets = self.config, histories.to_csr(len(self.directions))
         empty = np.diff(sets.indptr) == 0
@@ -257,8 +257,7 @@ class KNNEmbed(Plugin):
         found = _joined(chosen)
         more = self._refill(_joined(left), n - len(found[0]), hidden)
         codes, values = np.concatenate([found[0], more[0]]), np.concatenate([found[1], more[1]])
-        rows = np.concatenate([found[2], more[2]])
-        return self._arrange(codes, values, rows, mixture)
+        return self._arrange(codes, values, np.concatenate([found[2], more[2]]), mixture)
 
     def _refill(self, left: Found, n: int, hidden: npt.NDArray[np.bool_]) -> Found:
         """The ``n`` next best of all components, each item once."""

@@ -199,8 +199,7 @@ class ReLoop2(Plugin):
 
     def keys(self, hidden: FloatArray) -> FloatArray:
         """What hidden layers ``[n, w]`` are looked up by: centred and whitened, ``[n, w]``."""
-        keys = (hidden - self._mean) @ self._turn  # [n, w]; their length does not matter to a sign
-        return np.asarray(keys, np.float32)
+        return np.asarray((hidden - self._mean) @ self._turn, np.float32)  # their length does not matter to a sign
 
     def _read(self, hidden: FloatArray) -> FloatArray:
         assert self.memory is not None

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import polars as pl
 
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Stopwatch
 from honeyguide.data.build import build, decoded

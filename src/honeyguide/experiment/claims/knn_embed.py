@@ -9,26 +9,33 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from honeyguide.core.ann import Index
 from honeyguide.core.clusters import unit
-from honeyguide.core.dataset import Dataset
 from honeyguide.core.inner_product import top_k_inner_product
 from honeyguide.core.plugged import Plugged
-from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.ragged import FloatArray, Ragged
 from honeyguide.core.requests import Requests
 from honeyguide.data.load import load_data
+from honeyguide.experiment.claims.knn_embed_arms import (
+    N,
+    active,
+    arm,
+    exact,
+    gowalla,
+    latency,
+    popular,
+    recalls,
+    retrieved,
+)
 from honeyguide.experiment.claims.over_seeds import student, verdict
 from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result
 from honeyguide.experiment.settings import build_model
 from honeyguide.metrics.holdout import drawn_users, ndcg_of_lists
-from honeyguide.plugins.knn_embed import KNNEmbed, Neighbours
+from honeyguide.plugins.knn_embed import KNNEmbed
 
 SEEDS = range(5)
-N = 100  # candidates
 _SMALL = {"factors": 32, "iterations": 6}
-_USERS = 10_000  # of Gowalla that are learnt from in profile cpu, every third
 _ASKED = 300
 _LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _BACKBONES: dict[str, dict[str, Any]] = {
@@ -37,57 +44,6 @@ _BACKBONES: dict[str, dict[str, Any]] = {
     "sasrec": {"dim": 32, "blocks": 1, "epochs": 2},
     "two-tower": {"dim": 32, "epochs": 2, "encoder": "use"},
 }
-
-Values = npt.NDArray[np.float64]
-
-
-def gowalla(profile: Profile) -> Dataset:
-    """The split of LightGCN; in profile cpu every third user."""
-    data = load_data("gowalla-lightgcn")
-    if profile == "paper":
-        return data
-    frame = data.interactions
-    step = -(-data.n_users // _USERS)
-    return replace(data, interactions=frame.filter(frame["user"] % step == 0))
-
-
-def recalls(lists: IntArray, truth: Ragged) -> Values:
-    """float64 ``[n]``: share of each user's test items among the candidates."""
-    return np.array([np.isin(t, row).mean() for row, t in zip(lists, truth, strict=True)])
-
-
-def spread(lists: IntArray, directions: FloatArray) -> float:
-    """Mean over lists of the mean pairwise cosine distance of their items."""
-    each = []
-    for row in lists:
-        v = directions[row[row >= 0]]
-        n = len(v)
-        each.append(1 - ((v.sum(0) ** 2).sum() - (v**2).sum()) / (n * (n - 1)))
-    return float(np.mean(each))
-
-
-def arm(lists: IntArray, truth: Ragged, model: Plugged) -> dict[str, Any]:
-    """What is said of candidates."""
-    plugin: Any = model.plugins[0]
-    covered = [len(np.unique(plugin.cells.labels[row[row >= 0]])) for row in lists]
-    return {
-        "recall": float(recalls(lists, truth).mean()),
-        "recall@20": float(recalls(lists[:, :20], truth).mean()),
-        "distance": spread(lists, plugin.directions),
-        "clusters": float(np.mean(covered)),
-        "catalogue": float(len(np.unique(lists[lists >= 0])) / len(plugin.directions)),
-    }
-
-
-def retrieved(model: Plugged, asked: Requests, **options: Any) -> IntArray:
-    """Candidates with some options changed; clusters and groups stay."""
-    plugin: Any = model.plugins[0]
-    kept, plugin.config = plugin.config, plugin.config.model_copy(update=options)
-    try:
-        found: IntArray = plugin.retrieve(asked, N)[0]
-    finally:
-        plugin.config = kept
-    return found
 
 
 def _gowalla(seed: int, profile: Profile) -> Result:
@@ -109,12 +65,12 @@ def _gowalla(seed: int, profile: Profile) -> Result:
         "knn": found,
         "mixture": retrieved(model, asked, smoothing=0.0),
         "paper": retrieved(model, asked, own=0.0),
-        "exact": _exact(model, data, asked),
+        "exact": exact(model, data, asked),
     }
     gain = recalls(found, wanted) - recalls(plain, wanted)
-    active = _active(model, asked.histories)
+    interests = active(model, asked.histories)
     ranked = model.recommend(asked, 20).items
-    groups = {"one": gain[active <= 1], "two": gain[active == 2], "three": gain[active >= 3]}
+    groups = {"one": gain[interests <= 1], "two": gain[interests == 2], "three": gain[interests >= 3]}
     return {
         "arms": {name: arm(value, wanted, model) for name, value in lists.items()},
         "gain": {name: [float(g.sum()), len(g)] for name, g in groups.items()},
@@ -122,49 +78,10 @@ def _gowalla(seed: int, profile: Profile) -> Result:
             "plain": float(ndcg_of_lists(plain[:, :20], wanted, 20).mean()),
             "two stages": float(ndcg_of_lists(ranked, wanted, 20).mean()),
         },
-        "popularity": float(recalls(_popular(data, asked), wanted).mean()),
+        "popularity": float(recalls(popular(data, asked), wanted).mean()),
         "cpu_ms": 1000 * taken,
-        "latency_ms": _latency(model, asked),
+        "latency_ms": latency(model, asked),
     }
-
-
-def _exact(model: Plugged, data: Dataset, asked: Requests) -> IntArray:
-    """As in the paper, with every training user a neighbour: in memory, never in an artifact."""
-    plugin: Any = model.plugins[0]
-    histories = data.histories("train")
-    kept = plugin.neighbours
-    sets = histories.to_csr(data.n_items)
-    plugin.neighbours = Neighbours.users(model.user_vectors(histories), sets, plugin.config.neighbours)
-    try:
-        return retrieved(model, asked)
-    finally:
-        plugin.neighbours = kept
-
-
-def _active(model: Plugged, histories: Ragged) -> npt.NDArray[np.int64]:
-    """int64 ``[n]``: clusters that hold a tenth or more of a user's items."""
-    plugin: Any = model.plugins[0]
-    labels, c = plugin.cells.labels, len(plugin.cells.centroids)
-    mixtures = [np.bincount(labels[h], minlength=c) / max(1, len(h)) for h in histories]
-    return np.array([(mixture >= 0.1).sum() for mixture in mixtures])
-
-
-def _popular(data: Dataset, asked: Requests) -> IntArray:
-    count = data.popularity("train")
-    best = np.argsort(-count, kind="stable")
-    return np.stack([best[~np.isin(best, seen)][:N] for seen in asked.excluded]).astype(np.int32)
-
-
-def _latency(model: Plugged, asked: Requests) -> dict[str, float]:
-    """CPU-milliseconds of single requests."""
-    plugin: Any = model.plugins[0]
-    taken = []
-    for row in range(min(100, len(asked))):
-        one = asked.take(slice(row, row + 1))
-        start = time.thread_time()
-        plugin.retrieve(one, N)
-        taken.append(1000 * (time.thread_time() - start))
-    return {"p50": float(np.median(taken)), "p95": float(np.percentile(taken, 95))}
 
 
 def _runs(results: Mapping[str, Result]) -> list[Result]:
@@ -332,7 +249,7 @@ def _backbones(profile: Profile) -> Result:
         plain, _ = top_k_inner_product(vectors, model.item_vectors(), N, asked.excluded)
         arms = {"plain": plain, "knn": retrieved(model, asked)}
         found[name] = {key: float(recalls(lists, wanted).mean()) for key, lists in arms.items()}
-        found[name]["p95_ms"] = _latency(model, asked)["p95"]
+        found[name]["p95_ms"] = latency(model, asked)["p95"]
     return found
 
 
