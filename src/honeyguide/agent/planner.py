@@ -101,7 +101,8 @@ class Planner:
         if fields is not None:
             parts["fields"] = fields
             said["fields"] = [w.said() for w in (*wanted, *unwanted) if condition_of(w, lenient=False)]
-        if not self._reads_text():
+        spoken = [w for w in (*wanted, *unwanted) if w.relation in ("about", "like") or isinstance(w.value, str)]
+        if not spoken or not self._reads_text():  # texts are read when a want is about them
             return parts, said
         query = self._meaning(wanted)
         if query is not None:
