@@ -233,8 +233,7 @@ def _fit_of_users(model: Any, data: Dataset, targets: IntArray) -> dict[str, flo
     from honeyguide.metrics.predictive import auc
 
     users, items = _vectors(model)
-    scores = users @ items.T
-    shown = attack_success(lambda h, rows: scores[rows], data, (50,), targets=targets)[METRIC]
+    shown = attack_success(lambda h, rows: users[rows] @ items.T, data, (50,), targets=targets)[METRIC]
     losses, g = _losses(model, data)
     judged = np.isfinite(shown) & np.isfinite(losses)
     reached = (shown[judged] > 0).astype(np.float64)
@@ -249,10 +248,10 @@ def _losses(model: Any, data: Dataset) -> tuple[Vector, Vector]:
     from honeyguide.plugins.vat import VAT
 
     users, items = _vectors(model)
-    scores = users @ items.T
     pairs = data.matrix("train").tocoo()
     negatives = np.random.default_rng(0).integers(0, len(items), (len(pairs.row), 8))
-    margins = scores[pairs.row, pairs.col][:, None] - scores[pairs.row[:, None], negatives]
+    own, taken = users[pairs.row], items[pairs.col]  # [pairs, d]
+    margins = np.stack([(own * (taken - items[drawn])).sum(axis=1) for drawn in negatives.T], axis=1)
     counts = np.bincount(pairs.row, minlength=data.n_users)
     losses = ratio(np.bincount(pairs.row, np.logaddexp(0, -margins).mean(axis=1), data.n_users), counts)
     known, g = np.flatnonzero(counts), np.full(data.n_users, np.nan)
