@@ -60,4 +60,4 @@ def vat_over() -> str:
             [path.stem.removeprefix("over-"), *(digits(found[s][m]) for m in metrics for s in ("plain", "vat"))]
         )
     head = ["model", "T-HR@50, plain", "with VAT", "Recall@20, plain", "with VAT"]
-    return markdown(head, rows) + _MADE.replace(", means over five seeds", ", three epochs") if rows else MISSING
+    return markdown(head, rows) + _MADE.replace(", means over five seeds", ", five epochs") if rows else MISSING

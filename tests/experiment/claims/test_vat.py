@@ -71,6 +71,13 @@ def test_cost() -> None:
     assert judged("cost", {"cost": {"ratio": 2.2}}).verdict == "does not hold"
 
 
+def test_a_model_that_nothing_moved_does_not_count() -> None:
+    figures = {vat.METRIC + vat.SERVED: 0.1, "recall@20" + vat.SERVED: 0.2}
+    ran = {"plain": figures, "vat": figures, "moved": 0.1}
+    assert judged("backbones", {"over-sasrec": ran}).verdict == "holds"
+    assert judged("backbones", {"over-sasrec": ran, "over-hstu": {**ran, "moved": 0.0}}).value == "1 of 2"
+
+
 def test_without_the_data_the_error_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HONEYGUIDE_DATA", "/nowhere")
     with pytest.raises(DataError, match="HONEYGUIDE_DATA"):

@@ -23,13 +23,14 @@ SEEDS = range(5)
 ATTACKS = ("random", "bandwagon", "segment", "surrogate")
 RELEASED = tuple(f"released:{name}" for name in ("random", "bandwagon", "dp", "rev"))  # in the profile paper, besides
 SIZES = (0.01, 0.02, 0.05)  # beside none and the one of all other cells
+_WINDOWS = {"max_len": 20, "batch_tokens": 256}
 SMOKE: dict[str, dict[str, Any]] = {
     "lightgcn": {"negatives": 256},
     "simplex": {"negatives": 256},
-    "sasrec": {"blocks": 1, "heads": 1, "max_len": 20},
-    "gru4rec": {"max_len": 20},
-    "hstu": {"blocks": 1, "heads": 1, "max_len": 20},
-    "two-tower": {"encoder": "use", "max_len": 20, "negatives": 128},
+    "sasrec": {**_WINDOWS, "warmup": 10, "blocks": 1, "heads": 1},
+    "gru4rec": {**_WINDOWS, "warmup": 10},
+    "hstu": {**_WINDOWS, "warmup": 10, "blocks": 1, "heads": 1},
+    "two-tower": {**_WINDOWS, "encoder": "use", "negatives": 128},
 }
 METRIC, SERVED = "target_hit_rate@50", ":served"
 
@@ -129,9 +130,12 @@ def smoke(name: str) -> Callable[[Profile], Result]:
         whole = load_data("goodbooks-mini")
         books = build("books", decoded(whole).filter(whole.interactions["user"] < 300), whole.items)
         attacked, targets = _attacked(books, "bandwagon", 0)
-        options = {"dim": 16, "epochs": 3, **SMOKE[name]}
+        options, histories = {"dim": 16, "epochs": 5, **SMOKE[name]}, attacked.histories("train")
         systems: dict[str, dict[str, Any] | None] = {"plain": None, "vat": {"epsilon": 0.1, "start": 1}}
-        return {n: _served(_fitted(name, attacked, d, options), attacked, targets) for n, d in systems.items()}
+        models = {system: _fitted(name, attacked, defence, options) for system, defence in systems.items()}
+        scores = [model.score_histories(histories) for model in models.values()]
+        found: dict[str, Any] = {system: _served(model, attacked, targets) for system, model in models.items()}
+        return {**found, "moved": float(np.abs(scores[1] - scores[0]).mean() / np.abs(scores[0]).mean())}
 
     return run
 
@@ -229,8 +233,7 @@ def _fit_of_users(model: Any, data: Dataset, targets: IntArray) -> dict[str, flo
     from honeyguide.metrics.predictive import auc
 
     users, items = _vectors(model)
-    scores = users @ items.T
-    shown = attack_success(lambda h, rows: scores[rows], data, (50,), targets=targets)[METRIC]
+    shown = attack_success(lambda h, rows: users[rows] @ items.T, data, (50,), targets=targets)[METRIC]
     losses, g = _losses(model, data)
     judged = np.isfinite(shown) & np.isfinite(losses)
     reached = (shown[judged] > 0).astype(np.float64)
@@ -245,10 +248,10 @@ def _losses(model: Any, data: Dataset) -> tuple[Vector, Vector]:
     from honeyguide.plugins.vat import VAT
 
     users, items = _vectors(model)
-    scores = users @ items.T
     pairs = data.matrix("train").tocoo()
     negatives = np.random.default_rng(0).integers(0, len(items), (len(pairs.row), 8))
-    margins = scores[pairs.row, pairs.col][:, None] - scores[pairs.row[:, None], negatives]
+    own, taken = users[pairs.row], items[pairs.col]  # [pairs, d]
+    margins = np.stack([(own * (taken - items[drawn])).sum(axis=1) for drawn in negatives.T], axis=1)
     counts = np.bincount(pairs.row, minlength=data.n_users)
     losses = ratio(np.bincount(pairs.row, np.logaddexp(0, -margins).mean(axis=1), data.n_users), counts)
     known, g = np.flatnonzero(counts), np.full(data.n_users, np.nan)
