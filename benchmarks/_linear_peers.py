@@ -51,18 +51,41 @@ def rectools_ease(users: Any, items: Any) -> tuple[float, float, Any]:
     return fitted - start, done - fitted, ordered["item_id"].to_numpy().reshape(-1, 10)
 
 
+def lenskit_job(name: str, users: Any, items: Any) -> tuple[float, float, Any]:
+    """The same with LensKit, in one process."""
+    import pandas as pd
+    from lenskit.als import ImplicitMFConfig, ImplicitMFScorer
+    from lenskit.batch import recommend
+    from lenskit.data import from_interactions_df
+    from lenskit.knn import EASEConfig, EASEScorer, ItemKNNConfig, ItemKNNScorer
+    from lenskit.pipeline import topn_pipeline
+
+    data = from_interactions_df(pd.DataFrame({"user_id": users, "item_id": items}))
+    start = time.process_time()
+    scorer = {
+        "itemknn": lambda: ItemKNNScorer(ItemKNNConfig(max_nbrs=100, save_nbrs=100, feedback="implicit")),
+        "ease": lambda: EASEScorer(EASEConfig(regularization=500.0)),
+        "ials": lambda: ImplicitMFScorer(
+            ImplicitMFConfig(embedding_size=64, weight=20.0, regularization=5.0, epochs=15)
+        ),
+    }[name]()
+    pipeline = topn_pipeline(scorer, n=10)
+    pipeline.train(data)
+    fitted = time.process_time()
+    found = recommend(pipeline, list(range(users.max() + 1)), n=10, n_jobs=1)
+    done = time.process_time()
+    lists = np.array([found.lookup(user).ids() for user in range(users.max() + 1)])
+    return fitted - start, done - fitted, lists
+
+
 def main() -> None:
-    """Arguments: the job, the file with the events, the file for the lists."""
-    job, events, out = sys.argv[1:]
+    """Arguments: the library, the job, the file with the events, the file for the lists."""
+    library, job, events, out = sys.argv[1:]
     data = np.load(events)
-    if job == "ease":
-        fit, recommend, lists = rectools_ease(data["users"], data["items"])
-        library = f"rectools {version('rectools')}"
-    else:
-        fit, recommend, lists = implicit_job(job, data["users"], data["items"])
-        library = f"implicit {version('implicit')}"
+    run = {"implicit": implicit_job, "rectools": lambda _, u, i: rectools_ease(u, i), "lenskit": lenskit_job}[library]
+    fit, recommend, lists = run(job, data["users"], data["items"])
     np.save(out, lists)
-    print(json.dumps({"library": library, "numpy": np.__version__, "fit": fit, "recommend": recommend}))
+    print(json.dumps({"version": version(library), "numpy": np.__version__, "fit": fit, "recommend": recommend}))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
+import numpy.typing as npt
+
+from honeyguide.core.dataset import Dataset
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Stopwatch
+from honeyguide.core.topk import NEVER
 from honeyguide.data.load import load_data
 from honeyguide.data.splits import cold_and_warm
-from honeyguide.experiment.cell import measure
+from honeyguide.experiment.cell import evaluated_users, measure
+from honeyguide.metrics.catalogue import Catalogue
+from honeyguide.metrics.evaluate import evaluate_lists
+from honeyguide.metrics.holdout import rank_catalogue
+from honeyguide.metrics.slices import keep_items
 from honeyguide.models.registry import model_class
 from result_file import read_result, write_result
 
@@ -21,12 +32,29 @@ MODELS = ("popularity", "floor", "text-profile", "cold-map", "two-tower")
 K = 10
 
 
+def among(model: Recommender, data: Dataset, items: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """Metrics where only ``items`` may be recommended and are relevant: cold ones ranked among cold ones."""
+    truth, _ = keep_items(data.histories("test"), items)
+    asked = evaluated_users(truth, data.n_items)
+    history, truth = data.histories("train", "valid").take(asked), truth.take(asked)
+
+    def score(histories: Ragged, users: IntArray) -> FloatArray:
+        scores = model.score_histories(histories, users)
+        scores[:, ~items] = NEVER
+        return scores
+
+    lists = rank_catalogue(score, history, truth, K)
+    catalogue = Catalogue(data.n_items, data.popularity("train"), history)
+    return evaluate_lists(lists, truth, [f"{m}@{K}" for m in ("ndcg", "recall")], catalogue).overall
+
+
 def cell(data_name: str, model_name: str) -> dict[str, object]:
     """Fit and measure one model."""
     data = cold_and_warm(load_data(data_name))
     model = model_class(model_name)().fit(data)
     with Stopwatch() as watch:
         found = measure(model, data, K)
+    cold = data.popularity("train") == 0
     state = getattr(model, "weights", None)
     chosen = state.to_meta() if hasattr(state, "to_meta") else {}
     print(data_name, model_name, found.slices["items:cold"], found.slices["items:warm"], chosen, flush=True)
@@ -36,6 +64,8 @@ def cell(data_name: str, model_name: str) -> dict[str, object]:
         "all": found.overall,
         "cold": found.slices["items:cold"],
         "warm": found.slices["items:warm"],
+        "cold among cold": among(model, data, cold),
+        "warm among warm": among(model, data, ~cold),
         "fit_cpu_seconds": round(model.report.cpu_seconds, 1),
         "measure_cpu_seconds": round(watch.cpu, 1),
         "epochs": len(model.report.curve),

@@ -1,4 +1,4 @@
-"""CPU-seconds of the linear models beside implicit and RecTools, in the same run.
+"""CPU-seconds of the linear models beside implicit, RecTools and LensKit, in the same run.
 
 Synthetic events in the shape of MovieLens-1M (6,040 users, 3,706 items, about one million events).
 Every job is a process of its own with one thread; ours and theirs take turns, three times, and the
@@ -29,6 +29,8 @@ JOBS: dict[str, dict[str, Any]] = {
     "ease": {"regularization": 500.0},
     "ials": {"factors": 64, "alpha": 20.0, "regularization": 5.0, "iterations": 15},
 }
+
+PEERS = {"itemknn": ("implicit", "lenskit"), "ease": ("rectools", "lenskit"), "ials": ("implicit", "lenskit")}
 
 
 def ml1m_shape(n_users: int = 6040, n_items: int = 3706, n_events: int = 997_000) -> dict[str, Any]:
@@ -79,6 +81,16 @@ def child(*command: str) -> dict[str, Any]:
     return found
 
 
+def compared(job: str, peer: str, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """One line: ours and theirs, step by step."""
+    row: dict[str, Any] = {"model": job, "options": JOBS[job], "against": peer}
+    for step in ("fit", "recommend"):
+        seconds = {"ours": [round(r[step], 3) for r in runs["ours"]], "theirs": [round(r[step], 3) for r in runs[peer]]}
+        row[step] = {**seconds, "ratio": round(median(seconds["ours"]) / median(seconds["theirs"]), 3)}
+    row["recommend_loaded"] = [round(run["recommend_loaded"], 3) for run in runs["ours"]]
+    return row
+
+
 def overlap(a: Path, b: Path) -> float:
     """Share of items that two files of lists have in common, row by row."""
     pairs = zip(np.load(a), np.load(b), strict=True)
@@ -92,32 +104,28 @@ def main() -> None:
         raise SystemExit("HONEYGUIDE_PEERS does not name the Python of the peers' environment ('make bench' sets it).")
     here = Path(__file__).parent
     known = read_result("linear_speed") or {"results": [], "versions": {}}
-    results = {row["model"]: row for row in known["results"]}
+    results = {(row["model"], row["against"]): row for row in known["results"]}
     versions: dict[str, str] = known["versions"]
     with tempfile.TemporaryDirectory() as folder:
         events = Path(folder, "events.npz")
         np.savez(events, **ml1m_shape())
         for job in sys.argv[1:] or JOBS:
-            lists = Path(folder, f"{job}-ours.npy"), Path(folder, f"{job}-theirs.npy")
-            runs: dict[str, list[dict[str, Any]]] = {"ours": [], "theirs": []}
+            runs: dict[str, list[dict[str, Any]]] = {who: [] for who in ("ours", *PEERS[job])}
+            lists = {who: Path(folder, f"{job}-{who}.npy") for who in runs}
             for _ in range(REPEATS):
-                runs["ours"].append(child(sys.executable, __file__, "--job", job, str(events), str(lists[0])))
-                runs["theirs"].append(child(peers, str(here / "_linear_peers.py"), job, str(events), str(lists[1])))
-            library, number = runs["theirs"][0]["library"].split()
-            versions |= {library: number, f"{library}'s numpy": runs["theirs"][0]["numpy"]}
-            row: dict[str, Any] = {"model": job, "options": JOBS[job], "against": library}
-            for step in ("fit", "recommend"):
-                seconds = {who: [round(run[step], 3) for run in found] for who, found in runs.items()}
-                ratio = median(seconds["ours"]) / median(seconds["theirs"])
-                row[step] = {**seconds, "ratio": round(ratio, 3)}
-            row["recommend_loaded"] = [round(run["recommend_loaded"], 3) for run in runs["ours"]]
-            if job != "ials":  # which starts from random factors
-                row["same_items"] = round(overlap(*lists), 4)
-            results[job] = row
-            print(json.dumps(row), flush=True)
+                runs["ours"].append(child(sys.executable, __file__, "--job", job, str(events), str(lists["ours"])))
+                for peer in PEERS[job]:
+                    command = (peers, str(here / "_linear_peers.py"), peer, job, str(events), str(lists[peer]))
+                    runs[peer].append(child(*command))
+            for peer in PEERS[job]:
+                versions |= {peer: runs[peer][0]["version"], f"{peer}'s numpy": runs[peer][0]["numpy"]}
+                results[job, peer] = row = compared(job, peer, runs)
+                if job != "ials":  # which starts from random factors
+                    row["same_items"] = round(overlap(lists["ours"], lists[peer]), 4)
+                print(json.dumps(row), flush=True)
     write_result(
         "linear_speed",
-        [results[job] for job in JOBS if job in results],
+        [results[job, peer] for job in JOBS for peer in PEERS[job] if (job, peer) in results],
         dataset="synthetic, 6,040 x 3,706, about 997,000 events",
         split="none",
         protocol=f"one thread, one process a job, in turns, {REPEATS} repeats; ratio of medians of CPU-seconds; "
@@ -125,7 +133,11 @@ def main() -> None:
         seeds=[0],
         config={"threads": 1},
         whole=True,
-        versions={name: versions[name] for name in sorted(versions) if "implicit" in name or "rectools" in name},
+        versions={
+            name: versions[name]
+            for name in sorted(versions)
+            if name.split("'")[0] in ("implicit", "rectools", "lenskit")
+        },
     )
 
 

@@ -29,8 +29,8 @@ def ours(dataset: str) -> None:
     """Train on the first batches of an epoch; targets and CPU-seconds as JSON on stdout."""
     import torch
 
+    from honeyguide.core.fitting import FitOptions
     from honeyguide.core.plugin import Hooks
-    from honeyguide.core.recommender import FitOptions
     from honeyguide.core.resources import Stopwatch
     from honeyguide.data.load import load_data
     from honeyguide.models.sequence.next_item import next_item_forward

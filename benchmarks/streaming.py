@@ -1,10 +1,14 @@
 """What an update is worth: a log replayed in slices of 1 % of its events.
 
-The first 89 % of the events, by time, are fitted on (a seeded twentieth, last events of users, is kept back to
+All but the last slices of the events, by time, are fitted on (a seeded twentieth, last events of users, is kept back to
 choose on). Then, slice by slice, three models are asked for every event of the *next* slice what comes next, from the
 user's history up to that event: the one fitted at the start (stale), the one that was updated with every slice, and,
 at some of the slices, one fitted anew on everything (refit) with the options of the first fit. Name data sets or
 models on the command line to measure only those again.
+
+Logs without times are put in an order (``times``): where some events have one, the others are interpolated within
+their user; where none has, every user's events, in the user's own order, get times drawn uniformly. Such a drawn stream
+says what new events are worth and what taking them in costs, but nothing comes into or out of fashion in it.
 
 The bar: an update costs at most 5 % of a refit and recovers at least 90 % of what the refit gains over the stale model.
 """
@@ -14,8 +18,9 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -33,15 +38,58 @@ from result_file import read_result, write_result
 
 SLICES, SHARE, K = 10, 0.01, 10
 MOST_COST, LEAST_RECOVERED, LEVEL = 0.05, 0.90, 0.05
-DATA: dict[str, dict[str, Any]] = {  # repeats: whether people come back to what they know
-    "ml-100k": {"repeats": False},
-    "ml-small-2018": {"repeats": False, "tables": {"interactions": "ratings_all.parquet"}},
-    "foursquare-nyc-coords": {"repeats": True},
+
+
+MATRICES = ("popularity", "itemknn", "floor", "gfcf", "ials")
+MODELS = ("popularity", "itemknn", "ease", "floor", "gfcf", "ials", "sasrec")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """How a data set is replayed.
+
+    Parameters
+    ----------
+    repeats
+        Whether people come back to what they know, so that seen items are not removed.
+    times
+        Where the order comes from: ``logged``, ``interpolated`` or ``drawn``.
+    ahead
+        Slices after one that are asked for; more than one where a slice is small.
+    refits
+        Slices after which a model is fitted anew.
+    models
+        What is measured on it; a matrix of all items by all items has to fit.
+    options
+        Of the reader.
+    """
+
+    repeats: bool = False
+    times: Literal["logged", "interpolated", "drawn"] = "logged"
+    ahead: int = 1
+    refits: tuple[int, ...] = (2, 4, 6, 8, 10)
+    models: tuple[str, ...] = MODELS[:-1]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+DATA: dict[str, Stream] = {
+    "ml-100k": Stream(),
+    "ml-small-2018": Stream(refits=(5, 10), options={"tables": {"interactions": "ratings_all.parquet"}}),
+    "foursquare-nyc-coords": Stream(repeats=True, models=(*MATRICES, "ease", "sasrec")),
+    "ml-1m": Stream(times="interpolated", refits=(5, 10)),
+    "amazon-beauty": Stream(times="drawn", ahead=5, refits=(5, 10), models=MATRICES),
 }
-REFIT_AT: dict[str, tuple[int, ...]] = {
-    **dict.fromkeys(("popularity", "itemknn", "ease", "floor", "gfcf", "ials"), (2, 4, 6, 8, 10)),
-    "sasrec": (10,),
+OPTIONS: dict[str, dict[str, Any]] = {  # the rest is what the models default to
+    "sasrec": {
+        "dim": 32,
+        "max_len": 50,
+        "epochs": 12,
+        "loss": "sampled",
+        "update_epochs": 1,
+        "update_lr": 0.3,
+    },
 }
+REFITS: dict[str, tuple[int, ...]] = {"sasrec": (5, 10)}  # where fits are dear
 
 
 @dataclass(frozen=True)
@@ -56,10 +104,13 @@ class Log:
 
     @classmethod
     def read(cls, name: str) -> Log:
-        options = {key: value for key, value in DATA[name].items() if key != "repeats"}
-        frame = load_data(name, split="none", **options).positives().sort("timestamp", maintain_order=True)
+        stream = DATA[name]
+        frame = load_data(name, split="none", **stream.options).positives()
+        frame = _ordered(frame, stream.times)
         users, items = (_by_appearance(frame[column].to_numpy()) for column in ("user", "item"))
-        log = cls(name, users, items, np.zeros(len(users), bool), round((1 - (SLICES + 1) * SHARE) * len(users)))
+        log = cls(
+            name, users, items, np.zeros(len(users), bool), round((1 - (SLICES + stream.ahead) * SHARE) * len(users))
+        )
         split = ensure_valid(log.data(log.start)).interactions
         log.held_out[split.filter(split="valid")["event"].to_numpy()] = True
         return log
@@ -83,6 +134,18 @@ class Log:
         return self.start + round(number * size), self.start + round((number + 1) * size)
 
 
+def _ordered(frame: pl.DataFrame, times: str) -> pl.DataFrame:
+    """The events in the order of time; ``frame`` has them by user, each user's in order."""
+    if times == "interpolated":
+        known = pl.col("timestamp").is_not_null().any().over("user")
+        time = pl.col("timestamp").interpolate().forward_fill().backward_fill().over("user")
+        frame = frame.filter(known).with_columns(time.alias("timestamp"))
+    if times == "drawn":
+        drawn = pl.Series("timestamp", np.random.default_rng(0).random(frame.height))
+        frame = frame.with_columns(drawn).with_columns(pl.col("timestamp").sort().over("user"))
+    return frame.sort("timestamp", maintain_order=True)
+
+
 def _by_appearance(codes: np.ndarray) -> np.ndarray:
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int32)
@@ -90,9 +153,9 @@ def _by_appearance(codes: np.ndarray) -> np.ndarray:
     return rank[inverse].astype(np.int32)
 
 
-def slice_values(model: Recommender, log: Log, number: int, repeats: bool) -> np.ndarray:
-    """NDCG@10 of every event of a slice, asked with the user's history up to it; 0 where the item is unknown."""
-    begin, end = log.bounds(number)
+def slice_values(model: Recommender, log: Log, number: int, stream: Stream) -> np.ndarray:
+    """NDCG@10 of every event from a slice on, asked with the user's history up to it; 0 where the item is unknown."""
+    begin, end = log.bounds(number)[0], log.bounds(number + stream.ahead - 1)[1]
     frame = log.data(end).interactions
     user, item, event = (frame[column].to_numpy() for column in ("user", "item", "event"))
     place = np.flatnonzero(event >= begin)
@@ -106,7 +169,7 @@ def slice_values(model: Recommender, log: Log, number: int, repeats: bool) -> np
         known = targets < n_items
         scores = model.score_histories(past)
         own = np.where(known, scores[np.arange(len(rows)), np.minimum(targets, n_items - 1)], NEVER)
-        if not repeats:
+        if not stream.repeats:
             exclude_in_place(scores, past)
         ahead = np.count_nonzero(scores >= own[:, None], axis=1)  # itself included: ties are pessimistic
         values[rows] = np.where(known & (ahead <= K), 1 / np.log2(1 + np.maximum(ahead, 1)), 0.0)
@@ -131,9 +194,10 @@ def replay_of(data: Dataset, n: int, seed: int) -> Ragged:
 
 def measure(dataset: str, name: str) -> dict[str, Any]:
     """One model on one log."""
-    log, repeats = Log.read(dataset), DATA[dataset]["repeats"]
+    log, stream = Log.read(dataset), DATA[dataset]
+    refits = REFITS.get(name, stream.refits)
     data = log.data(log.start)
-    stale = model_class(name)().fit(data)
+    stale = model_class(name)(**OPTIONS.get(name, {})).fit(data)
     updated = copy.deepcopy(stale)
     steps: list[dict[str, Any]] = []
     gains: dict[str, list[np.ndarray]] = {"stale": [], "update": [], "refit": []}
@@ -146,16 +210,20 @@ def measure(dataset: str, name: str) -> dict[str, Any]:
         updated.update(before.take(changed), after.take(changed), later.item_ids, replay=others)
         cost, data = updated.report.updates[-1]["cpu_seconds"], later
         step = {"slice": number, "users": len(changed), "update_cpu_seconds": cost}
-        if number in REFIT_AT[name]:
+        if number in refits:
             again = refit(name, stale, data)
             step["refit_cpu_seconds"] = again.report.cpu_seconds
             for who, model in (("stale", stale), ("update", updated), ("refit", again)):
-                gains[who].append(slice_values(model, log, number, repeats))
+                gains[who].append(slice_values(model, log, number, stream))
                 step[who] = float(gains[who][-1].mean())
         steps.append(step)
         print(json.dumps({"dataset": dataset, "model": name} | step), file=sys.stderr, flush=True)
     values = {who: np.concatenate(found) for who, found in gains.items()}
-    return {"dataset": dataset, "model": name} | judge(values, steps, stale.report.cpu_seconds) | {"steps": steps}
+    return (
+        {"dataset": dataset, "times": stream.times, "model": name}
+        | judge(values, steps, stale.report.cpu_seconds)
+        | {"steps": steps}
+    )
 
 
 def judge(values: dict[str, np.ndarray], steps: list[dict[str, Any]], first: float) -> dict[str, Any]:
@@ -188,19 +256,22 @@ def main() -> None:
     known = read_result("streaming") or {"results": []}
     results = {(row["dataset"], row["model"]): row for row in known["results"]}
     named = sys.argv[1:]
-    for name in (n for n in REFIT_AT if not set(named) & set(REFIT_AT) or n in named):
-        for dataset in (d for d in DATA if not set(named) & set(DATA) or d in named):
+    for name in (n for n in MODELS if not set(named) & set(MODELS) or n in named):
+        for dataset, stream in DATA.items():
+            if name not in stream.models or (set(named) & set(DATA) and dataset not in named):
+                continue
             results[dataset, name] = measure(dataset, name)
-            order = [(d, n) for d in DATA for n in REFIT_AT if (d, n) in results]
+            order = [(d, n) for d in DATA for n in MODELS if (d, n) in results]
             write_result(
                 "streaming",
                 [results[key] for key in order],
                 dataset=list(DATA),
-                split=f"by time: the first {1 - (SLICES + 1) * SHARE:.0%}, then {SLICES} slices of {SHARE:.0%}",
-                protocol="NDCG@10 of every event of the next slice from the user's history up to it, full ranking, "
-                "ties pessimistic, seen items removed where people do not come back; one thread",
+                split=f"by time: all but the last {SLICES} slices of {SHARE:.0%} and those asked for after them",
+                protocol="NDCG@10 of every event of the next slice (amazon-beauty: of the next 5) from the user's "
+                "history up to it, full ranking, ties pessimistic, seen items removed where people do not come back; "
+                "one thread",
                 seeds=[0],
-                config={},
+                config=OPTIONS,
                 whole=True,
             )
 

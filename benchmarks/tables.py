@@ -19,7 +19,21 @@ ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n).*?(<!-- /table(?::[\w-]+)? -->)", re.DOTALL)
 
 # The families, in the order in which their lines stand in the table of bars.
-FAMILIES = ("scale", "linear", "sequence", "ranking", "pairwise", "metrics", "content", "auto", "overview")
+FAMILIES = (
+    "scale",
+    "linear",
+    "sequence",
+    "timed",
+    "ranking",
+    "pairwise",
+    "metrics",
+    "content",
+    "lightgnn",
+    "auto",
+    "vat",
+    "papers",
+    "overview",
+)
 
 # Imported by name, because import statements are sorted by the alphabet.
 for _family in FAMILIES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from _tables import MISSING, bar_line, bars, digits, markdown, table
+from _tables import MISSING, bar_line, bars, digits, made_by, markdown, table
 from result_file import read_result
 
 # By data set: what Recall and NDCG have to reach, and within which CPU-seconds.
@@ -55,6 +55,27 @@ def auto_parts() -> str:
         for part, added in blends[-1]["adds"].items() if blends else ():
             rows.append([name, part, f"{added['ndcg@10']:+.4f}", f"{added['se']:.4f}"])
     return markdown(["data", "part", "adds", "standard error"], rows) if rows else MISSING
+
+
+@table("every-set")
+def every_set() -> str:
+    """``auto`` and the best single model of every interaction set."""
+    result = read_result("every_set")
+    if result is None:
+        return MISSING
+    rows = []
+    for name, cell in result["results"].items():
+        lines = {m: line for m, line in cell["lines"].items() if "error" not in line}
+
+        def both(model: str, lines: dict[str, Any] = lines) -> str:
+            return " / ".join(digits(lines[model][m]) for m in ("recall@10", "ndcg@10")) if model in lines else "–"
+
+        best, spent = cell["best_single"], f"{lines['auto']['cpu_seconds']:.0f} of {cell['budget']:.0f}"
+        size = f"{cell['events']:,} × {cell['n_items']:,}"
+        shown = [both("popularity"), both("floor"), f"{best} {both(best)}", both("auto")]
+        rows.append([name, size, *shown, f"{cell['ratio']:.3f}", f"{cell['p']:.1g}", spent])
+    header = ["data", "events × items", "popularity", "floor", "best single", "auto", "NDCG ratio", "p", "CPU-s"]
+    return markdown(header, rows) + made_by(result)
 
 
 @bars

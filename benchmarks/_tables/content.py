@@ -13,7 +13,7 @@ COLD_MODELS = ("popularity", "floor", "text-profile", "cold-map", "two-tower")
 
 
 def cold_rows(result: dict[str, Any], models: Sequence[str]) -> list[list[str]]:
-    """Recall / NDCG on cold items, on warm ones and on both, by data and model."""
+    """Recall / NDCG on cold items, on warm ones and on both, and of cold ones alone, by data and model."""
     rows = []
     for dataset, cells in result["results"].items():
         for model in (name for name in models if name in cells):
@@ -21,6 +21,8 @@ def cold_rows(result: dict[str, Any], models: Sequence[str]) -> list[list[str]]:
             parts = [
                 " / ".join(digits(cell[p][f"{m}@10"]) for m in ("recall", "ndcg")) for p in ("cold", "warm", "all")
             ]
+            alone = cell.get("cold among cold")
+            parts.append(" / ".join(digits(alone[f"{m}@10"]) for m in ("recall", "ndcg")) if alone else "–")
             rows.append([dataset, model, *parts, f"{cell['fit_cpu_seconds']:.1f}"])
     return rows
 
@@ -30,7 +32,7 @@ def cold_table(models: Sequence[str]) -> str:
     result = read_result("cold_items")
     if result is None:
         return MISSING
-    header = ["data", "model", "cold: Recall@10 / NDCG@10", "warm", "all", "fit, CPU-s"]
+    header = ["data", "model", "cold: Recall@10 / NDCG@10", "warm", "all", "cold ranked alone", "fit, CPU-s"]
     rows = cold_rows(result, models)
     return markdown(header, rows) + made_by(result) if rows else MISSING
 
@@ -54,6 +56,37 @@ def cold_bars() -> list[list[str]]:
         bar = "cold ≥ 1.2 × the text profile, warm ≥ .99 × the base"
         what = f"{dataset}, cold-map on floor: Recall@10 / NDCG@10"
         lines.append(bar_line(what, bar, shown, min(gain) >= 1.2 and min(kept) >= 0.99, result["command"]))
+    return lines
+
+
+@table("cold-frontier")
+def cold_frontier() -> str:
+    """What cold items reach at equal loss of the warm ones, and ranked among themselves."""
+    result = read_result("cold_frontier")
+    if result is None:
+        return MISSING
+    systems, rows = ("text-profile", "cold-map", "oracle"), []
+    for dataset, found in result["results"].items():
+        for name, cells in (*found["at loss"].items(), ("cold ones alone", found["cold alone"])):
+            shown = [" / ".join(digits(cells[s][f"{m}@10"]) for m in ("recall", "ndcg")) for s in systems]
+            base = cells["text-profile"]
+            ratio = [f"{cells['cold-map'][m] / base[m]:.2f}" if base[m] else "–" for m in ("recall@10", "ndcg@10")]
+            rows.append([dataset, name, *shown, " / ".join(ratio)])
+    head = ["data", "warm items lose", *(f"{system}: Recall@10 / NDCG@10" for system in systems), "cold-map, times"]
+    return markdown(head, rows, words=2) + made_by(result)
+
+
+@bars
+def frontier_bars() -> list[list[str]]:
+    """Cold items beside the mean-history cosine at the same loss of the warm ones."""
+    result, lines = read_result("cold_frontier"), []
+    for dataset, found in result["results"].items() if result else ():
+        for name, cells in (("at 1 % loss of warm ones", found["at loss"]["1%"]), ("alone", found["cold alone"])):
+            base, ours = cells["text-profile"], cells["cold-map"]
+            gain = [ours[m] / base[m] if base[m] else float("inf") for m in ("recall@10", "ndcg@10")]
+            what = f"{dataset}, cold items {name}: Recall@10 / NDCG@10"
+            reached = f"× {gain[0]:.2f} / {gain[1]:.2f}"
+            lines.append(bar_line(what, "≥ 1.2 × the text profile", reached, min(gain) >= 1.2, result["command"]))
     return lines
 
 

@@ -95,6 +95,8 @@ def linear_bars() -> list[list[str]]:
         what = f"{row['model']}, {row['dataset']}, Recall@{k} / NDCG@{k}"
         lines.append(bar_line(what, bar, f"{accuracy_cells(row)[0]} in {seconds:.1f} CPU-s", met, accuracy["command"]))
     for row in speed["results"] if speed else ():
+        if row["against"] == "lenskit":  # no bar is set against it
+            continue
         for step, limit in _SPEED_BARS.get(row["model"], {}).items():
             ratio = row[step]["ratio"]
             reached = f"{ratio:.2f} ×"

@@ -8,7 +8,7 @@ from _tables import MISSING, bar_line, bars, digits, made_by, markdown, options_
 from _tables.figures import ACCURACY_BARS, published_cell
 from result_file import read_result
 
-PAIRWISE = ("mf-bpr", "lightgcn", "simplex", "slim")
+PAIRWISE = ("mf-bpr", "mf", "lightgcn", "simplex", "slim")
 
 
 def pairwise_page(model: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from _tables import MISSING, bar_line, bars, made_by, markdown, table
+from _tables import MISSING, bar_line, bars, made_by, markdown, options_text, table
 from result_file import read_result
 
 
@@ -63,5 +63,8 @@ def streaming() -> str:
         recovered = "–" if row["recovered"] is None else f"{row['recovered']:.0%}"
         share = f"{row['cost_share_of_first_fit']:.1%}"
         seconds = f"{row['update_cpu_seconds']:.2g}"
-        lines.append([row["dataset"], row["model"], *values, recovered, seconds, share, f"{cost}, {gain}"])
+        times, options = row.get("times", "logged"), found["config"].get(row["model"])
+        dataset = row["dataset"] if times == "logged" else f"{row['dataset']}, {times} times"
+        model = f"{row['model']} ({options_text(options)})" if options else row["model"]
+        lines.append([dataset, model, *values, recovered, seconds, share, f"{cost}, {gain}"])
     return markdown(head, lines)

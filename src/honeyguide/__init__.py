@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from honeyguide.api import requests_for as requests_for
     from honeyguide.core.dataset import Dataset as Dataset
     from honeyguide.core.errors import HoneyguideError as HoneyguideError
+    from honeyguide.core.fitting import FitOptions as FitOptions
     from honeyguide.core.ragged import Ragged as Ragged
-    from honeyguide.core.recommender import FitOptions as FitOptions
     from honeyguide.core.recommender import Recommender as Recommender
     from honeyguide.core.requests import Recommendations as Recommendations
     from honeyguide.core.requests import Requests as Requests
@@ -39,7 +39,7 @@ _PUBLIC = {
     "Requests": "honeyguide.core.requests",
     "Recommendations": "honeyguide.core.requests",
     "Recommender": "honeyguide.core.recommender",
-    "FitOptions": "honeyguide.core.recommender",
+    "FitOptions": "honeyguide.core.fitting",
     "HoneyguideError": "honeyguide.core.errors",
     "load_data": "honeyguide.data.load",
     "model": "honeyguide.api",

@@ -132,6 +132,24 @@ def test_recommend_to_a_history(model: Path, books: Dataset) -> None:
     assert set(items) <= {str(item["item_id"]) for item in seen["items"]}
 
 
+def test_recommend_through_stages(model: Path, books: Dataset, tmp_path: Path) -> None:
+    user = str(books.user_ids.values[3])
+    titled = as_json("recommend", model, "--user", user, "--where", "title contains the", "-k", "5", "--json")[0]
+    assert len(titled["items"]) == 5 and all("the" in entry["title"].lower() for entry in titled["items"])
+    stages = tmp_path / "stages.toml"
+    stages.write_text('[[rules]]\nboost = "title contains the"\nweight = 3.0\n[diversify]\nmethod = "mmr"\nby = "text"')
+    shown = as_json("recommend", model, "--user", user, "--pipeline", stages, "--trace", "--page", "2", "--json")[0]
+    assert [step["stage"] for step in shown["trace"]][-2:] == ["boost", "diversify by mmr"]
+    first = as_json("recommend", model, "--user", user, "--pipeline", stages, "--json")[0]
+    assert not {e["item_id"] for e in first["items"]} & {e["item_id"] for e in shown["items"]}
+    table = run("recommend", model, "--user", user, "--where", "title contains the", "--trace").stdout
+    assert "Stages" in table and "filter" in table
+    assert "names a column 'price'" in run("recommend", model, "--user", user, "--where", "price < 3", code=3).stderr
+    told = run("recommend", model, "--user", user, "-i", "only titles about the sea", "-i", "nothing by King", "--json")
+    assert "Understood" in told.stderr and json.loads(told.stdout)[0]["items"]
+    assert "no stages" in run("recommend", model, "--all", "--out", tmp_path / "x.csv", "--page", "2", code=2).stderr
+
+
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
 def test_recommend_to_everybody(model: Path, books: Dataset, tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"recs.{ending}"
@@ -292,7 +310,7 @@ def test_papers(tmp_path: Path) -> None:
     assert len(found["papers"]) == 61
     assert run("papers", "--markdown", "--results", tmp_path).stdout.startswith("# Papers")
     assert "GPT-4V-Rec" in run("papers", "--results", tmp_path).stdout
-    assert "no paper" in run("reproduce", "19", code=2).stderr
+    assert "no paper" in run("reproduce", "60", code=2).stderr
     assert "profile" in run("reproduce", "37", "--profile", "gpu", code=2).stderr
 
 

@@ -28,6 +28,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "din": {"epochs": 2, "layers": (16,), "dim": 8, "max_len": 20, "negatives": 2},
     "lightgcn": {"dim": 16, "negatives": 100, "batch": 1024, "epochs": 6},
     "mf-bpr": {"dim": 16, "batch": 1024, "epochs": 10, "lr": 0.02},
+    "mf": {"dim": 16, "batch": 1024, "epochs": 10, "lr": 0.02},
     "simplex": {"dim": 16, "negatives": 100, "batch": 1024, "epochs": 10, "patience": 10},
     "blend": {"models": ("floor", "itemknn")},
     "auto": {"models": ("popularity", "floor", "itemknn", "ials"), "budget": 3600.0, "text": "use"},
@@ -35,12 +36,22 @@ QUICK: dict[str, dict[str, Any]] = {
     "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "esasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "bert4rec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
+    "tim4rec": {"dim": 16, "blocks": 1, "state": 8, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "hstu": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
 }
 
 # For every plug-in: the model it is tested over, and options that make it quick.
 PLUGGED: dict[str, dict[str, Any]] = {
+    "rel-mf": {"over": "mf", "options": {"clip": 0.1}},
+    "ada-retrieval": {"over": "sasrec", "options": {"k": 6, "rounds": 3, "epochs": 2}},
+    "lightgnn": {
+        "over": "lightgcn",
+        "options": {"runs": 1, "teacher_layers": 3, "links": 3, "nodes": 64, "triples": 500},
+    },
     "recsae": {"over": "sasrec", "options": {"expansion": 8, "k": 4, "epochs": 2, "batch": 512}},
+    "knn-embed": {"over": "ials"},
+    "reloop2": {"over": "din"},
+    "vat": {"over": "mf-bpr"},
 }
 
 Make = Callable[..., Recommender]

@@ -12,8 +12,9 @@ from tests.contract.titled import build
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, ConfigError, DataError, MemoryLimitError, NotFittedError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Requests
 from honeyguide.metrics.holdout import rank_catalogue
 from honeyguide.models.registry import MODELS

@@ -80,3 +80,14 @@ def test_equality_looks_at_everything_but_the_name(data):
 
 def test_it_introduces_itself(data):
     assert repr(data) == "Dataset('tiny', 4 interactions, 2 users, 3 items, parts=['train', 'test'])"
+
+
+def test_histories_carry_the_times_of_their_items():
+    days = [DAY[0], DAY[0].replace(hour=1), DAY[0].replace(hour=5)]
+    split = ["train", "valid", "train"]
+    frame = pl.DataFrame({"user_id": [1, 1, 2], "item_id": [3, 4, 4], "timestamp": days, "split": split})
+    data = build("timed", frame)
+    hours = [(time - data.times()[0]) // 3_600_000_000 for time in data.histories().times]
+    assert hours == [0, 1, 5]
+    assert (data.histories("train").times - data.times()[0]).tolist() == [0, 5 * 3_600_000_000]
+    assert build("untimed", frame.drop("timestamp")).histories().times is None

@@ -10,6 +10,7 @@ import torch
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, ConfigError, PluginError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.plugged import Plugged, plugged
 from honeyguide.core.plugin import Plugin, PluginConfig, Receipt, Run
 from honeyguide.core.ragged import FloatArray, Ragged
@@ -85,6 +86,19 @@ class OnlyFirst(Plugin):
 
     def on_step(self, network: torch.nn.Module, epoch: int, step: int) -> None:
         self.seen.append((epoch, step))
+
+
+class Late(Plugin):
+    """Ruins what it wants kept, so that the choice can be seen."""
+
+    name = "late"
+
+    def keeps_from(self) -> int:
+        return 2
+
+    def on_epoch(self, network: torch.nn.Module, epoch: int) -> None:
+        if epoch >= 2:
+            network.items.data.mul_(0.0).add_(float(epoch))  # type: ignore[operator, union-attr]
 
 
 class Stages(Plugin):
@@ -165,6 +179,21 @@ def test_a_state_is_edited_before_it_is_scored(books: Dataset) -> None:
     np.testing.assert_array_equal(off.score_histories(histories), plain.score_histories(histories))
 
 
+def test_requests_may_bring_the_states_to_score_with(books: Dataset) -> None:
+    model = IALS(factors=8, iterations=2).plug(Scale(), Shift()).fit(books)
+    histories = books.histories("train").take(slice(0, 9))
+    states = -model.user_vectors(histories)
+    asked = Requests(histories, states=states, exclude=Ragged.from_lists([[3]] * 9))
+    np.testing.assert_array_equal(model.score(asked), states @ model.item_vectors().T + np.float32(1))
+    found = model.recommend(asked, 5).items
+    expected = model.score(asked)
+    expected[:, 3] = -np.inf
+    np.testing.assert_array_equal(found, np.argsort(-expected, axis=1, kind="stable")[:, :5])
+    np.testing.assert_array_equal(model.recommend(asked.take(slice(4, 9)), 5).items, found[4:])
+    with pytest.raises(CapabilityError, match="vectors of users"):
+        ItemKNN().fit(books).recommend(asked, 5)
+
+
 def test_plug_ins_are_applied_in_the_order_in_which_they_are_listed(books: Dataset) -> None:
     plain, histories = ItemKNN().fit(books), books.histories("train")
     scores = plain.score_histories(histories)
@@ -211,6 +240,13 @@ def test_examples_of_weight_zero_teach_nothing(books: Dataset) -> None:
     assert (moved > 0).all()
 
 
+def test_epochs_before_a_plug_in_has_done_its_work_are_not_kept(books: Dataset) -> None:
+    model = MFBPR(dim=8, epochs=4, patience=2).plug(Late()).fit(books)
+    curve = [entry["valid_ndcg@10"] for entry in model.report.curve]
+    assert max(curve[:2]) > max(curve[2:])
+    assert set(np.unique(model.item_vectors())) <= {2.0, 3.0}
+
+
 def test_stages_and_rounds_and_what_was_learnt_is_saved(books: Dataset, tmp_path: Path) -> None:
     plain = ItemKNN().fit(books)
     model = ItemKNN().plug(Stages()).fit(books)
@@ -244,3 +280,44 @@ def test_events_are_corrected_by_what_is_observed(books: Dataset) -> None:
     assert receipt.hidden.shape == (len(before), 8)
     model.observe(np.ones(len(before), np.float32), receipt)
     np.testing.assert_allclose(model.score_events(books, "valid").mean(), 1.0, rtol=1e-5)
+
+
+class Twice(Plugin):
+    """Fits two times, the second from where the first ended."""
+
+    name = "twice"
+    needs = frozenset({"vectors"})
+
+    def __init__(self, config: PluginConfig | None = None, **overrides: Any) -> None:
+        super().__init__(config, **overrides)
+        self.started: list[torch.Tensor] = []
+        self.end: torch.Tensor | None = None
+        self.network: torch.nn.Module | None = None
+
+    def on_start(self, network: torch.nn.Module) -> None:
+        if self.end is not None:
+            with torch.no_grad():
+                network.items.copy_(self.end)  # type: ignore[operator, union-attr]
+        self.network = network
+        self.started.append(network.items.detach().clone())  # type: ignore[operator, union-attr]
+
+    def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
+        self.end = None
+        for stage in ("first", "second"):
+            run.model.hooks.stage = stage
+            fit(data)
+            assert self.network is not None
+            self.end = self.network.items.detach().clone()  # type: ignore[operator, union-attr]
+        run.model.hooks.stage = ""
+
+
+def test_stages_start_where_the_plug_in_says_and_have_checkpoints_of_their_own(books: Dataset, tmp_path: Path) -> None:
+    model = MFBPR(dim=8, epochs=1).plug(Twice())
+    model.fit(books, FitOptions(checkpoint=tmp_path))
+    (plugin,) = model.plugins
+    first, second = plugin.started
+    assert not torch.equal(first, second)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
+    resumed = MFBPR(dim=8, epochs=1).plug(Twice()).fit(books, FitOptions(checkpoint=tmp_path, resume=True))
+    np.testing.assert_array_equal(resumed.item_vectors(), model.item_vectors())
+    assert torch.equal(resumed.plugins[0].started[1], second)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -81,3 +83,44 @@ def test_known_differ_and_last_of() -> None:
     with pytest.raises(ValueError, match="cannot compare"):
         lists.differ(Ragged.empty(1))
     assert [row.tolist() for row in lists.last_of(np.array([2, 1, 0]))] == [[-1, 2], [], []]
+
+
+def timed(lists: list[list[int]]) -> Ragged:
+    """The lists, each value with a time of its own: ten times its place."""
+    ragged = Ragged.from_lists(lists)
+    return replace(ragged, times=10 * np.arange(len(ragged.values), dtype=np.int64))
+
+
+def pairs(ragged: Ragged) -> list[list[tuple[int, int]]]:
+    assert ragged.times is not None
+    assert ragged.times.dtype == np.int64
+    at = zip(ragged.offsets[:-1], ragged.offsets[1:], strict=True)
+    return [list(zip(ragged.values[a:b].tolist(), ragged.times[a:b].tolist(), strict=True)) for a, b in at]
+
+
+@given(lists=LISTS, n=st.integers(1, 4), data=st.data())
+def test_every_operation_keeps_the_time_of_each_value(lists, n, data):
+    ragged = timed(lists)
+    plain_pairs = pairs(ragged)
+    rows = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=10)) if lists else []
+    assert pairs(ragged.take(np.array(rows, np.int64))) == [plain_pairs[i] for i in rows]
+    assert pairs(ragged.take(slice(1, 4))) == plain_pairs[1:4]
+    assert pairs(ragged.take(slice(0, 8, 2))) == plain_pairs[0:8:2]
+    assert pairs(ragged.last(n)) == [row[-n:] for row in plain_pairs]
+    assert pairs(ragged.where(ragged.values > 4)) == [[p for p in row if p[0] > 4] for row in plain_pairs]
+    assert pairs(replace(ragged, values=np.where(ragged.values > 4, ragged.values, -1)).known()) == [
+        [p for p in row if p[0] > 4] for row in plain_pairs
+    ]
+    assert pairs(ragged.concat(ragged)) == [row + row for row in plain_pairs]
+    assert pairs(ragged.concat_rows(ragged)) == plain_pairs + plain_pairs
+
+
+def test_times_are_of_every_value_or_of_none():
+    ragged = timed([[1, 2], [3]])
+    assert ragged.concat_rows(Ragged.from_lists([[4]])).times is None
+    assert ragged.concat(Ragged.from_lists([[4], []])).times is None
+    assert pairs(ragged.concat_rows(Ragged.empty(1))) == [[(1, 0), (2, 10)], [(3, 20)], []]
+    assert pairs(Ragged.empty(1).concat_rows(ragged)) == [[], [(1, 0), (2, 10)], [(3, 20)]]
+    assert Ragged.from_lists([[1]]).take(np.array([0, 0])).times is None
+    with pytest.raises(ValueError, match="2 times for 3 values"):
+        Ragged(ragged.offsets, ragged.values, np.zeros(2, np.int64))

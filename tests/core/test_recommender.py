@@ -15,8 +15,9 @@ from pydantic import Field
 from honeyguide.core import artifact, recommender
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ArtifactError, CapabilityError, ConfigError, NotFittedError
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Requests
 from honeyguide.data.build import build
 

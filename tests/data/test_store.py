@@ -130,3 +130,20 @@ def test_new_items_take_the_types_of_the_table(tmp_path):
     store = HistoryStore.create(tmp_path / "store", build("films", events, items))
     store.add_items(pl.DataFrame({"item_id": [3, 2], "genres": ["Drama", None], "year": ["2001", "soon"]}))
     assert store.items.rows() == [(1, ["Drama", "Comedy"], 1999), (2, [None], None), (3, ["Drama"], 2001)]
+
+
+def test_times_stay_beside_their_items(tmp_path):
+    frame = pl.DataFrame({"user_id": ["a", "b", "a"], "item_id": ["x", "y", "z"], "timestamp": [30, 10, 20]})
+    frame = frame.with_columns(pl.from_epoch("timestamp", "s"))
+    store = HistoryStore.create(tmp_path / "store", build("timed", frame))
+    store.merge(pl.Series(["b", "a"]), pl.Series(["z", "y"]), np.array([5, 25]) * 1_000_000)
+    again = HistoryStore.open(store.directory)
+    found = again.histories(["b", "nobody", "a"])
+    pairs = list(zip(again.item_ids.decode(found.values).to_list(), (found.times // 1_000_000).tolist(), strict=True))
+    assert pairs == [("z", 5), ("y", 10), ("z", 20), ("y", 25), ("x", 30)]
+    assert found.lengths.tolist() == [2, 0, 3]
+    assert again.block(0, 1)[1].times.tolist() == [20_000_000, 25_000_000, 30_000_000]
+    after = again.pending()[1]
+    assert (after.times // 1_000_000).tolist() == [20, 25, 30, 5, 10]
+    again.delete("b")
+    assert again.histories(["a"]).times.tolist() == [20_000_000, 25_000_000, 30_000_000]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ EVIL = "<script>alert(1)</script>"
 @pytest.fixture(scope="module")
 def folder(books: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model and its store, with an item whose title is an attack."""
-    data = Dataset(**{**vars(books), "items": books.items.with_columns(pl.lit(EVIL).alias("title"))})
+    data = replace(books, items=books.items.with_columns(pl.lit(EVIL).alias("title")))
     model = IALS(factors=8, iterations=4).plug(RecSAE(expansion=4, k=2, epochs=20, lr=0.01, batch=64)).fit(data)
     save_bundle(tmp_path_factory.mktemp("bundle"), model, data)
     return Path(tmp_path_factory.getbasetemp() / "bundle0")

@@ -66,8 +66,8 @@ def test_the_page_is_made_from_the_results(tmp_path: Path) -> None:
 
 
 def test_unknown_papers_and_profiles_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="no paper that can be reproduced yet named '19'"):
-        paper(19)
+    with pytest.raises(UnknownNameError, match="no paper that can be reproduced yet named '60'"):
+        paper(60)
     with pytest.raises(UnknownNameError, match="no paper named '99'"):
         paper(99)
     with pytest.raises(UnknownNameError, match="no profile named 'gpu'"):

@@ -363,3 +363,16 @@ def cohen_dz(d):
         return NAN
     spread = math.sqrt(variance(d))
     return mean(d) / spread if spread else 0.0
+
+
+def target_hit_rate(row, targets, eligible, k):
+    """One user: the share of the eligible targets among the first k."""
+    own = [t for t, e in zip(targets, eligible, strict=True) if e]
+    return sum(t in row[:k] for t in own) / len(own) if own else math.nan
+
+
+def target_ndcg(row, targets, eligible, k):
+    """The same, each discounted by its rank."""
+    own = [t for t, e in zip(targets, eligible, strict=True) if e]
+    gains = [1 / math.log2(row.index(t) + 2) if t in row[:k] else 0.0 for t in own]
+    return sum(gains) / len(own) if own else math.nan

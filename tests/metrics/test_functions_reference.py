@@ -108,6 +108,18 @@ def test_groups(name):
     close(found, expected, name)
 
 
+@pytest.mark.parametrize("name", ["target_hit_rate", "target_ndcg"])
+def test_attacks(name):
+    rng = np.random.default_rng(8)
+    lists = rng.permuted(np.tile(np.arange(12), (N, 1)), axis=1)[:, :6]
+    lists[rng.random(N) < 0.1, 4:] = -1
+    targets, eligible = np.array([3, 7, 11], np.int32), rng.random((N, 3)) < 0.6
+    for k in (1, 3, 6, 9):
+        rows = zip(lists.tolist(), eligible.tolist(), strict=True)
+        expected = [getattr(slow, name)(row, targets.tolist(), own, k) for row, own in rows]
+        close(METRICS[name].function(lists, targets, eligible, k), expected, name)
+
+
 def test_robustness_drop():
     rng = np.random.default_rng(6)
     cases = rng.integers(0, 3, (N, 2, 4)).astype(float)

@@ -10,7 +10,8 @@ import pytest
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, ConfigError, FitInterrupted
-from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.fitting import FitOptions
+from honeyguide.core.recommender import Recommender
 from honeyguide.data.load import load_data
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.auto import Auto
@@ -115,6 +116,19 @@ def test_the_portfolio_follows_from_the_shape_of_the_data(books: Dataset) -> Non
     assert "text-profile" not in ordered
     assert "text-profile" in {arm.model for arm in portfolio(books, text="use")}
     assert {arm.model for arm in portfolio(books, ("ease",))} == {"ease"}
+
+
+def test_where_histories_are_long_the_last_fits_know_their_epochs(books: Dataset) -> None:
+    few = pl.col("user") < 150
+    small = replace(books, interactions=books.interactions.filter(few))
+    assert all(arm.planned for arm in portfolio(small, ("sasrec", "hstu"), text="off"))
+    model = Auto(budget=40.0, models=("popularity", "sasrec"), text="off").fit(small)
+    steps = [e for e in model.report.search if e["step"] == "model" and e["label"].startswith("sasrec")]
+    first, last = steps[0], steps[1]
+    assert not first["finished"] and last["finished"]
+    assert last["spent"] <= 1.25 * 40
+    short = replace(small, interactions=small.interactions.filter(pl.int_range(pl.len()).over("user") < 10))
+    assert not any(arm.planned for arm in portfolio(short, text="off"))
 
 
 def test_models_whose_extra_is_missing_are_named(books: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

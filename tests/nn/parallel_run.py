@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import torch
 
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.processes import this_process
-from honeyguide.core.recommender import FitOptions
 from honeyguide.data.build import build
 from honeyguide.models.sequence.sasrec import SASRec
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,3 +79,15 @@ def test_histories_without_a_transition_are_left_out() -> None:
 def test_fill_counts_padding() -> None:
     epoch = PackedWindows(Ragged.from_lists([[1, 2], [1, 2, 3, 4, 5]]), 10, 100, seed=0).epoch(0)
     assert epoch.fill == pytest.approx(5 / 8)
+
+
+def test_times_go_with_their_items_where_they_are_asked_for() -> None:
+    rows = Ragged.from_lists([[5, 6, 7], [8, 9]])
+    histories = replace(rows, times=10 * rows.values.astype(np.int64))
+    (batch,) = PackedWindows(histories, 10, 100, seed=0, timed=True).epoch(0)
+    assert batch.times is not None
+    assert torch.equal(batch.times, torch.where(batch.targets != IGNORED, 10 * batch.items, 0))
+    assert torch.equal(batch.part(1, 2).times, batch.times[1::2])  # type: ignore[arg-type]
+    (other,) = PackedWindows(histories, 10, 100, seed=0).epoch(0)
+    assert other.times is None
+    assert torch.equal(other.items, batch.items)

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from honeyguide.core.errors import ArtifactError, ConfigError, FitInterrupted, TrainingError
-from honeyguide.core.recommender import FitOptions
+from honeyguide.core.fitting import FitOptions
 from honeyguide.nn.trainer import TrainerSettings, choose_device
 
 RUN = Path(__file__).with_name("training_run.py")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
 from honeyguide.nn.blocks import Dropout
 from honeyguide.nn.losses import full_softmax

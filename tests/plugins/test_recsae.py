@@ -8,10 +8,10 @@ import pytest
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, FitInterrupted, NotFittedError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.plugged import Plugged
 from honeyguide.core.plugin import Plugin
 from honeyguide.core.ragged import FloatArray, Ragged
-from honeyguide.core.recommender import FitOptions
 from honeyguide.core.requests import Requests
 from honeyguide.metrics.holdout import model_ndcg
 from honeyguide.models.linear.ials import IALS

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from honeyguide.cli import console, options
+from honeyguide.cli.attack import attack
 
 if TYPE_CHECKING:
     from honeyguide.data.report import CheckReport
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 Format = Literal["parquet", "csv", "jsonl", "recbole"]
 
 app = typer.Typer(help="Check, describe, split and convert data.", no_args_is_help=True)
+
+app.command("attack")(attack)
 
 _SHOWN = 20  # rejected rows on the screen; --quarantine has all
 

@@ -55,8 +55,8 @@ def fit(
 
     Started by torchrun, several processes fit one model together; the first of them prints and saves it.
     """
+    from honeyguide.core.fitting import FitOptions
     from honeyguide.core.processes import this_process
-    from honeyguide.core.recommender import FitOptions
     from honeyguide.data.load import read_with_report
     from honeyguide.experiment.bundle import save_bundle
     from honeyguide.experiment.parts import with_valid

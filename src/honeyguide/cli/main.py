@@ -13,6 +13,7 @@ from honeyguide import __version__
 from honeyguide.cli import (
     add_items,
     backtest,
+    backup,
     compare,
     concepts,
     config,
@@ -20,12 +21,16 @@ from honeyguide.cli import (
     data,
     fit,
     forget,
+    keys,
+    mcp,
     metrics,
     models,
     papers,
     quickstart,
     recommend,
+    replay,
     reproduce,
+    serve,
     similar,
     tune,
     update,
@@ -122,12 +127,14 @@ for _panel, _commands in {
     ),
     "Look": (models.models, concepts.concepts, metrics.metrics, version.version),
     "Keep fresh": (update.update,),
-    "Choose": (tune.tune, backtest.backtest),
+    "Serve": (serve.serve, mcp.mcp, backup.backup, backup.restore),
+    "Choose": (tune.tune, backtest.backtest, replay.replay),
     "Evidence": (papers.papers, reproduce.reproduce),
 }.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(data.app, name="data", rich_help_panel="Look")
+app.add_typer(keys.app, name="keys", rich_help_panel="Serve")
 app.add_typer(config.app, name="config", rich_help_panel="Look")
 
 

@@ -8,24 +8,29 @@ from honeyguide.cli import console, options
 
 
 def models(json: options.Json = False) -> None:
-    """List the models, what they can do and their options."""
-    from honeyguide.models.registry import MODELS
+    """List the models, what they can do and their options; and the plug-ins that go with them."""
+    from honeyguide.models.registry import MODELS, PLUGINS
 
-    rows = [_describe(name) for name in MODELS]
+    rows, plugins = [_describe(name) for name in MODELS], [_describe_plugin(name) for name in PLUGINS]
     if json:
-        console.emit({"models": rows})
+        console.emit({"models": rows, "plugins": plugins})
         return
     cells = [
         [
             row["name"],
             row["summary"],
             ", ".join(row["capabilities"]) if row["available"] else f"pip install 'honeyguide[{row['extra']}]'",
+            ", ".join(row["states"]),
             "no" if row["deterministic"] else "yes",
         ]
         for row in rows
     ]
-    console.results().print(console.table(None, ["model", "what it is", "can", "draws at random"], cells))
-    console.notes().print("Options of a model: honeyguide config show MODEL")
+    heads = ["model", "what it is", "can", "gives plug-ins", "draws at random"]
+    console.results().print(console.table(None, heads, cells))
+    if plugins:
+        cells = [[row["name"], row["summary"], ", ".join(row["needs"]) or "any model"] for row in plugins]
+        console.results().print(console.table(None, ["plug-in", "what it does", "needs"], cells))
+    console.notes().print("Options of a model: honeyguide config show MODEL; with plug-ins: MODEL+PLUGIN+...")
 
 
 def _describe(name: str) -> dict[str, Any]:
@@ -41,6 +46,7 @@ def _describe(name: str) -> dict[str, Any]:
         "deterministic": entry.deterministic,
         "available": True,
         "capabilities": [],
+        "states": [],
         "options": {},
     }
     try:
@@ -48,4 +54,19 @@ def _describe(name: str) -> dict[str, Any]:
     except MissingExtraError:
         return found | {"available": False}
     defaults = cls.Config().model_dump(mode="json")
-    return found | {"capabilities": sorted(cls.capabilities), "options": defaults}
+    return found | {"capabilities": sorted(cls.capabilities), "states": sorted(cls.states), "options": defaults}
+
+
+def _describe_plugin(name: str) -> dict[str, Any]:
+    """One plug-in as ``--json`` shows it."""
+    from honeyguide.core.errors import MissingExtraError
+    from honeyguide.models.registry import PLUGINS
+
+    entry = PLUGINS[name]
+    found: dict[str, Any] = {"name": name, "summary": entry.summary, "extra": entry.extra, "available": True}
+    try:
+        cls = entry.load()
+    except MissingExtraError:
+        return found | {"available": False, "needs": [], "hooks": [], "options": {}}
+    options = cls.Config().model_dump(mode="json")
+    return found | {"needs": sorted(cls.needs), "hooks": sorted(cls.hooks()), "options": options}

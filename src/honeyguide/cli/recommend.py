@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,9 +11,15 @@ import typer
 from honeyguide.cli import console, options
 
 if TYPE_CHECKING:
+    from honeyguide.agent.planner import Planner
+    from honeyguide.agent.preferences import Preferences
+    from honeyguide.core.ragged import FloatArray, IntArray
     from honeyguide.core.requests import Requests
     from honeyguide.experiment.bundle import Bundle
+    from honeyguide.pipeline.asked import Asked
+    from honeyguide.pipeline.pipeline import Order
 
+_STAGES = "Stages"
 FORMATS = ("parquet", "csv", "jsonl")
 
 
@@ -30,6 +37,26 @@ def recommend(
         str | None, typer.Option("--verb", help="What people do with items: 'because you VERB ...'.")
     ] = None,
     seen: Annotated[bool, typer.Option("--seen", help="Also recommend what is in the history.")] = False,
+    pipeline: Annotated[
+        Path | None, typer.Option("--pipeline", metavar="FILE", help="Stages as a TOML file.", rich_help_panel=_STAGES)
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="CONDITION", help="Only such items: 'year < 1990'.", rich_help_panel=_STAGES),
+    ] = None,
+    instruction: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--instruction", "-i", help="In words: 'shorter, no crime'; may be repeated.", rich_help_panel=_STAGES
+        ),
+    ] = None,
+    scenario: Annotated[
+        str, typer.Option("--scenario", help="Whose rules of the pipeline hold.", rich_help_panel=_STAGES)
+    ] = "default",
+    page: Annotated[int, typer.Option("--page", min=1, help="Which page of k items.", rich_help_panel=_STAGES)] = 1,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Say what each stage took and did.", rich_help_panel=_STAGES)
+    ] = False,
     version: Annotated[str | None, typer.Option("--version", help="An earlier version of the model.")] = None,
     ray: options.Ray = None,
     json: options.Json = False,
@@ -42,6 +69,11 @@ def recommend(
         raise ConfigError("say for whom.", "Give one of --user ID, --history ITEM,ITEM or --all.")
     if everybody and (out is None or json or why):
         raise ConfigError("--all writes a file, without reasons.", "Give --out FILE and leave --json and --why away.")
+    staged = pipeline is not None or bool(where) or bool(instruction) or page > 1 or trace
+    if everybody and staged:
+        raise ConfigError(
+            "--all goes through no stages.", "Leave --pipeline, --where, --instruction, --page and --trace away."
+        )
     if ray is not None and not everybody:
         raise ConfigError("--ray is for --all.", "Leave it away; one user's list takes no cluster.")
     if out is not None and out.suffix.lstrip(".") not in FORMATS:
@@ -59,31 +91,96 @@ def recommend(
     else:
         who = list(user or [])
         requests = bundle.of_users(who)
-    answers = _answers(bundle, who, requests if not seen else _with_seen(requests), k, why, verb)
+    requests = requests if not seen else _with_seen(requests)
+    orders = _orders(bundle, requests, pipeline, where or [], scenario, instruction or []) if staged else None
+    answers = _answers(bundle, who, _listed(bundle, requests, orders, k, page), requests, why, verb)
+    for answer, order in zip(answers, orders or [], strict=False):
+        answer["trace"] = [asdict(step) for step in order.trace] if trace else []
     if out is not None:
         _write_frame(_flat(answers), out)
     elif json:
         console.emit(answers)
     else:
-        _print(answers, why)
+        _print(answers, why, 1 + (page - 1) * k)
+
+
+def _orders(
+    bundle: Bundle,
+    requests: Requests,
+    path: Path | None,
+    where: list[str],
+    scenario: str,
+    instructions: list[str],
+) -> list[Order]:
+    """What the pipeline makes of each request."""
+    import numpy as np
+
+    from honeyguide.agent.planner import Planner
+    from honeyguide.pipeline.asked import Asked
+    from honeyguide.pipeline.config import PipelineConfig, read_pipeline
+    from honeyguide.pipeline.pipeline import Pipeline, request_rules
+
+    config = read_pipeline(path) if path is not None else PipelineConfig()
+    stages = Pipeline(config, bundle.stock(config.encoder))
+    rules = request_rules(where)
+    planner, found = Planner(stages), []
+    for history, excluded in zip(requests.histories, requests.excluded, strict=True):
+        asked = Asked(stages.stock, history, np.unique(excluded), rules, scenario)
+        found.append(planner.run(asked, _preferences(planner, asked, instructions)))
+    return found
+
+
+def _preferences(planner: Planner, asked: Asked, instructions: list[str]) -> Preferences:
+    """What instructions, one after the other, leave of wants; *shorter* is about the list before them."""
+    from honeyguide.agent.grammar import Grammar
+    from honeyguide.agent.lexicon import Lexicon
+    from honeyguide.agent.planner import shown_of
+    from honeyguide.agent.preferences import Preferences
+
+    state = Preferences()
+    if not instructions:
+        return state
+    grammar = Grammar(Lexicon.of(planner.stock.items))
+    for text in instructions:
+        shown = shown_of(planner.stock, planner.run(asked, state).items[:10])
+        delta = grammar.parse(text, state, shown)
+        if not delta.heard:
+            console.notes().print(f"Nothing in {text!r} is a wish that can be met.", style="yellow", markup=False)
+        state = state.after(delta)
+    wants = "; ".join(want.said() for want in state.wants.values())
+    console.notes().print(f"Understood: {wants or 'nothing'}.", markup=False)
+    return state
+
+
+def _listed(
+    bundle: Bundle, requests: Requests, orders: list[Order] | None, k: int, page: int
+) -> list[tuple[IntArray, FloatArray]]:
+    """Items and scores of every request's page."""
+    if orders is not None:
+        return [order.page(page - 1, k) for order in orders]
+    lists = bundle.model.recommend(requests, k)
+    return [(items[items >= 0], scores[items >= 0]) for items, scores in zip(lists.items, lists.scores, strict=True)]
 
 
 def _answers(
-    bundle: Bundle, who: list[str | None], requests: Requests, k: int, why: bool, verb: str | None
+    bundle: Bundle,
+    who: list[str | None],
+    lists: list[tuple[IntArray, FloatArray]],
+    requests: Requests,
+    why: bool,
+    verb: str | None,
 ) -> list[dict[str, Any]]:
     """One entry per request, as ``--json`` shows it."""
     from honeyguide.explain.because import because, verb_for
 
-    lists = bundle.model.recommend(requests, k)
     verb = verb or verb_for(bundle.store.items.columns)
     ids = bundle.item_ids
     answers = []
-    for row, name in enumerate(who):
-        codes = lists.items[row][lists.items[row] >= 0]
+    for row, (name, (codes, scores)) in enumerate(zip(who, lists, strict=True)):
         entries: list[dict[str, Any]] = [
             {"rank": rank, "item_id": item_id, "title": bundle.titles[code], "score": float(score)}
             for rank, (item_id, code, score) in enumerate(
-                zip(ids.decode(codes).to_list(), codes, lists.scores[row], strict=False), start=1
+                zip(ids.decode(codes).to_list(), codes, scores, strict=True), start=1
             )
         ]
         if why:
@@ -93,7 +190,7 @@ def _answers(
                 entry["verified"] = reason.verified
                 entry["score_without"] = reason.score_without
                 entry["rank_without"] = reason.rank_without
-        answers.append({"user": name, "model": bundle.model.name, "scale": lists.scale, "items": entries})
+        answers.append({"user": name, "model": bundle.model.name, "scale": bundle.model.scale, "items": entries})
     return answers
 
 
@@ -104,22 +201,36 @@ def _proof(entry: dict[str, Any]) -> str:
     return f"rank {entry['rank_without']:,}" if entry["rank_without"] > entry["rank"] else "lower score"
 
 
-def _print(answers: list[dict[str, Any]], why: bool) -> None:
+def _print(answers: list[dict[str, Any]], why: bool, first: int = 1) -> None:
     for answer in answers:
         columns = ["#", "item", "title", *(["why", "without it"] if why else []), "score"]
         rows = []
         for entry in answer["items"]:
             proof = _proof(entry) if why else ""
             reason = [entry["why"], proof] if why else []
-            rows.append([entry["rank"], entry["item_id"], entry["title"], *reason, f"{entry['score']:.4g}"])
+            rows.append([entry["rank"] + first - 1, entry["item_id"], entry["title"], *reason, f"{entry['score']:.4g}"])
         title = f"For user {answer['user']}" if answer["user"] is not None else "For this history"
         console.results().print(console.table(f"{title} ({answer['model']})", columns, rows, numeric=1))
+        if answer.get("trace"):
+            _print_trace(answer["trace"])
         if why:
             checked = sum(entry["verified"] for entry in answer["items"])
             console.results().print(
                 f"{checked} of {len(rows)} reasons are verified: without what they name the item's score falls; "
                 "'without it' is the place it then falls to."
             )
+
+
+def _print_trace(trace: list[dict[str, Any]]) -> None:
+    cells = [
+        [step["stage"], step["before"], step["after"], f"{step['milliseconds']:.2f}", _said(step["effect"])]
+        for step in trace
+    ]
+    console.results().print(console.table("Stages", ["stage", "in", "out", "ms", "effect"], cells, numeric=1))
+
+
+def _said(effect: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in effect.items() if value not in (None, [], ""))
 
 
 def _flat(answers: list[dict[str, Any]]) -> Any:

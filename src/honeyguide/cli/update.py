@@ -33,7 +33,7 @@ def update(
     """
     from dataclasses import asdict
 
-    from honeyguide.core.recommender import FitOptions
+    from honeyguide.core.fitting import FitOptions
     from honeyguide.data.load import read_with_report
     from honeyguide.experiment.update import update_bundle
 

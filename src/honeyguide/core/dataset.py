@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import scipy.sparse as sp
 
 from honeyguide.core.errors import DataError
 from honeyguide.core.ids import Ids
-from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged, TimeArray
 
 PARTS = ("train", "valid", "test")
 
@@ -104,9 +103,13 @@ class Dataset:
         return frame.filter(pl.col("positive")) if "positive" in frame.columns else frame
 
     def histories(self, *parts: str) -> Ragged:
-        """Positive item codes of every user, oldest first: ``n_users`` lists, of ``parts`` or of all."""
+        """Positive item codes of every user, oldest first: ``n_users`` lists, of ``parts`` or of all.
+
+        With their times, where every event has one.
+        """
         frame = self.positives(*parts)
-        return Ragged.from_groups(frame["user"].to_numpy(), frame["item"].to_numpy(), self.n_users)
+        times = self._times(frame)
+        return Ragged.from_groups(frame["user"].to_numpy(), frame["item"].to_numpy(), self.n_users, times)
 
     def matrix(self, *parts: str, weighted: bool = False) -> sp.csr_matrix:
         """Positive interactions as float32 CSR ``[n_users, n_items]``.
@@ -135,11 +138,13 @@ class Dataset:
         items = self.positives(*parts)["item"].to_numpy()
         return np.bincount(items, minlength=self.n_items).astype(np.float32)
 
-    def times(self, *parts: str) -> npt.NDArray[np.int64] | None:
+    def times(self, *parts: str) -> TimeArray | None:
         """int64 microseconds since 1970 (UTC) of the values of :meth:`histories`; ``None`` unless all have one."""
+        return self._times(self.positives(*parts))
+
+    def _times(self, frame: pl.DataFrame) -> TimeArray | None:
         if "timestamp" not in self.interactions.columns or self.interactions["timestamp"].null_count():
             return None
-        frame = self.positives(*parts)
         return frame["timestamp"].cast(pl.Int64).to_numpy()
 
     def text(self, columns: Sequence[str]) -> list[str]:

@@ -156,6 +156,24 @@ class PluginError(HoneyguideError):
         self.plugin, self.hook = plugin, hook
 
 
+class StorageError(HoneyguideError):
+    """The database of the service could not be read or written.
+
+    Parameters
+    ----------
+    message
+        What happened.
+    full
+        Whether the disk is full.
+    """
+
+    def __init__(self, message: str, *, full: bool = False) -> None:
+        super().__init__(
+            message, "Make room on the disk." if full else "Look at the database; the request may be sent again."
+        )
+        self.full = full
+
+
 class TrainingError(HoneyguideError):
     """Training went wrong: the loss is not a finite number."""
 

@@ -115,3 +115,31 @@ def _plain(value: object, dtype: pl.DataType) -> object:
         return int(str(value))
     except ValueError:
         return None
+
+
+def with_new_items(known: Ids, items: pl.DataFrame) -> tuple[Ids, pl.DataFrame]:
+    """``known`` with the ids of ``items`` behind them, and ``items`` in the order of their codes.
+
+    Raises
+    ------
+    DataError
+        If there is no column ``item_id``, or an id is missing, repeats, is of another kind or is known already.
+    """
+    if "item_id" not in items.columns:
+        raise DataError(
+            "the new items have no column 'item_id'.", f"Columns: {', '.join(items.columns)}.", column="item_id"
+        )
+    ids = items["item_id"]
+    repeated = ids.filter(ids.is_duplicated())
+    if len(repeated):
+        raise DataError(f"the new items have {repeated[0]!r} twice.", "Give one row per item.", column="item_id")
+    grown = known.append(ids)
+    codes = grown.encode(ids)
+    old = ids.filter(pl.Series(codes < len(known), dtype=pl.Boolean))
+    if len(old):
+        raise DataError(
+            f"the item {old[0]!r} is known already{f', and {len(old) - 1} more' if len(old) > 1 else ''}.",
+            "Leave out items that are in the catalogue; to change one, fit the model again.",
+            column="item_id",
+        )
+    return grown, items[np.argsort(codes)].with_columns(pl.col("item_id").cast(known.dtype))

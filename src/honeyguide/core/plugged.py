@@ -14,9 +14,10 @@ from pydantic import create_model
 from honeyguide.core.artifact import Arrays
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, ConfigError
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.plugin import Hooks, Plugin, Receipt, Run, called
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.recommender import Lists, Recommender
 from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 
@@ -119,20 +120,25 @@ class Plugged(Recommender):
         return needed
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
-        folder = options.checkpoint
 
         def inner(part: Dataset) -> None:
-            own = replace(options, checkpoint=folder / "model" if folder is not None else None)
-            self.base.fit(part, own)
+            self.base.fit(part, self._staged(options, "model"))
 
         fit: Callable[[Dataset], None] = inner
         for plugin in self.hooks.having["around_fit"]:
-            own = replace(options, checkpoint=folder / plugin.name if folder is not None else None)
-            run = Run(self.base, own, self.config.seed)
-            fit = partial(_around_fit, plugin, fit, run)
+            fit = partial(self._around_fit, plugin, fit, options)
         fit(self.hooks.transform(data))
         report = self.base.report
         self.report.curve, self.report.search, self.report.finished = report.curve, report.search, report.finished
+
+    def _around_fit(self, plugin: Plugin, fit: Callable[[Dataset], None], options: FitOptions, data: Dataset) -> None:
+        run = Run(self.base, self._staged(options, plugin.name), self.config.seed)
+        called(plugin, plugin.around_fit, fit, data, run)
+
+    def _staged(self, options: FitOptions, part: str) -> FitOptions:
+        """``options`` with the checkpoint folder of a part in the present stage."""
+        folder = options.checkpoint
+        return replace(options, checkpoint=folder / self.hooks.stage / part if folder is not None else None)
 
     # -- use ----------------------------------------------------------------------------------
 
@@ -153,6 +159,13 @@ class Plugged(Recommender):
             return scores
         states = self.user_vectors(histories) if "state" in self.states else None
         return self.hooks.adjust_scores(Requests(histories, users), states, scores)
+
+    def score_states(self, states: FloatArray, requests: Requests) -> FloatArray:
+        """float32 ``[n, n_items]`` from states that are edited already, adjusted."""
+        scores = self.base.score_states(states, requests)
+        if not self.hooks.have("adjust_scores"):
+            return scores
+        return self.hooks.adjust_scores(requests, states, scores)
 
     def recommend(self, requests: Requests, k: int = 10) -> Recommendations:
         """The ``k`` best items for each request, from what plug-ins retrieve and as they rearrange it."""
@@ -212,6 +225,13 @@ class Plugged(Recommender):
         for plugin in self.hooks.having["observe"]:
             called(plugin, plugin.observe, labels, receipt)
 
+    def learn_events(self, data: Dataset, part: str = "test", **how: Any) -> None:
+        """Fine-tune the model inside on the outcomes of ``part``, and tell the plug-ins (state ``events``)."""
+        self._fitted()
+        self.base.learn_events(data, part, **how)  # type: ignore[attr-defined]
+        for plugin in self.hooks.having["renewed"]:
+            called(plugin, plugin.renewed)
+
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """What the model inside calls similar."""
         return self.base.similar(items, k)
@@ -243,10 +263,6 @@ class Plugged(Recommender):
 
 def _within(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     return {n.removeprefix(f"{name}."): a for n, a in arrays.items() if n.startswith(f"{name}.")}
-
-
-def _around_fit(plugin: Plugin, fit: Callable[[Dataset], None], run: Run, data: Dataset) -> None:
-    called(plugin, plugin.around_fit, fit, data, run)
 
 
 def _around_recommend(plugin: Plugin, recommend: Callable[[Requests, int], Lists], requests: Requests, k: int) -> Lists:

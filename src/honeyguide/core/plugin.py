@@ -12,14 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from honeyguide.core.artifact import Arrays
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, FitInterrupted, HoneyguideError, PluginError
-from honeyguide.core.ragged import FloatArray, Ragged
-from honeyguide.core.recommender import FitOptions, Lists, Recommender, explain
+from honeyguide.core.fitting import FitOptions
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.recommender import Lists, Recommender, explain
 from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Estimate
 
@@ -124,9 +126,16 @@ class Plugin:
         """Weights of the examples of a batch (state ``weights``)."""
         return None
 
+    def truth_weights(self, users: IntArray, items: IntArray) -> FloatArray | None:
+        """What held-out pairs ``[n]`` weigh where an epoch is judged by them (state ``weights``)."""
+        return None
+
     def loss_terms(self, context: LossContext) -> Tensor | None:
         """What is added to the loss of a batch (state ``vectors``)."""
         return None
+
+    def on_start(self, network: nn.Module) -> None:
+        """Called with the network as it was drawn, before a training begins or resumes."""
 
     def on_step(self, network: nn.Module, epoch: int, step: int) -> None:
         """Called after every step of the optimiser; both count from 0."""
@@ -134,8 +143,15 @@ class Plugin:
     def on_epoch(self, network: nn.Module, epoch: int) -> None:
         """Called after every epoch, before it is judged."""
 
+    def keeps_from(self) -> int:
+        """The first epoch, from 0, whose weights may be kept: before it the plug-in has not done its work."""
+        return 0
+
     def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
-        """Stages: call ``fit(data)`` for what is inside, and do what comes before and after."""
+        """Stages: call ``fit(data)`` for what is inside, and do what comes before and after.
+
+        One that calls it several times names each in ``run.model.hooks.stage``, so that each has a checkpoint.
+        """
         fit(data)
 
     # -- when recommending --------------------------------------------------------------------
@@ -163,6 +179,9 @@ class Plugin:
     def observe(self, labels: FloatArray, receipt: Receipt) -> None:
         """Learn from the outcomes ``[n]`` of events that were scored before (state ``events``)."""
 
+    def renewed(self) -> None:
+        """Called after the model inside learnt from new events (state ``events``): what was kept of it is old."""
+
     # -- cost and storage ---------------------------------------------------------------------
 
     def bind(self, model: Recommender) -> None:
@@ -189,7 +208,9 @@ HOOKS = (
     "transform",
     "graph",
     "weights",
+    "truth_weights",
     "loss_terms",
+    "on_start",
     "on_step",
     "on_epoch",
     "around_fit",
@@ -199,7 +220,9 @@ HOOKS = (
     "retrieve",
     "around_recommend",
     "observe",
+    "renewed",
 )
+_TRAINING = {"weights", "loss_terms", "graph", "on_start", "on_step", "on_epoch"}
 
 
 @dataclass
@@ -212,10 +235,13 @@ class Hooks:
         In the order in which they are applied.
     epoch
         The trainer says here where it stands.
+    stage
+        A plug-in that calls its inner fit several times says here which it is; each has a checkpoint of its own.
     """
 
     plugins: Sequence[Plugin] = ()
     epoch: int = 0
+    stage: str = ""
     having: dict[str, list[Plugin]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -228,8 +254,13 @@ class Hooks:
     @property
     def identity(self) -> str:
         """What the plug-ins that change training are, for checkpoints; empty without one."""
-        training = [p for p in self.plugins if p.hooks() & {"weights", "loss_terms", "graph", "on_step", "on_epoch"}]
+        training = [p for p in self.plugins if p.hooks() & _TRAINING]
         return " ".join(f"{p.name} {p.config.model_dump_json()}" for p in training)
+
+    @property
+    def keeps_from(self) -> int:
+        """See :meth:`Plugin.keeps_from`."""
+        return max((called(plugin, plugin.keeps_from) for plugin in self.plugins), default=0)
 
     def graph(self, graph: BipartiteGraph) -> BipartiteGraph:
         """See :meth:`Plugin.graph`."""
@@ -251,6 +282,21 @@ class Hooks:
                 raise PluginError(plugin.name, "transform", "it changed the catalogue; items keep their codes")
             data = changed
         return data
+
+    def truth_weights(self, users: npt.NDArray[np.integer], truth: Ragged) -> FloatArray | None:
+        """The weights of the held-out items of ``users``, all of them multiplied: as long as ``truth.values``."""
+        product: FloatArray | None = None
+        rows = np.asarray(users, np.int32)[truth.rows]
+        for plugin in self.having["truth_weights"]:
+            own = called(plugin, plugin.truth_weights, rows, truth.values)
+            if own is not None:
+                product = own if product is None else product * own
+        return product
+
+    def on_start(self, network: nn.Module) -> None:
+        """See :meth:`Plugin.on_start`."""
+        for plugin in self.having["on_start"]:
+            called(plugin, plugin.on_start, network)
 
     def on_step(self, network: nn.Module, step: int) -> None:
         """See :meth:`Plugin.on_step`."""

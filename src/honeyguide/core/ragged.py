@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
+TimeArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,20 @@ class Ragged:
         int64 ``[n + 1]``, non-decreasing, from 0 to ``len(values)``.
     values
         int32 ``[nnz]``; row ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
+    times
+        int64 ``[nnz]``, when each value happened, in microseconds since 1970; ``None`` where that is not known of
+        every one. What is made of these lists keeps the times of the values that it keeps.
     """
 
     offsets: npt.NDArray[np.int64]
     values: IntArray
+    times: TimeArray | None = None
 
     def __post_init__(self) -> None:
         if len(self.offsets) == 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.values):
             raise ValueError("offsets must run from 0 to len(values)")
+        if self.times is not None and len(self.times) != len(self.values):
+            raise ValueError(f"{len(self.times)} times for {len(self.values)} values")
 
     @classmethod
     def from_lists(cls, lists: Sequence[Sequence[int] | IntArray]) -> Ragged:
@@ -40,9 +47,11 @@ class Ragged:
         return cls(_offsets(lengths), np.concatenate(flat) if flat else np.empty(0, np.int32))
 
     @classmethod
-    def from_groups(cls, groups: npt.NDArray[np.integer], values: IntArray, n: int) -> Ragged:
+    def from_groups(
+        cls, groups: npt.NDArray[np.integer], values: IntArray, n: int, times: TimeArray | None = None
+    ) -> Ragged:
         """Build from ``values`` already sorted by their group number in ``[0, n)``."""
-        return cls(_offsets(np.bincount(groups, minlength=n)), np.ascontiguousarray(values, dtype=np.int32))
+        return cls(_offsets(np.bincount(groups, minlength=n)), np.ascontiguousarray(values, dtype=np.int32), times)
 
     @classmethod
     def empty(cls, n: int) -> Ragged:
@@ -75,12 +84,13 @@ class Ragged:
             if step == 1:
                 stop = max(start, stop)
                 first, last = self.offsets[start], self.offsets[stop]
-                return Ragged(self.offsets[start : stop + 1] - first, self.values[first:last])
+                times = None if self.times is None else self.times[first:last]
+                return Ragged(self.offsets[start : stop + 1] - first, self.values[first:last], times)
             rows = np.arange(start, stop, step)
         lengths = self.lengths[rows]
         offsets = _offsets(lengths)
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-        return Ragged(offsets, self.values[np.repeat(self.offsets[rows], lengths) + within])
+        return self._pick(offsets, np.repeat(self.offsets[rows], lengths) + within)
 
     def last(self, n: int) -> Ragged:
         """The last ``n`` values of every list."""
@@ -92,7 +102,7 @@ class Ragged:
         lengths = self.offsets[1:] - starts
         offsets = _offsets(lengths)
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-        return Ragged(offsets, self.values[np.repeat(starts, lengths) + within])
+        return self._pick(offsets, np.repeat(starts, lengths) + within)
 
     def ages(self) -> npt.NDArray[np.int64]:
         """int64 ``[nnz]``: 0 for the last value of a list, 1 for the one before it, and so on."""
@@ -101,7 +111,12 @@ class Ragged:
     def known(self) -> Ragged:
         """The lists without unknown items (-1)."""
         kept = self.values >= 0
-        return self if kept.all() else Ragged.from_groups(self.rows[kept], self.values[kept], len(self))
+        return self if kept.all() else self.where(kept)
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> Ragged:
+        """The lists with only the values where ``kept``, bool ``[nnz]``."""
+        times = None if self.times is None else self.times[kept]
+        return Ragged.from_groups(self.rows[kept], self.values[kept], len(self), times)
 
     def differ(self, other: Ragged) -> npt.NDArray[np.bool_]:
         """Bool ``[n]``: whether each list differs from that of ``other`` in the same row."""
@@ -109,6 +124,8 @@ class Ragged:
             raise ValueError(f"cannot compare {len(self)} lists with {len(other)}")
         same: npt.NDArray[np.bool_] = self.lengths == other.lengths
         rows = np.flatnonzero(same)
+        if not len(rows):
+            return np.logical_not(same)
         a, b = self.take(rows), other.take(rows)
         same[rows[a.rows[a.values != b.values]]] = False
         return np.logical_not(same)
@@ -117,18 +134,21 @@ class Ragged:
         """Row by row, ``self`` followed by ``other``."""
         if len(self) != len(other):
             raise ValueError(f"cannot join {len(self)} lists with {len(other)}")
-        offsets = self.offsets + other.offsets
-        values = np.empty(offsets[-1], np.int32)
-        position = np.arange(len(self.values)) + np.repeat(other.offsets[:-1], self.lengths)
-        values[position] = self.values
-        position = np.arange(len(other.values)) + np.repeat(self.offsets[1:], other.lengths)
-        values[position] = other.values
-        return Ragged(offsets, values)
+        n = len(self)
+        both = self.concat_rows(other)
+        rows = np.stack([np.arange(n), np.arange(n) + n], axis=1).ravel()  # each of self, then that of other
+        return replace(both.take(rows), offsets=self.offsets + other.offsets)
 
     def concat_rows(self, other: Ragged) -> Ragged:
-        """The lists of ``self``, then those of ``other``."""
+        """The lists of ``self``, then those of ``other``; with times if every value of both has one."""
         offsets = np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]])
-        return Ragged(offsets, np.concatenate([self.values, other.values]))
+        times = [part.times for part in (self, other) if part.times is not None]
+        values = np.concatenate([self.values, other.values])
+        timed = len(times) > 0 and sum(map(len, times)) == len(values)
+        return Ragged(offsets, values, np.concatenate(times) if timed else None)
+
+    def _pick(self, offsets: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> Ragged:
+        return Ragged(offsets, self.values[places], None if self.times is None else self.times[places])
 
     def to_csr(self, n_columns: int, data: FloatArray | None = None) -> sp.csr_matrix:
         """float32 ``[n, n_columns]``; repeated entries are summed, ``data`` defaults to ones.

@@ -5,19 +5,20 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import PARTS, Dataset
 from honeyguide.core.errors import ArtifactError, CapabilityError, ConfigError, DataError, NotFittedError
-from honeyguide.core.ids import Ids
+from honeyguide.core.fitting import STATISTICS, Change, FitOptions, FitReport, ModelConfig
+from honeyguide.core.ids import Ids, with_new_items
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.requests import Recommendations, Requests, Scale
 from honeyguide.core.resources import Estimate, Stopwatch, check_memory, peak_rss_mb
@@ -28,117 +29,11 @@ if TYPE_CHECKING:
     from honeyguide.core.plugged import Plugged
     from honeyguide.core.plugin import Hooks, Plugin
 
-STATISTICS = "statistics."  # arrays kept for updates: of the log, not learnt from it
 SCORE_BLOCK = 1 << 22  # scores held at once while recommending: 16 MiB, which the allocator keeps and reuses
 RANK_BLOCK = 1 << 12  # requests ranked at once where not every item is scored
 LARGE_CATALOGUE = 1 << 16  # items from which it pays not to score every one
 
 Lists = tuple[IntArray, FloatArray]  # items and scores, [n, k] each
-
-
-class ModelConfig(BaseModel):
-    """Base of all model configurations: frozen, typed, no unknown options."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """How to run a fit, as opposed to what to fit.
-
-    Parameters
-    ----------
-    progress
-        Show a progress bar on standard error.
-    checkpoint
-        Folder for checkpoints of iterative models.
-    resume
-        Continue from the checkpoint if there is one.
-    memory_limit
-        Bytes the fit may use; by default what is available.
-    device
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
-    precision
-        ``"float32"`` or ``"bfloat16"`` (automatic mixed precision).
-    cpu_limit
-        CPU-seconds after which training in epochs ends with the best found so far; its checkpoint stays, so
-        that a resumed fit with a higher limit goes on as if it had never ended.
-    on_better
-        Is given every recommender that a search finds better than those before, while the search goes on.
-    on_trial
-        Is given every entry of the search of a :class:`FitReport` as soon as it is there.
-    on_epoch
-        Is given each entry of the learning curve as soon as it is there.
-    """
-
-    progress: bool = False
-    checkpoint: Path | None = None
-    resume: bool = False
-    memory_limit: int | None = None
-    device: str = "auto"
-    precision: str = "float32"
-    cpu_limit: float | None = None
-    on_better: Callable[[Recommender], None] | None = None
-    on_trial: Callable[[dict[str, Any]], None] | None = None
-    on_epoch: Callable[[dict[str, float]], None] | None = None
-
-
-@dataclass
-class FitReport:
-    """What a fit did: cost, search, learning curve; and the updates since. Saved with the model.
-
-    Parameters
-    ----------
-    cpu_seconds, wall_seconds, peak_rss_mb
-        Cost.
-    n_parameters
-        Numbers that were learnt.
-    search
-        What was tried, one entry per trial.
-    curve
-        Learning curve, one entry per epoch.
-    finished
-        Whether training ended by itself, and not at a limit of time.
-    updates
-        One entry for each.
-    """
-
-    cpu_seconds: float = 0.0
-    wall_seconds: float = 0.0
-    peak_rss_mb: float = 0.0
-    n_parameters: int = 0
-    search: list[dict[str, Any]] = field(default_factory=list)
-    curve: list[dict[str, float]] = field(default_factory=list)
-    finished: bool = True
-    updates: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Change:
-    """What an update brings: the users whose histories changed, and the catalogue as it is now.
-
-    Parameters
-    ----------
-    before, after
-        What the model has learnt of each of them so far, and what it shall have learnt then; item
-        codes, oldest first. A user's first events come after an empty list.
-    items
-        The catalogue; old items keep their codes.
-    replay
-        Histories of others, for models that would forget without them.
-    """
-
-    before: Ragged
-    after: Ragged
-    items: Ids
-    replay: Ragged | None = None
-
-    @property
-    def n_items(self) -> int:
-        """Size of the catalogue now."""
-        return len(self.items)
 
 
 class Recommender(ABC):
@@ -313,7 +208,9 @@ class Recommender(ABC):
         rows = np.flatnonzero(before.differ(after))
         if not len(rows) and len(items) == len(known):
             return self
-        change = Change(before.take(rows), after.take(rows), items, replay)
+        if len(rows) < len(before):
+            before, after = before.take(rows), after.take(rows)
+        change = Change(before, after, items, replay)
         with Stopwatch() as watch:
             self._update(change, options or FitOptions())
         self.item_ids = items
@@ -366,18 +263,36 @@ class Recommender(ABC):
         Raises
         ------
         CapabilityError
-            If a request carries an instruction or a query and the model reads none.
+            If a request carries an instruction, a query or a state and the model reads none.
         """
         self._fitted()
         for asked in ("instruction", "query"):
             if getattr(requests, asked) is not None:
                 self.require(asked)
-        scores = self.score_histories(requests.histories, requests.users)
+        if requests.states is None:
+            scores = self.score_histories(requests.histories, requests.users)
+        else:
+            scores = self.score_states(requests.states, requests)
         if requests.candidates is not None:
             allowed = requests.candidates.to_csr(scores.shape[1])
             inside = np.zeros(scores.shape, bool)
             inside[allowed.nonzero()] = True
             scores[~inside] = NEVER
+        return scores
+
+    def score_states(self, states: FloatArray, requests: Requests) -> FloatArray:
+        """float32 ``[n, n_items]``: scores from user vectors ``[n, d]`` that were made elsewhere (state ``state``).
+
+        Raises
+        ------
+        CapabilityError
+            If a score of this model is no product of a user's vector with an item's.
+        """
+        if "state" not in self.states:
+            raise CapabilityError(
+                f"{self.name} does not score from vectors of users.", "Leave 'states' out of the requests."
+            )
+        scores: FloatArray = states @ self.item_vectors().T  # type: ignore[attr-defined]
         return scores
 
     def recommend(self, requests: Requests, k: int = 10) -> Recommendations:
@@ -391,7 +306,7 @@ class Recommender(ABC):
 
     def _dense(self, requests: Requests) -> bool:
         """Whether every item is scored: what is asked, or a small catalogue, leaves nothing to save."""
-        asked = (requests.candidates, requests.instruction, requests.query)
+        asked = (requests.candidates, requests.instruction, requests.query, requests.states)
         return any(a is not None for a in asked) or len(self._fitted()) < LARGE_CATALOGUE
 
     def _rank(self, requests: Requests, k: int) -> Lists:
@@ -498,34 +413,6 @@ class Recommender(ABC):
         if self.item_ids is None:
             raise NotFittedError(f"{self.name} is not fitted.", "Call fit(data) or load(directory) first.")
         return self.item_ids
-
-
-def with_new_items(known: Ids, items: pl.DataFrame) -> tuple[Ids, pl.DataFrame]:
-    """``known`` with the ids of ``items`` behind them, and ``items`` in the order of their codes.
-
-    Raises
-    ------
-    DataError
-        If there is no column ``item_id``, or an id is missing, repeats, is of another kind or is known already.
-    """
-    if "item_id" not in items.columns:
-        raise DataError(
-            "the new items have no column 'item_id'.", f"Columns: {', '.join(items.columns)}.", column="item_id"
-        )
-    ids = items["item_id"]
-    repeated = ids.filter(ids.is_duplicated())
-    if len(repeated):
-        raise DataError(f"the new items have {repeated[0]!r} twice.", "Give one row per item.", column="item_id")
-    grown = known.append(ids)
-    codes = grown.encode(ids)
-    old = ids.filter(pl.Series(codes < len(known), dtype=pl.Boolean))
-    if len(old):
-        raise DataError(
-            f"the item {old[0]!r} is known already{f', and {len(old) - 1} more' if len(old) > 1 else ''}.",
-            "Leave out items that are in the catalogue; to change one, fit the model again.",
-            column="item_id",
-        )
-    return grown, items[np.argsort(codes)].with_columns(pl.col("item_id").cast(known.dtype))
 
 
 def explain(name: str, error: ValidationError) -> str:

@@ -37,6 +37,9 @@ class Requests:
         A search query per request.
     seed
         For models that draw at random.
+    states
+        float32 ``[n, d]``: user vectors to score with, in place of those that the model makes of the histories
+        (state ``state``).
     """
 
     histories: Ragged
@@ -46,10 +49,11 @@ class Requests:
     instruction: Sequence[str] | None = None
     query: Sequence[str] | None = None
     seed: int = 0
+    states: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.histories)
-        for field in ("users", "exclude", "candidates", "instruction", "query"):
+        for field in ("users", "exclude", "candidates", "instruction", "query", "states"):
             value = getattr(self, field)
             if value is not None and len(value) != n:
                 raise ValueError(f"{field} has {len(value)} entries for {n} histories")
@@ -67,6 +71,7 @@ class Requests:
             instruction=None if self.instruction is None else self.instruction[rows],
             query=None if self.query is None else self.query[rows],
             seed=self.seed,
+            states=None if self.states is None else self.states[rows],
         )
 
     @property

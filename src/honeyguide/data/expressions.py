@@ -1,10 +1,18 @@
-"""The small comparison language of ``positive`` and ``where``: parsed, never evaluated as code.
+"""The small language of conditions over the columns of a table: parsed, never evaluated as code.
 
-    condition   = comparison { "and" comparison }
-    comparison  = column operator value | column ["not"] "in" value { "," value }
+    condition   = all { "or" all }
+    all         = factor { "and" factor }
+    factor      = "not" factor | "(" condition ")" | comparison
+    comparison  = column operator value
+                | column ["not"] "in" value { "," value }
+                | column ["not"] "contains" value
+                | column "is" ["not"] "missing"
     operator    = ">=" | "<=" | ">" | "<" | "==" | "=" | "!="
 
-Examples: ``rating >= 4``, ``event in buy, cart``, ``rating >= 4 and event != refund``.
+Examples: ``rating >= 4``, ``event in buy, cart``, ``genres contains crime or not (year < 1990)``. A value with commas,
+brackets or one of the words above stands in quotes. ``contains`` asks whether a text has these words in it, in
+any case, or a list this entry; a list column is equal to a value, or in a list of them, where one of its entries is.
+A missing value is neither one thing nor the other: a row is kept where the condition is true.
 """
 
 from __future__ import annotations
@@ -12,14 +20,22 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from honeyguide.core.errors import ConfigError, DataError
 
-_COMPARISON = re.compile(r"\s*([\w.:-]+?)\s*(>=|<=|==|!=|=|>|<)\s*(.+?)\s*")
-_MEMBERSHIP = re.compile(r"\s*([\w.:-]+)\s+(not\s+in|in)\s+(.+?)\s*", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
+      | (?P<operator>>=|<=|==|!=|=|>|<)
+      | (?P<open>[(\[{]) | (?P<close>[)\]}]) | (?P<comma>,)
+      | (?P<word>[^\s'"<>=!()\[\]{},]+|!)
+    )""",
+    re.VERBOSE,
+)
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -30,6 +46,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "!=": operator.ne,
 }
 _ORDER = (">=", "<=", ">", "<")
+_LONGEST, _DEEPEST = 4096, 32  # characters of a condition, and brackets within brackets
 
 
 def condition(text: str, schema: Mapping[str, pl.DataType], renamed: Mapping[str, str] | None = None) -> pl.Expr:
@@ -51,35 +68,159 @@ def condition(text: str, schema: Mapping[str, pl.DataType], renamed: Mapping[str
     DataError
         If a column does not exist, or an order is asked of text.
     """
-    parts = re.split(r"\s+and\s+", text.strip(), flags=re.IGNORECASE)
-    terms = [_term(part, text, schema, renamed or {}) for part in parts]
-    return pl.all_horizontal(terms).fill_null(False)
+    if len(text) > _LONGEST:
+        raise ConfigError(f"a condition of {len(text):,} characters is too long.", f"Use at most {_LONGEST:,}.")
+    parser = _Parser(text, _tokens(text), schema, renamed or {})
+    found = parser.any_of(0)
+    if parser.here is not None:
+        raise parser.fault()
+    return found.fill_null(False)
 
 
-def _term(part: str, text: str, schema: Mapping[str, pl.DataType], renamed: Mapping[str, str]) -> pl.Expr:
-    if match := _MEMBERSHIP.fullmatch(part):
-        name = _column(match[1], schema, renamed)
-        values = [_unquote(v.strip()) for v in match[3].strip("[](){} ").split(",")]
-        found = _as_text(name, schema[name]).is_in([_like_text(v, schema[name]) for v in values])
-        return ~found if match[2].lower().startswith("not") else found
-    if match := _COMPARISON.fullmatch(part):
-        name = _column(match[1], schema, renamed)
-        return _compare(name, schema[name], match[2], _unquote(match[3]))
-    raise ConfigError(
-        f"{text!r} is not a condition.", "Write for example 'rating >= 4', 'event in buy,cart', or two joined by 'and'."
+@dataclass(frozen=True)
+class _Token:
+    kind: str
+    text: str
+
+    def says(self, *words: str) -> bool:
+        return self.kind == "word" and self.text.lower() in words
+
+
+def _tokens(text: str) -> list[_Token]:
+    found, place, end = [], 0, len(text.rstrip())
+    while place < end:
+        match = _TOKEN.match(text, place)
+        if match is None or match.lastgroup is None:
+            raise _no_condition(text)
+        value = match[match.lastgroup]
+        found.append(_Token(match.lastgroup, _unescaped(value) if match.lastgroup == "quoted" else value))
+        place = match.end()
+    return found
+
+
+def _unescaped(quoted: str) -> str:
+    return re.sub(r"\\(.)", r"\1", quoted[1:-1])
+
+
+def _no_condition(text: str) -> ConfigError:
+    return ConfigError(
+        f"{text[:200]!r} is not a condition.",
+        "Write for example 'rating >= 4', 'event in buy,cart', or several joined by 'and', 'or', 'not' and brackets.",
     )
 
 
-def _column(name: str, schema: Mapping[str, pl.DataType], renamed: Mapping[str, str]) -> str:
-    for candidate in (name, renamed.get(name, "")):
-        if candidate in schema:
-            return candidate
-    names = ", ".join(c for c in schema if not c.startswith("__"))
-    raise DataError(f"the condition names a column {name!r} that is not there.", f"Columns: {names}.", column=name)
+@dataclass
+class _Parser:
+    """Recursive descent over the tokens of ``text``."""
+
+    text: str
+    tokens: list[_Token]
+    schema: Mapping[str, pl.DataType]
+    renamed: Mapping[str, str]
+    place: int = field(default=0)
+
+    @property
+    def here(self) -> _Token | None:
+        return self.tokens[self.place] if self.place < len(self.tokens) else None
+
+    def fault(self) -> ConfigError:
+        return _no_condition(self.text)
+
+    def _take(self, *kinds: str) -> _Token:
+        token = self.here
+        if token is None or token.kind not in kinds:
+            raise self.fault()
+        self.place += 1
+        return token
+
+    def _if_says(self, *words: str) -> bool:
+        if self.here is not None and self.here.says(*words):
+            self.place += 1
+            return True
+        return False
+
+    def any_of(self, depth: int) -> pl.Expr:
+        found = self._all_of(depth)
+        while self._if_says("or"):
+            found = found | self._all_of(depth)
+        return found
+
+    def _all_of(self, depth: int) -> pl.Expr:
+        found = self._factor(depth)
+        while self._if_says("and"):
+            found = found & self._factor(depth)
+        return found
+
+    def _factor(self, depth: int) -> pl.Expr:
+        if depth > _DEEPEST:
+            raise ConfigError("the condition has too many brackets within brackets.", "Write it more simply.")
+        if self._if_says("not"):
+            return ~self._factor(depth + 1)
+        if self.here is not None and self.here.kind == "open":
+            self.place += 1
+            found = self.any_of(depth + 1)
+            self._take("close")
+            return found
+        return self._comparison()
+
+    def _comparison(self) -> pl.Expr:
+        named = self._take("word", "quoted")
+        if self.here is None or not (self.here.kind == "operator" or self.here.says("is", "not", "in", "contains")):
+            raise self.fault()
+        name = self._column(named.text)
+        dtype = self.schema[name]
+        if self.here is not None and self.here.kind == "operator":
+            return _compare(name, dtype, self._take("operator").text, self._value())
+        if self._if_says("is"):
+            wanted = not self._if_says("not")
+            if not self._if_says("missing"):
+                raise self.fault()
+            return pl.col(name).is_null() if wanted else pl.col(name).is_not_null()
+        wanted = not self._if_says("not")
+        if self._if_says("in"):
+            found = _one_of(name, dtype, self._values())
+        elif self._if_says("contains"):
+            found = _contains(name, dtype, self._value())
+        else:
+            raise self.fault()
+        return found if wanted else ~found
+
+    def _values(self) -> list[str]:
+        bracket = self.here is not None and self.here.kind == "open"
+        if bracket:
+            self.place += 1
+        values = [self._value()]
+        while self.here is not None and self.here.kind == "comma":
+            self.place += 1
+            values.append(self._value())
+        if bracket:
+            self._take("close")
+        return values
+
+    def _value(self) -> str:
+        first = self._take("word", "quoted")
+        if first.kind == "quoted":
+            return first.text
+        words = [first.text]
+        while self.here is not None and self.here.kind == "word" and not self.here.says("and", "or"):
+            words.append(self._take("word").text)
+        return " ".join(words)
+
+    def _column(self, name: str) -> str:
+        for candidate in (name, self.renamed.get(name, "")):
+            if candidate in self.schema:
+                return candidate
+        names = ", ".join(c for c in self.schema if not c.startswith("__"))
+        raise DataError(f"the condition names a column {name!r} that is not there.", f"Columns: {names}.", column=name)
 
 
 def _compare(name: str, dtype: pl.DataType, symbol: str, value: str) -> pl.Expr:
     compare = _OPERATORS[symbol]
+    if isinstance(dtype, pl.List | pl.Array):
+        if symbol in _ORDER:
+            raise DataError(f"the column holds lists, which {symbol} cannot compare.", "Use contains.", column=name)
+        same = _one_of(name, dtype, [value])
+        return ~same if symbol == "!=" else same
     try:
         number = float(value)
     except ValueError:
@@ -98,6 +239,26 @@ def _compare(name: str, dtype: pl.DataType, symbol: str, value: str) -> pl.Expr:
     return result
 
 
+def _one_of(name: str, dtype: pl.DataType, values: list[str]) -> pl.Expr:
+    if isinstance(dtype, pl.List | pl.Array):
+        entries = _entries(name, dtype)
+        return pl.any_horizontal(entries.list.contains(value) for value in values)
+    return _as_text(name, dtype).is_in([_like_text(v, dtype) for v in values])
+
+
+def _contains(name: str, dtype: pl.DataType, value: str) -> pl.Expr:
+    if isinstance(dtype, pl.List | pl.Array):
+        return _entries(name, dtype).list.eval(pl.element().str.to_lowercase()).list.contains(value.lower())
+    return pl.col(name).cast(pl.String).str.to_lowercase().str.contains(value.lower(), literal=True)
+
+
+def _entries(name: str, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if isinstance(dtype, pl.Array):
+        column = column.arr.to_list()
+    return column.cast(pl.List(pl.String))
+
+
 def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if dtype.is_float():
@@ -112,8 +273,3 @@ def _like_text(value: str, dtype: pl.DataType) -> str | float:
         return float(value)
     except ValueError:
         raise DataError(f"{value!r} is not a number, and the column holds numbers.", "Correct the condition.") from None
-
-
-def _unquote(value: str) -> str:
-    value = value.strip()
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value

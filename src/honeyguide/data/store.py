@@ -22,7 +22,7 @@ from honeyguide.core.artifact import Arrays, Artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.core.ids import Ids
-from honeyguide.core.ragged import IntArray, Ragged
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged, TimeArray
 
 _KIND = "histories"
 _SCHEMA = pl.Schema({"user": pl.Int64, "item": pl.Int32, "state": pl.UInt8, "time": pl.Int64})
@@ -36,27 +36,27 @@ class Events:
     Parameters
     ----------
     histories
-        One list per user, oldest first.
+        One list per user, oldest first, with times where events have them.
     states
         uint8 ``[nnz]``: ``HELD_OUT`` from the model beside the store, ``LEARNT`` by it, or ``PENDING``.
-    times
-        int64 ``[nnz]`` microseconds since 1970, or ``None`` where events have no times.
     """
 
     histories: Ragged
     states: npt.NDArray[np.uint8]
-    times: npt.NDArray[np.int64] | None
+
+    @property
+    def times(self) -> TimeArray | None:
+        """int64 ``[nnz]`` microseconds since 1970, or ``None`` where events have no times."""
+        return self.histories.times
 
     def take(self, rows: npt.NDArray[np.integer]) -> Events:
         """The events of the users ``rows``."""
         places = Ragged(self.histories.offsets, np.arange(len(self.states), dtype=np.int32)).take(rows).values
-        times = None if self.times is None else self.times[places]
-        return Events(self.histories.take(rows), self.states[places], times)
+        return Events(self.histories.take(rows), self.states[places])
 
     def where(self, *states: int) -> Ragged:
         """The histories with only the events in one of ``states``."""
-        kept = np.isin(self.states, states)
-        return Ragged.from_groups(self.histories.rows[kept], self.histories.values[kept], len(self.histories))
+        return self.histories.where(np.isin(self.states, states))
 
     def frame(self) -> pl.DataFrame:
         """One row per event: ``user, item, state, time``."""
@@ -66,9 +66,9 @@ class Events:
     @classmethod
     def of(cls, frame: pl.DataFrame, n_users: int, timed: bool) -> Events:
         """Undo :meth:`frame`, for rows sorted by user."""
-        histories = Ragged.from_groups(frame["user"].to_numpy(), frame["item"].to_numpy(), n_users)
         times = frame["time"].to_numpy().astype(np.int64) if timed else None
-        return cls(histories, frame["state"].to_numpy().astype(np.uint8), times)
+        histories = Ragged.from_groups(frame["user"].to_numpy(), frame["item"].to_numpy(), n_users, times)
+        return cls(histories, frame["state"].to_numpy().astype(np.uint8))
 
 
 class HistoryStore:
@@ -98,7 +98,7 @@ class HistoryStore:
         frame = data.positives(*parts)
         train = np.ones(frame.height, bool) if "split" not in frame.columns else (frame["split"] == "train").to_numpy()
         states = np.where(train, LEARNT, HELD_OUT).astype(np.uint8)
-        events = Events(data.histories(*parts), states, data.times(*parts))
+        events = Events(data.histories(*parts), states)
         store = cls(Path(directory), data.user_ids, data.item_ids, events, data.items)
         store._publish(store._user_ids, events)
         return store
@@ -113,8 +113,8 @@ class HistoryStore:
             If it is missing or damaged.
         """
         content = artifact.read(directory, _KIND)
-        histories = Ragged(content.arrays["offsets"], content.arrays["values"])
-        events = Events(histories, content.arrays["states"], content.arrays.get("times"))
+        histories = Ragged(content.arrays["offsets"], content.arrays["values"], content.arrays.get("times"))
+        events = Events(histories, content.arrays["states"])
         user_ids, items = Ids(content.tables["users"]["user_id"]), content.tables["items"]
         return cls(Path(directory), user_ids, Ids(items["item_id"]), events, items)
 
@@ -149,6 +149,11 @@ class HistoryStore:
         """External ids and item codes of the users at the places ``first`` to ``last`` (not included)."""
         return self._user_ids.values.slice(first, max(0, last - first)), self._events.histories.take(slice(first, last))
 
+    def popularity(self) -> FloatArray:
+        """float32 ``[n_items]``: events of every item, in the order of ``item_ids``."""
+        values = self._events.histories.values
+        return np.bincount(values[values >= 0], minlength=len(self.item_ids)).astype(np.float32)
+
     def append(self, user_ids: pl.Series, item_ids: pl.Series) -> None:
         """Add events, one per pair and in that order, at the end of histories; new users are added.
 
@@ -172,7 +177,7 @@ class HistoryStore:
         self,
         user_ids: pl.Series,
         item_ids: pl.Series,
-        times: npt.NDArray[np.int64] | None = None,
+        times: TimeArray | None = None,
         items: pl.DataFrame | None = None,
     ) -> int:
         """Add events that are not there yet, in their place in time; new users and items are added.
@@ -237,7 +242,7 @@ class HistoryStore:
     def mark_learnt(self) -> None:
         """Say that the model beside the store has learnt what was pending."""
         states = np.where(self._events.states == PENDING, LEARNT, self._events.states).astype(np.uint8)
-        self._publish(self._user_ids, Events(self._events.histories, states, self._events.times))
+        self._publish(self._user_ids, Events(self._events.histories, states))
 
     def add_items(self, items: pl.DataFrame) -> None:
         """Add rows to the item table: new ids follow the others in sorted order; a row of a known id replaces it.
@@ -304,7 +309,7 @@ def _like(new: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
     return new.with_columns(casts)
 
 
-def _times(times: npt.NDArray[np.int64] | None) -> pl.Expr | pl.Series:
+def _times(times: TimeArray | None) -> pl.Expr | pl.Series:
     return pl.lit(None, pl.Int64).alias("time") if times is None else pl.Series("time", times, pl.Int64)
 
 

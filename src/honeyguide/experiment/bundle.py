@@ -7,10 +7,11 @@ personal, and ``DIR/store``, which does and from which a user can be deleted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from honeyguide.core.dataset import Dataset
@@ -22,6 +23,7 @@ from honeyguide.core.requests import Requests
 from honeyguide.data.store import HistoryStore
 from honeyguide.explain.because import titles_of
 from honeyguide.models.registry import load_model
+from honeyguide.pipeline.stock import Stock
 
 _STORE = "store"
 
@@ -121,12 +123,26 @@ class Bundle:
         model.save(self.directory)
         return Bundle(self.directory, model, self.store)
 
+    def stock(self, encoder: str = "auto") -> Stock:
+        """What a pipeline draws on: the model, the item table and the events of every item.
+
+        Parameters
+        ----------
+        encoder
+            Of the items' texts.
+        """
+        codes = self.item_ids.encode(self.store.item_ids.values)
+        counts, known = self.store.popularity(), codes >= 0
+        popularity = np.zeros(len(self.item_ids), np.float32)
+        np.add.at(popularity, codes[known], counts[known])
+        return Stock(self.model, self.store.items, popularity, encoder)
+
     def _recode(self, histories: Ragged) -> Ragged:
         """The store's item codes as the model's, where a store was kept from another fit."""
         if self.store.item_ids == self.item_ids:
             return histories
         codes = self.item_ids.encode(self.store.item_ids.values)
-        return Ragged(histories.offsets, codes[histories.values])
+        return replace(histories, values=codes[histories.values])
 
 
 def save_bundle(directory: str | Path, model: Recommender, data: Dataset) -> Bundle:

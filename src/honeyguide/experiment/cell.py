@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import HoneyguideError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Stopwatch, cpu_seconds, peak_rss_mb
 from honeyguide.experiment.child import end_with_parent

@@ -24,8 +24,15 @@ RESULTS = _CHECKOUT if _CHECKOUT.parents[1].is_dir() else Path("honeyguide-paper
 
 # Seed -> the module that declares its PAPER.
 _MODULES = {
+    12: "honeyguide.experiment.claims.reloop2",
+    19: "honeyguide.experiment.claims.tim4rec",
+    25: "honeyguide.experiment.claims.lightgnn",
     26: "honeyguide.experiment.claims.recsae",
+    32: "honeyguide.experiment.claims.vat",
     37: "honeyguide.experiment.claims.metrics_survey",
+    41: "honeyguide.experiment.claims.ada_retrieval",
+    49: "honeyguide.experiment.claims.rel_mf",
+    56: "honeyguide.experiment.claims.knn_embed",
 }
 
 

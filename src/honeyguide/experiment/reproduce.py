@@ -59,7 +59,7 @@ def reproduce(
         raise UnknownNameError("profile", profile, PROFILES)
     folder = results / f"{seed:02d}-{profile}"
     records = {}
-    for cell in {cell.id: cell for claim in asked.claims for cell in claim.cells}.values():  # claims may share cells
+    for cell in {cell.id: cell for claim in asked.claims for cell in claim.cells}.values():  # claims may share some
         if progress is not None:
             progress(f"Cell {cell.id}")
         records[cell.id] = _cell(seed, cell, profile, folder / f"{cell.id}.json", fresh)

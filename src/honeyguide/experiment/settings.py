@@ -11,7 +11,8 @@ import tomli_w
 from pydantic import BaseModel
 
 from honeyguide.core.errors import ConfigError, UnknownNameError
-from honeyguide.core.recommender import ModelConfig, Recommender
+from honeyguide.core.fitting import ModelConfig
+from honeyguide.core.recommender import Recommender
 from honeyguide.models.registry import model_class
 
 Settings = dict[str, Any]

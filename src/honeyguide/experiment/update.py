@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions
+from honeyguide.core.fitting import FitOptions
 from honeyguide.experiment.bundle import Bundle, open_bundle
 
 
@@ -114,6 +113,6 @@ def _learn(bundle: Bundle, replay: float, options: FitOptions | None) -> tuple[i
     catalogue = bundle.item_ids.append(store.item_ids.values)
     codes = catalogue.encode(store.item_ids.values)
     others = store.settled(int(np.ceil(replay * len(after))), seed=len(model.report.updates))
-    recoded = [Ragged(lists.offsets, codes[lists.values]) for lists in (before, after, others)]
+    recoded = [replace(lists, values=codes[lists.values]) for lists in (before, after, others)]
     model.update(recoded[0], recoded[1], catalogue, replay=recoded[2], options=options)
     return len(after), float(model.report.updates[-1]["cpu_seconds"])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Requests
-from honeyguide.core.topk import demote_in_place, exclude_in_place, top_k
+from honeyguide.core.topk import NEVER, demote_in_place, exclude_in_place, top_k
 
 ScoreFunction = Callable[[Ragged, IntArray], FloatArray]
 
@@ -24,7 +24,13 @@ def drawn_users(truth: Ragged, most: int, seed: int) -> npt.NDArray[np.int64]:
 
 
 def rank_catalogue(
-    score: ScoreFunction, histories: Ragged, truth: Ragged, k: int, *, remove_seen: bool = True
+    score: ScoreFunction,
+    histories: Ragged,
+    truth: Ragged,
+    k: int,
+    *,
+    remove_seen: bool = True,
+    candidates: Ragged | None = None,
 ) -> IntArray:
     """Top-k lists for every user, with ties broken against the relevant items.
 
@@ -39,6 +45,8 @@ def rank_catalogue(
         Length of the lists.
     remove_seen
         Never return items of the history.
+    candidates
+        The items to choose from, one list per user; all where not given.
 
     Returns
     -------
@@ -54,6 +62,8 @@ def rank_catalogue(
         scores = score(histories.take(rows), users)
         if remove_seen:
             exclude_in_place(scores, histories.take(rows))
+        if candidates is not None:
+            scores[candidates.take(rows).to_csr(scores.shape[1]).toarray() == 0] = NEVER
         demote_in_place(scores, truth.take(rows))
         lists[rows], _ = top_k(scores, k)
         start, step = rows.stop, max(1, _BLOCK // scores.shape[1])
@@ -84,7 +94,13 @@ def model_ndcg(model: Recommender, histories: Ragged, truth: Ragged, k: int = 10
 
 
 def holdout_ndcg(
-    score: ScoreFunction, histories: Ragged, truth: Ragged, k: int = 10, *, remove_seen: bool = True
+    score: ScoreFunction,
+    histories: Ragged,
+    truth: Ragged,
+    k: int = 10,
+    *,
+    remove_seen: bool = True,
+    weights: FloatArray | None = None,
 ) -> npt.NDArray[np.float64]:
     """Binary NDCG@k of every user who has a held-out item, in user order.
 
@@ -92,13 +108,16 @@ def holdout_ndcg(
     ----------
     score, histories, truth, k, remove_seen
         As in :func:`rank_catalogue`.
+    weights
+        One for every value of ``truth``, where the DCG normalised by their sum over all users is wanted instead:
+        the mean of what is returned.
     """
     asked = np.flatnonzero(truth.lengths)
     histories, truth = histories.take(asked), truth.take(asked)
     lists = rank_catalogue(
         lambda h, u: score(h, asked[u].astype(np.int32)), histories, truth, k, remove_seen=remove_seen
     )
-    return ndcg_of_lists(lists, truth, k)
+    return ndcg_of_lists(lists, truth, k) if weights is None else _weighed_dcg(lists, truth, weights, k)
 
 
 def ndcg_of_lists(lists: IntArray, truth: Ragged, k: int) -> npt.NDArray[np.float64]:
@@ -111,4 +130,14 @@ def ndcg_of_lists(lists: IntArray, truth: Ragged, k: int) -> npt.NDArray[np.floa
     ideal = np.concatenate([[0.0], np.cumsum(discounts)])
     n_relevant = np.bincount(relevant // n_items, minlength=len(truth))
     values: npt.NDArray[np.float64] = hits @ discounts / ideal[np.minimum(n_relevant, k)]
+    return values
+
+
+def _weighed_dcg(lists: IntArray, truth: Ragged, weights: FloatArray, k: int) -> npt.NDArray[np.float64]:
+    """Terms whose mean is ``sum h_r w_r d_r / sum w`` over all users together."""
+    from honeyguide.metrics.unbiased import dcg_snips
+
+    own = np.bincount(truth.rows, weights, minlength=len(truth))
+    chances = np.asarray(1 / weights, np.float32)
+    values: npt.NDArray[np.float64] = dcg_snips(lists, truth, chances, k, least=0.0) * own / own.mean()
     return values

@@ -5,6 +5,7 @@ from __future__ import annotations
 from honeyguide.metrics import (
     abtest,
     agreement,
+    attack,
     business,
     candidates,
     exposure,
@@ -15,6 +16,7 @@ from honeyguide.metrics import (
     sampled,
     similarity,
     stats,
+    unbiased,
 )
 from honeyguide.metrics.metric import DECLARED, FAMILIES, Metric
 
@@ -26,10 +28,12 @@ FILES = (
     sampled,
     agreement,
     exposure,
+    attack,
     groups,
     business,
     abtest,
     offpolicy,
+    unbiased,
     stats,
 )
 

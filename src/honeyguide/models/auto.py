@@ -16,8 +16,9 @@ from pydantic import Field
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, ConfigError
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.models.blend import Blend
@@ -142,12 +143,21 @@ class Auto(Recommender):
             found = [(arm, trials.run(arm, limit)) for arm in alive]
             ranked = sorted((f for f in found if f[1] is not None), key=lambda f: -f[1].value)  # type: ignore[union-attr]
             alive = [arm for arm, _ in ranked[: math.ceil(len(alive) / 2)]]
-        last = None
-        for arm in alive[:1]:
-            last = trials.run(arm, trials.left * (1 - _FUSION))
+        last = self._finish(alive[0], trials) if alive else None
         if trials.best is not None and trials.best.arm.epochs:
             self._choose(trials.best.model, trials)
         return last
+
+    def _finish(self, arm: Arm, trials: Trials) -> Trial | None:
+        """The last fit of an arm; where it must know its epochs, they are planned so that several seeds may fit."""
+        if not arm.planned:
+            return trials.run(arm, trials.left * (1 - _FUSION))
+        tried = trials.last(arm) or trials.run(arm, _FIRST * trials.left)
+        if tried is None:
+            return None
+        affordable = trials.left * (1 - _FUSION) / tried.per_epoch
+        fits = int(np.clip(round(affordable / tried.epochs), 1, _REPEATS))
+        return trials.run(arm.over(int(np.clip(affordable // fits, 1, tried.epochs))))
 
     def _repeat(self, best: Trial, data: Dataset, trials: Trials) -> None:
         """The best arm with other seeds, while the budget has room for most of one more fit and the blend gains."""
@@ -155,7 +165,9 @@ class Auto(Recommender):
             limit = trials.left - 1.3 * trials.last_blend
             if limit < _MOST_OF * best.cpu_seconds:
                 break
-            if trials.run(best.arm.again(seed), limit) is None or not self._blend(data, trials):
+            arm, most = best.arm.again(seed), int(limit / best.per_epoch)
+            found = trials.run(arm.over(min(best.epochs, max(1, most)))) if arm.planned else trials.run(arm, limit)
+            if found is None or not self._blend(data, trials):
                 break
 
     def _blend(self, data: Dataset, trials: Trials) -> bool:

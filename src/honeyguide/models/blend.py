@@ -13,8 +13,9 @@ from pydantic import Field, model_validator
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.models.fusion import PER_PART, Weights, collect, cross_fitted, learn_segments, score_features

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import Change, FitOptions
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import Change, FitOptions, Lists, Recommender
+from honeyguide.core.recommender import Lists, Recommender
 from honeyguide.core.requests import Requests
 from honeyguide.core.topk import NEVER
 

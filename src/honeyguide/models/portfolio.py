@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from honeyguide.core.dataset import Dataset
@@ -12,6 +12,7 @@ from honeyguide.core.recommender import Recommender
 from honeyguide.encode.items import text_columns
 from honeyguide.encode.text import text_encoder
 from honeyguide.models.registry import model_class
+from honeyguide.models.sequence.lengths import are_long
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,15 @@ class Arm:
         Registered name, and options that differ from the defaults.
     epochs
         Whether it is trained in epochs, so that a fit can be ended early and resumed.
+    planned
+        Whether its last fit learns best when it knows how many epochs it has: by a falling learning rate.
     """
 
     label: str
     model: str
     options: dict[str, Any] = field(default_factory=dict)
     epochs: bool = False
+    planned: bool = False
 
     def build(self, seed: int) -> Recommender:
         """The model, unfitted."""
@@ -47,7 +51,11 @@ class Arm:
 
     def again(self, seed: int) -> Arm:
         """The same arm with another seed, under a label that says so."""
-        return Arm(f"{self.label}, seed {seed}", self.model, {**self.options, "seed": seed}, self.epochs)
+        return replace(self, label=f"{self.label}, seed {seed}", options={**self.options, "seed": seed})
+
+    def over(self, epochs: int) -> Arm:
+        """The same arm with a learning rate that falls over so many epochs."""
+        return replace(self, options={**self.options, "schedule": "cosine", "epochs": epochs})
 
 
 def portfolio(data: Dataset, models: Iterable[str] = (), text: str = "auto") -> list[Arm]:
@@ -101,4 +109,5 @@ def _in_epochs(data: Dataset, encoder: str | None) -> list[Arm]:
         return [Arm("simplex", "simplex", epochs=True), Arm("lightgcn", "lightgcn", epochs=True)]
     start = {"init": "both", "text": encoder} if encoder is not None else {}
     start |= {"schedule": "constant"}  # of use whenever it is ended
-    return [Arm("sasrec", "sasrec", start, epochs=True), Arm("hstu", "hstu", start, epochs=True)]
+    long = are_long(data.histories("train").lengths)
+    return [Arm(name, name, start, epochs=True, planned=long) for name in ("sasrec", "hstu")]

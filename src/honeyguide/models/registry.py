@@ -125,6 +125,7 @@ MODELS: dict[str, Entry] = {
         ),
         Entry("lightgcn", "honeyguide.models.graph.lightgcn", "LightGCN", "vectors propagated over the graph", "torch"),
         Entry("mf-bpr", "honeyguide.models.factor.mf_bpr", "MFBPR", "matrix factorisation from ranked pairs", "torch"),
+        Entry("mf", "honeyguide.models.factor.mf", "MF", "matrix factorisation with a pointwise loss", "torch"),
         Entry("simplex", "honeyguide.models.graph.simplex", "SimpleX", "mean of the history, contrasted", "torch"),
         Entry(
             "slim",
@@ -153,6 +154,7 @@ MODELS: dict[str, Entry] = {
         Entry("esasrec", "honeyguide.models.sequence.esasrec", "ESASRec", "SASRec by the eSASRec recipe", "torch"),
         Entry("bert4rec", "honeyguide.models.sequence.bert4rec", "BERT4Rec", "gaps filled from both sides", "torch"),
         Entry("hstu", "honeyguide.models.sequence.hstu", "HSTU", "causal attention without a softmax", "torch"),
+        Entry("tim4rec", "honeyguide.models.sequence.tim4rec", "TiM4Rec", "state-space duality paced by gaps", "torch"),
     )
 }
 
@@ -194,7 +196,25 @@ class PluginEntry:
 PLUGINS: dict[str, PluginEntry] = {
     entry.name: entry
     for entry in (
+        PluginEntry("rel-mf", "honeyguide.plugins.rel_mf", "RelMF", "examples weighed by inverse propensities"),
+        PluginEntry(
+            "ada-retrieval",
+            "honeyguide.plugins.ada_retrieval",
+            "AdaRetrieval",
+            "retrieval in rounds that adapt to what was retrieved",
+            "torch",
+        ),
+        PluginEntry("lightgnn", "honeyguide.plugins.lightgnn", "LightGNN", "edges and entries of vectors pruned away"),
         PluginEntry("recsae", "honeyguide.plugins.recsae", "RecSAE", "states as few of many latents, to see and edit"),
+        PluginEntry(
+            "knn-embed", "honeyguide.plugins.knn_embed", "KNNEmbed", "candidates around several interests", None
+        ),
+        PluginEntry(
+            "reloop2", "honeyguide.plugins.reloop2", "ReLoop2", "a memory of errors that corrects while serving"
+        ),
+        PluginEntry(
+            "vat", "honeyguide.plugins.vat", "VAT", "adversarial training against fake users, by how well one is fitted"
+        ),
     )
 }
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import FitInterrupted, HoneyguideError
-from honeyguide.core.recommender import FitOptions, Recommender
+from honeyguide.core.fitting import FitOptions
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import cpu_seconds
 from honeyguide.metrics.holdout import drawn_users, model_ndcg
 from honeyguide.metrics.stats import paired_test
@@ -50,6 +51,18 @@ class Trial:
     model: Recommender
     value: float
     cpu_seconds: float
+
+    @property
+    def epochs(self) -> int:
+        """Most epochs that a fit of the model takes when it is not ended before."""
+        config: Any = getattr(self.model, "resolved", self.model.config)
+        return int(config.epochs)
+
+    @property
+    def per_epoch(self) -> float:
+        """CPU-seconds of one of its epochs; of the fit where it has not ended one."""
+        curve = self.model.report.curve
+        return curve[-1]["cpu_seconds"] / len(curve) if curve else self.model.report.cpu_seconds
 
 
 @dataclass
@@ -108,6 +121,10 @@ class Trials:
         """The trial with the highest value, the first of equals."""
         return max(self.done, key=lambda trial: trial.value, default=None)
 
+    def last(self, arm: Arm) -> Trial | None:
+        """The last trial of an arm."""
+        return next((trial for trial in self.done if trial.arm.label == arm.label), None)
+
     @property
     def last_blend(self) -> float:
         """CPU-seconds of the last blend."""
@@ -140,7 +157,7 @@ class Trials:
 
     def _fitted(self, arm: Arm, folder: Path, limit: float | None) -> tuple[Recommender, float]:
         """The model of an arm, and the CPU-seconds that went into it before now."""
-        earlier = next((t for t in self.done if t.arm.label == arm.label), None)
+        earlier = self.last(arm)
         before = earlier.cpu_seconds if earlier is not None else 0.0
         if earlier is None and self.options.resume and (folder / "cost.json").is_file():
             kept = load_model(folder / "model")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -21,11 +23,13 @@ class Backbone(Protocol):
     Shapes: b rows, t positions, d width, m items.
     """
 
-    def hidden(self, items: Tensor) -> Tensor:
+    reads_times: bool  # whether it is given the times of events, where they are known
+
+    def hidden(self, items: Tensor, times: Tensor | None = None) -> Tensor:
         """int64 ``[b, t]``, padded on the right, to states after each position ``[b, t, d]``."""
         ...
 
-    def user_state(self, items: Tensor, lengths: Tensor) -> Tensor:
+    def user_state(self, items: Tensor, lengths: Tensor, times: Tensor | None = None) -> Tensor:
         """``[b, d]``: the state after the last real position of each row (``lengths`` ≥ 1)."""
         ...
 
@@ -43,21 +47,40 @@ def encode(backbone: Backbone, histories: Ragged, max_len: int, device: torch.de
 
     Rows are encoded in batches of near-equal length, from short to long.
     """
-    histories = histories.last(max_len)
-    order = np.argsort(histories.lengths, kind="stable")
+    if not backbone.reads_times:
+        histories = replace(histories, times=None)
     states: FloatArray | None = None
     with torch.inference_mode():
-        for run in cut_by_tokens(histories.lengths[order], ENCODE_TOKENS):
-            rows = histories.take(order[run])
-            items = torch.from_numpy(pad_right(rows, 0)).to(device)
-            lengths = torch.from_numpy(rows.lengths).to(device)
-            found = backbone.user_state(items, lengths).float().cpu().numpy()
+        for rows, items, lengths, times in by_length(histories, max_len, device):
+            found = backbone.user_state(items, lengths, times).float().cpu().numpy()
             if states is None:
                 states = np.empty((len(histories), found.shape[1]), np.float32)
-            states[order[run]] = found
+            states[rows] = found
     if states is None:
         return np.empty((0, backbone.item_vectors().shape[1]), np.float32)
     return states
+
+
+def by_length(
+    histories: Ragged, max_len: int, device: torch.device
+) -> Iterator[tuple[npt.NDArray[np.int64], Tensor, Tensor, Tensor | None]]:
+    """Batches of near-equal length, from short to long.
+
+    Yields
+    ------
+    rows, items, lengths, times
+        int64 ``[b]``, rows of ``histories``; ``[b, t]``, their last ``max_len`` events, padded on the right; ``[b]``;
+        ``[b, t]`` microseconds, where events have times.
+    """
+    histories = histories.last(max_len)
+    order = np.argsort(histories.lengths, kind="stable")
+    for run in cut_by_tokens(histories.lengths[order], ENCODE_TOKENS):
+        rows = histories.take(order[run])
+        times = None
+        if rows.times is not None:
+            times = torch.from_numpy(pad_right(rows, 0, rows.times)).to(device)
+        items, lengths = torch.from_numpy(pad_right(rows, 0)).to(device), torch.from_numpy(rows.lengths).to(device)
+        yield order[run], items, lengths, times
 
 
 def encode_positions(hidden: Callable[[Tensor], Tensor], histories: Ragged, device: torch.device) -> FloatArray:
@@ -72,19 +95,18 @@ def encode_positions(hidden: Callable[[Tensor], Tensor], histories: Ragged, devi
     device
         Of the network.
     """
-    order = np.argsort(histories.lengths, kind="stable")
     states: FloatArray | None = None
+    longest = int(histories.lengths.max(initial=0))
     with torch.inference_mode():
-        for run in cut_by_tokens(histories.lengths[order], ENCODE_TOKENS):
-            rows = histories.take(order[run])
-            if not len(rows.values):
+        for rows, items, lengths, _ in by_length(histories, longest, device):
+            if not items.shape[1]:
                 continue
-            found = hidden(torch.from_numpy(pad_right(rows, 0)).to(device)).float().cpu().numpy()
+            found = hidden(items).float().cpu().numpy()
             if states is None:
                 states = np.empty((len(histories.values), found.shape[2]), np.float32)
             step = np.arange(found.shape[1])
-            real = step < rows.lengths[:, None]  # [b, t]
-            states[(histories.offsets[order[run]][:, None] + step)[real]] = found[real]
+            real = step < lengths.cpu().numpy()[:, None]  # [b, t]
+            states[(histories.offsets[rows][:, None] + step)[real]] = found[real]
     return np.empty((0, 0), np.float32) if states is None else states
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +27,21 @@ class Batch:
         int64 ``[b, t]``, the item that came next; ``IGNORED`` where padded.
     users
         int64 ``[b]``: the row of the histories that each window was cut from.
+    times
+        int64 ``[b, t]``, microseconds since 1970 of ``items``, 0 where padded; only for networks that read them.
     """
 
     items: torch.Tensor
     targets: torch.Tensor
     users: torch.Tensor
+    times: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
         if device.type == self.items.device.type:
             return self
-        return Batch(self.items.to(device), self.targets.to(device), self.users.to(device))
+        times = None if self.times is None else self.times.to(device)
+        return Batch(self.items.to(device), self.targets.to(device), self.users.to(device), times)
 
     @property
     def n_targets(self) -> int:
@@ -46,14 +50,15 @@ class Batch:
 
     def part(self, rank: int, size: int) -> Batch:
         """The rows of process ``rank`` of ``size``: every ``size``-th."""
-        return Batch(self.items[rank::size], self.targets[rank::size], self.users[rank::size])
+        times = None if self.times is None else self.times[rank::size]
+        return Batch(self.items[rank::size], self.targets[rank::size], self.users[rank::size], times)
 
 
-def pad_right(rows: Ragged, fill: int) -> npt.NDArray[np.int64]:
-    """int64 ``[n, longest]``: the lists as a matrix, ``fill`` behind the end of each."""
+def pad_right(rows: Ragged, fill: int, values: npt.NDArray[np.integer] | None = None) -> npt.NDArray[np.int64]:
+    """int64 ``[n, longest]``: the lists, or other ``values`` in their places, as a matrix; ``fill`` behind each."""
     lengths = rows.lengths
     matrix = np.full((len(rows), int(lengths.max(initial=0))), fill, np.int64)
-    matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = rows.values
+    matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = rows.values if values is None else values
     return matrix
 
 
@@ -96,11 +101,13 @@ class PackedWindows:
         Positions per batch, padding included.
     seed
         Of offsets, jitter and order.
+    timed
+        Whether batches carry times, where the histories have them.
     """
 
-    def __init__(self, histories: Ragged, max_len: int, tokens: int, seed: int) -> None:
+    def __init__(self, histories: Ragged, max_len: int, tokens: int, seed: int, timed: bool = False) -> None:
         self.users = np.flatnonzero(histories.lengths >= 2)
-        self.histories = histories.take(self.users)
+        self.histories = (histories if timed else replace(histories, times=None)).take(self.users)
         self.max_len = max_len
         self.tokens = tokens
         self.seed = seed
@@ -179,7 +186,10 @@ def window_batch(
     at = np.where(real, (histories.offsets[rows] + first)[:, None] + step, 0)
     items = np.where(real, histories.values[at], 0)
     targets = np.where(real, histories.values[np.where(real, at + 1, 0)], IGNORED)
-    return Batch(*(torch.from_numpy(a.astype(np.int64)) for a in (items, targets, users)))
+    arrays = [items, targets, users]
+    if histories.times is not None:
+        arrays.append(np.where(real, histories.times[at], 0))
+    return Batch(*(torch.from_numpy(a.astype(np.int64)) for a in arrays))
 
 
 def length_order(histories: Ragged) -> IntArray:

@@ -7,7 +7,7 @@ labelled event.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -69,6 +69,9 @@ class Forward:
         What does not depend on the examples: a penalty on weights.
     labels
         ``[n]`` where examples have them; ``None`` where all are positive.
+    others, taken
+        int64 ``[n]``, where an example is a pair of items: the one it is compared with, and 1 where the user took
+        that too; ``None`` where nobody took any.
     """
 
     users: Tensor
@@ -78,6 +81,8 @@ class Forward:
     value: Value
     rest: Tensor | None = None
     labels: Tensor | None = None
+    others: Tensor | None = None
+    taken: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,10 @@ class LossContext:
         moved = [v + p for v, p in zip(self.pass_.vectors, perturb, strict=True)]
         return self.pass_.value(moved, self.weights)[0]
 
+    def gradients(self) -> tuple[Tensor, ...]:
+        """Of the mean loss with respect to the vectors, as constants; what the vectors come from is not passed."""
+        return torch.autograd.grad(self.loss, self.pass_.vectors, retain_graph=True)
+
 
 def batch_loss(forward: Callable[[B], Forward], hooks: Hooks) -> Callable[[B], Tensor]:
     """The loss that the trainer minimises, of a batch.
@@ -123,6 +132,8 @@ def batch_loss(forward: Callable[[B], Forward], hooks: Hooks) -> Callable[[B], T
 
     def loss(batch: B) -> Tensor:
         found = forward(batch)
+        if hooks.having["loss_terms"]:  # names of their own, or a table's gradient would pass through what was read
+            found = replace(found, vectors=tuple(v.view_as(v) for v in found.vectors))
         weights = _weights(found, hooks)
         total, each = found.value(found.vectors, weights)
         terms = []
@@ -150,6 +161,23 @@ def mean_loss(losses: Tensor, weights: Weights | None) -> tuple[Tensor, Tensor]:
     factor = weights.factor if weights is not None else None
     weighted = losses if factor is None else losses * factor
     return weighted.mean(), losses.detach()
+
+
+def mean_reweighed(losses: Callable[[Tensor | None], Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
+    """The weighted mean of losses that are pointwise, and those of the examples without weights.
+
+    Parameters
+    ----------
+    losses
+        From r, the factor on the labels (``None`` for one), to ``y r l+ + (1 - y r) l-`` ``[n]``.
+    weights
+        Their ``relevance`` is r; ``loss`` is a factor on the whole.
+    """
+    plain = losses(None)
+    if weights is None:
+        return plain.mean(), plain.detach()
+    each = plain if weights.relevance is None else losses(weights.relevance)
+    return (each if weights.loss is None else each * weights.loss).mean(), plain.detach()
 
 
 def rows_of(real: Tensor, rows: Tensor | None = None) -> Tensor:

@@ -134,9 +134,21 @@ def gbce(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, cali
     return -(beta * F.logsigmoid(positive[:, 0]) + F.logsigmoid(-negative).sum(1))
 
 
-def bce(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
-    """Binary cross-entropy against negatives (SASRec, Kang & McAuley 2018), :func:`gbce` with t = 0: ``[n]``."""
-    return gbce(hidden, table, targets, negatives, 0.0)
+def bce(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, relevance: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy against negatives (SASRec, Kang & McAuley 2018), :func:`gbce` with t = 0: ``[n]``.
+
+    Parameters
+    ----------
+    hidden, table, targets, negatives
+        As in :func:`sampled_softmax`.
+    relevance
+        ``[n]``, r: the target costs -(r log sigmoid(s+) + (1 - r) log(1 - sigmoid(s+))).
+    """
+    if relevance is None:
+        return gbce(hidden, table, targets, negatives, 0.0)
+    positive, negative = _pairs(hidden, table, targets, negatives)
+    target = relevance * F.softplus(-positive[:, 0]) + (1 - relevance) * F.softplus(positive[:, 0])
+    return target + F.softplus(negative).sum(1)
 
 
 def draw_negatives(n_items: int, shape: tuple[int, ...], device: torch.device) -> Tensor:

@@ -76,9 +76,27 @@ def cosine_contrastive(
     return 1 - positive + weight * (others if rows is None else others[rows])
 
 
+def squared(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """What each pair costs if it is relevant, (1 - p)^2, and if it is not, p^2, with p = sigmoid(u'i): ``[p]`` twice.
+
+    Parameters
+    ----------
+    users, items
+        ``[p, d]`` each.
+    """
+    p = (users * items).sum(-1).sigmoid()
+    return (1 - p).square(), p.square()
+
+
+def logistic(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """As :func:`squared`, with the cross-entropies -log p and -log(1 - p)."""
+    logits = (users * items).sum(-1)
+    return F.softplus(-logits), F.softplus(logits)
+
+
 def squared_norms(*vectors: Tensor) -> Tensor:
     """Sum over the arguments of half the mean squared norm of their rows: the L2 term of a batch."""
-    return torch.stack([0.5 * v.square().sum(-1).mean() for v in vectors]).sum()
+    return torch.stack([0.5 * v.square().sum(-1).mean() for v in vectors if len(v)]).sum()
 
 
 def _cosines(users: Tensor, items: Tensor, negatives: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 
 _ROUNDS = 20  # draws until a user who took nearly everything is given up
+_NO_COLLISIONS: npt.NDArray[np.int64] = np.empty((2, 0), np.int64)
 
 
 @dataclass(frozen=True)
@@ -27,22 +28,33 @@ class PairBatch:
     collisions
         int64 ``[2, c]``: pair and place in ``negatives`` of every shared negative that the pair's user took;
         empty for negatives of single pairs.
+    labels
+        ``[b]`` of pairs that are labelled: 1 for those that occur, 0 for others. ``None`` where all occur.
+    taken
+        ``[b]``: 1 where the user took the ``negatives`` of the pair. ``None`` where nobody took any.
+    stands_for
+        Pairs that do not occur for each of them in a batch, where the pairs are labelled.
     """
 
     users: torch.Tensor
     items: torch.Tensor
     negatives: torch.Tensor
     collisions: torch.Tensor
+    labels: torch.Tensor | None = field(default=None, kw_only=True)
+    taken: torch.Tensor | None = field(default=None, kw_only=True)
+    stands_for: float = field(default=1.0, kw_only=True)
 
     def to(self, device: torch.device) -> PairBatch:
         """The same batch on ``device``."""
         if device.type == self.users.device.type:
             return self
-        return PairBatch(*(t.to(device) for t in (self.users, self.items, self.negatives, self.collisions)))
+        labels, taken = (t if t is None else t.to(device) for t in (self.labels, self.taken))
+        pairs = (t.to(device) for t in (self.users, self.items, self.negatives, self.collisions))
+        return PairBatch(*pairs, labels=labels, taken=taken, stands_for=self.stands_for)
 
 
 class PairSampler:
-    """Every positive pair once an epoch, in random order, with negatives.
+    """Every positive pair once an epoch, in random order, with negatives or beside pairs that do not occur.
 
     A batch depends on nothing but ``seed``, the number of the epoch and its own.
 
@@ -58,14 +70,28 @@ class PairSampler:
         Negatives are drawn in proportion to an item's number of pairs to this power; 0 is uniform.
     seed
         Of order and negatives.
+    unlabelled
+        Instead of negatives, so many pairs that do not occur for each that does: the user drawn uniformly, the
+        item as a negative. Batches then have labels.
+    taken
+        Negatives of single pairs are drawn from all items, those that the user took among them.
     """
 
     def __init__(
-        self, positives: sp.csr_matrix, batch: int, shared: int | None, popularity: float = 0.0, seed: int = 0
+        self,
+        positives: sp.csr_matrix,
+        batch: int,
+        shared: int | None,
+        popularity: float = 0.0,
+        seed: int = 0,
+        *,
+        unlabelled: int = 0,
+        taken: bool = False,
     ) -> None:
         positives = sp.csr_matrix(positives)
         positives.sort_indices()
-        self.n_items = positives.shape[1]
+        self.n_users, self.n_items = positives.shape
+        self.unlabelled, self.any_item = unlabelled, taken
         self.offsets: npt.NDArray[np.int64] = positives.indptr.astype(np.int64)
         self.items: npt.NDArray[np.int64] = positives.indices.astype(np.int64)
         self.users = np.repeat(np.arange(positives.shape[0]), np.diff(self.offsets))
@@ -154,10 +180,34 @@ class PairEpoch:
         rng = np.random.default_rng([s.seed, self.number, index])
         rows = self.order[index * s.batch : (index + 1) * s.batch]
         users, items = s.users[rows], s.items[rows]
+        if s.unlabelled:
+            return self._labelled(rng, users, items)
+        if s.shared is None and s.any_item:
+            negatives = s._some(rng, len(users), replace=True)
+            taken = torch.from_numpy(s.took(users, negatives).astype(np.float32))
+            return PairBatch(*_tensors(users, items, negatives, _NO_COLLISIONS), taken=taken)
         if s.shared is None:
-            negatives, collisions = s.draw(rng, users), np.empty((2, 0), np.int64)
+            negatives, collisions = s.draw(rng, users), _NO_COLLISIONS
             negatives = np.where(negatives < 0, items, negatives)
         else:
             negatives = s.draw_shared(rng)
             collisions = s.collisions(users, negatives)
-        return PairBatch(*(torch.from_numpy(a) for a in (users, items, negatives, collisions)))
+        return PairBatch(*_tensors(users, items, negatives, collisions))
+
+    def _labelled(
+        self, rng: np.random.Generator, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
+    ) -> PairBatch:
+        """The pairs, and behind them those that do not occur."""
+        s = self.sampler
+        others = rng.integers(0, s.n_users, s.unlabelled * len(users))
+        drawn = s.draw(rng, others)
+        others, drawn = others[drawn >= 0], drawn[drawn >= 0]  # of who took nearly everything there is none
+        labels = np.repeat([1.0, 0.0], [len(users), len(others)]).astype(np.float32)
+        users, items = np.concatenate([users, others]), np.concatenate([items, drawn])
+        pairs = _tensors(users, items, np.empty(0, np.int64), _NO_COLLISIONS)
+        rest = s.n_users * s.n_items - len(s.items)
+        return PairBatch(*pairs, labels=torch.from_numpy(labels), stands_for=rest / max(1, s.unlabelled * len(s.items)))
+
+
+def _tensors(*arrays: npt.NDArray[np.int64]) -> list[torch.Tensor]:
+    return [torch.from_numpy(a) for a in arrays]

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Generic, Literal, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from honeyguide.core.errors import ConfigError, FitInterrupted, TrainingError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.plugin import Hooks
 from honeyguide.core.processes import this_process
-from honeyguide.core.recommender import FitOptions
 from honeyguide.core.resources import cpu_seconds
 from honeyguide.nn import checkpoint
 from honeyguide.nn.parallel import Group
@@ -163,7 +163,7 @@ class Trainer(Generic[B]):
         self.hooks = hooks or Hooks()
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(
-            network.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
+            _groups(network), settings.lr, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
         )
         self.group = Group.join(self.device, settings.seed)
         self.progress = Progress()
@@ -185,6 +185,7 @@ class Trainer(Generic[B]):
         shown = self.options.progress and self.group.first
         with seeded(self.settings.seed, self.device), _bar(shown, self.settings.epochs, self.metric) as show:
             try:
+                self.hooks.on_start(self.network)
                 self._resume()
                 self.group.agree(self.progress.step)
                 self.group.copy_weights(self.network)
@@ -286,12 +287,13 @@ class Trainer(Generic[B]):
         self._swap_average()
         with torch.no_grad():
             value = validate()
-        if p.best is None or value > p.best:
+        counts = p.epoch >= self.hooks.keeps_from
+        if counts and (p.best is None or value > p.best):
             p.best = value
             self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
         self._swap_average()
         if p.mark is None or value > p.mark + self.settings.min_gain * abs(p.mark):
-            p.mark, p.waited = value, 0
+            p.mark, p.waited = value if counts else None, 0
         else:
             p.waited += 1
         return value
@@ -344,6 +346,15 @@ class Trainer(Generic[B]):
 
 
 Show = Callable[[Progress, int], None]
+
+
+def _groups(network: nn.Module) -> list[dict[str, Any]]:
+    """The parameters for the optimiser; those marked ``no_decay`` are spared weight decay."""
+    spared = {id(p) for p in network.parameters() if getattr(p, "no_decay", False)}
+    groups: list[dict[str, Any]] = [{"params": [p for p in network.parameters() if id(p) not in spared]}]
+    if spared:
+        groups.append({"params": [p for p in network.parameters() if id(p) in spared], "weight_decay": 0.0})
+    return groups
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Plug-ins: one file for each thing that can be done to a model of any kind."""
+"""Plug-ins: one file each, over any model that has the states it needs."""

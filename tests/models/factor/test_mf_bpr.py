@@ -8,7 +8,7 @@ import torch
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, FitInterrupted
-from honeyguide.core.recommender import FitOptions
+from honeyguide.core.fitting import FitOptions
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.factor import pair_training
 from honeyguide.models.factor.fold_in import HOWS
@@ -58,12 +58,12 @@ def test_interrupted_and_resumed_is_uninterrupted(
     calls = 0
     judge = pair_training.holdout_ndcg
 
-    def interrupted(*given: object) -> object:
+    def interrupted(*given: object, **more: object) -> object:
         nonlocal calls
         calls += 1
         if calls == 4:
             raise KeyboardInterrupt
-        return judge(*given)
+        return judge(*given, **more)
 
     monkeypatch.setattr(pair_training, "holdout_ndcg", interrupted)
     with pytest.raises(FitInterrupted):

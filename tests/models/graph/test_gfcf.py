@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
@@ -43,14 +47,39 @@ def test_singular_vectors_span_the_leading_space() -> None:
     rng = np.random.default_rng(0)
     a = rng.standard_normal((300, 40)) * 0.9 ** np.arange(40) @ np.linalg.qr(rng.standard_normal((200, 40)))[0].T
     exact = np.linalg.svd(a, full_matrices=False)[2][:10].T
-    found = right_singular_vectors(sp.csr_matrix(a.astype(np.float32)), 10, seed=0)
+    found, squares = right_singular_vectors(sp.csr_matrix(a.astype(np.float32)), 10, seed=0)
+    assert_allclose(squares, np.linalg.svd(a, compute_uv=False)[:10] ** 2, rtol=1e-3)
     assert_allclose(found @ found.T, exact @ exact.T, atol=1e-3)
     assert_allclose(found.T @ found, np.eye(10), atol=1e-5)
 
 
 def test_a_catalogue_smaller_than_the_factors(books: Dataset) -> None:
-    found = right_singular_vectors(sp.csr_matrix(np.eye(3, 5, dtype=np.float32)), 256, seed=0)
+    found, squares = right_singular_vectors(sp.csr_matrix(np.eye(3, 5, dtype=np.float32)), 256, seed=0)
     assert found.shape == (5, 3)
+    assert_allclose(squares, np.ones(3))
+
+
+def test_an_update_moves_both_filters_to_those_of_a_fit(books: Dataset) -> None:
+    late = books.select("train")
+    after = late.histories()
+    n_old = len(after) - 6
+    earlier = [row[:-2] if n < 12 else row for n, row in enumerate(after)][:n_old]
+    before = Ragged.from_lists(earlier).concat_rows(Ragged.empty(6))
+    frame = pl.DataFrame({"user": before.rows.astype(np.int32), "item": before.values})
+    stale = GFCF(factors=32).fit(replace(late, interactions=frame))
+    changed = np.flatnonzero(before.differ(after))
+    updated = copy.deepcopy(stale).update(before.take(changed), after.take(changed))
+    again = GFCF(factors=32).fit(late)
+    assert_allclose(dense(updated.linear.matrix), dense(again.linear.matrix), atol=2e-6)
+    assert_allclose(updated.degrees, again.degrees, rtol=1e-6)
+    assert_allclose(updated.vectors.T @ updated.vectors, np.eye(32), atol=1e-4)
+    goal = again.vectors @ again.vectors.T
+    apart = [np.linalg.norm(model.vectors @ model.vectors.T - goal) for model in (updated, stale)]
+    assert apart[0] < 0.8 * apart[1]
+
+
+def dense(matrix: Any) -> np.ndarray:
+    return matrix.toarray() if sp.issparse(matrix) else matrix
 
 
 def test_beats_popularity_threefold(model: GFCF, books: Dataset) -> None:

@@ -8,8 +8,8 @@ import torch
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.graph.simplex import SimpleX, SimpleXConfig, SimpleXNetwork
 

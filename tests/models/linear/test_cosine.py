@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
+from honeyguide.core.topk import top_k
 from honeyguide.models.linear import cosine
 from honeyguide.models.linear.cosine import cosine_neighbours, keep_largest, products_per_item
 
@@ -46,6 +47,15 @@ def test_only_the_largest_are_kept() -> None:
 def test_ties_are_kept_by_the_lower_code() -> None:
     row = keep_largest(sp.csr_matrix(np.array([[0, 1, 2, 1, 1]], np.float32)), 3)
     assert_array_equal(row.toarray(), [[0, 1, 2, 1, 0]])
+
+
+def test_the_largest_are_those_that_top_k_finds() -> None:
+    rng = np.random.default_rng(3)
+    dense = rng.integers(0, 5, (20, 40)).astype(np.float32)  # full of ties
+    items, values = top_k(dense, 7)
+    expected = np.zeros_like(dense)
+    np.put_along_axis(expected, items, values, axis=1)
+    assert_array_equal(keep_largest(sp.csr_matrix(dense), 7).toarray(), expected)
 
 
 def test_items_without_users_and_empty_catalogues() -> None:

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, MemoryLimitError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions
 from honeyguide.models.linear.ease import EASE, invert_in_place
 from honeyguide.models.popularity import Popularity
 

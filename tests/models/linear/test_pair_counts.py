@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
+from honeyguide.core.artifact import unpack_csr
 from honeyguide.core.errors import CapabilityError
 from honeyguide.core.ragged import Ragged
 from honeyguide.models.linear.cosine import cosine_neighbours, counted_neighbours, neighbours_of
@@ -23,11 +24,11 @@ def random_sets(seed: int, users: int = 30, items: int = 12) -> sp.csr_matrix:
 def test_a_case_by_hand() -> None:
     x = sp.csr_matrix(np.array([[1, 1, 0], [1, 0, 0]], np.float32))
     counts = PairCounts.of((x.T @ x).tocsr())
-    assert_array_equal(counts.upper.toarray(), [[2, 1, 0], [0, 1, 0], [0, 0, 0]])
-    assert_array_equal(counts.whole().toarray(), [[2, 1, 0], [1, 1, 0], [0, 0, 0]])
+    assert_array_equal(unpack_csr("statistics.pairs", counts.pack()).toarray(), [[2, 1, 0], [0, 1, 0], [0, 0, 0]])
+    assert_array_equal(counts.gram.toarray(), [[2, 1, 0], [1, 1, 0], [0, 0, 0]])
     assert_array_equal(counts.diagonal, [2, 1, 0])
     before, after = sp.csr_matrix(np.array([[1, 0, 0]], np.float32)), sp.csr_matrix(np.array([[1, 0, 1]], np.float32))
-    assert_array_equal(counts.changed(before, after).whole().toarray(), [[2, 1, 1], [1, 1, 0], [1, 0, 1]])
+    assert_array_equal(counts.changed(before, after).gram.toarray(), [[2, 1, 1], [1, 1, 0], [1, 0, 1]])
 
 
 def test_counted_on_is_counted_anew_also_when_events_go_and_items_come() -> None:
@@ -36,8 +37,8 @@ def test_counted_on_is_counted_anew_also_when_events_go_and_items_come() -> None
     found = PairCounts.of((old.T @ old).tocsr()).changed(wide[:9], new[:9])
     x = sp.vstack([new[:9], wide[9:]]).tocsr()
     expected = (x.T @ x).toarray()
-    assert_array_equal(found.whole().toarray(), expected)
-    assert found.whole().nnz == np.count_nonzero(expected), "what is no more is not kept as zero"
+    assert_array_equal(found.gram.toarray(), expected)
+    assert found.gram.nnz == np.count_nonzero(expected), "what is no more is not kept as zero"
 
 
 def grown_rows(matrix: sp.csr_matrix, n: int) -> sp.csr_matrix:
@@ -67,9 +68,9 @@ def test_packed_and_unpacked_and_grown() -> None:
     counts = PairCounts.of((random_sets(0).T @ random_sets(0)).tocsr())
     again = unpack_pairs(*pack_pairs(counts))
     assert again is not None
-    assert_array_equal(again.upper.toarray(), counts.upper.toarray())
-    assert_array_equal(grown(counts.upper, 14).toarray()[:12, :12], counts.upper.toarray())
-    assert grown(counts.upper, 14).shape == (14, 14)
+    assert_array_equal(again.gram.toarray(), counts.gram.toarray())
+    assert_array_equal(grown(counts.gram, 14).toarray()[:12, :12], counts.gram.toarray())
+    assert grown(counts.gram, 14).shape == (14, 14)
 
 
 @pytest.mark.parametrize("window", [1, 3])

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, MemoryLimitError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions
 from honeyguide.core.topk import top_k
 from honeyguide.data.build import build
 from honeyguide.metrics.holdout import holdout_ndcg

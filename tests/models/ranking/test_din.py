@@ -9,8 +9,8 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions
 from honeyguide.metrics.predictive import auc, gauc, log_loss
 from honeyguide.models.ranking.clicks import EventBatches, Examples
 from honeyguide.models.ranking.din import DIN
@@ -185,12 +185,12 @@ def test_a_fit_resumed_from_its_checkpoint_is_the_uninterrupted_one(
     stopped = DIN(**options)
     steps = iter(range(30))
 
-    def loss(batch: object, usual: object = stopped._loss) -> torch.Tensor:
+    def loss(batch: object, usual: object = stopped._forward) -> object:
         if next(steps, None) is None:
             raise KeyboardInterrupt
         return usual(batch)  # type: ignore[operator]
 
-    monkeypatch.setattr(stopped, "_loss", loss)
+    monkeypatch.setattr(stopped, "_forward", loss)
     with pytest.raises(Exception, match="interrupted"):
         stopped.fit(taste, FitOptions(checkpoint=tmp_path))  # type: ignore[arg-type]
     resumed = DIN(**options).fit(taste, FitOptions(checkpoint=tmp_path, resume=True))  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from honeyguide.models.registry import MODELS, model_class
 from honeyguide.models.sequence.next_item import NextItemModel
 from honeyguide.models.sequence.sasrec import SASRec
 
-NAMES = ("gru4rec", "sasrec", "esasrec", "bert4rec", "hstu")
+NAMES = ("gru4rec", "sasrec", "esasrec", "bert4rec", "hstu", "tim4rec")
 SMALL = {"dim": 16, "max_len": 20, "batch_tokens": 256, "epochs": 1, "lr": 1e-9, "average": 0.0}
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, DataError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import Ragged
-from honeyguide.core.recommender import FitOptions
 from honeyguide.core.requests import Requests
 from honeyguide.data.build import build
 from honeyguide.data.load import load_data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,9 +15,10 @@ from pydantic import Field
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import top_k
 from honeyguide.encode.items import ItemText, encoding_seconds
@@ -229,7 +231,7 @@ class ColdMap(Recommender):
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``."""
         n_base = self.neighbours.shape[1]
-        known = Ragged(histories.offsets, np.where(histories.values < n_base, histories.values, -1).astype(np.int32))
+        known = replace(histories, values=np.where(histories.values < n_base, histories.values, -1).astype(np.int32))
         base = self.base.score_histories(known)  # [n, n_base]
         mapped = np.asarray(base @ self.neighbours.T, np.float32)  # [n, n_cold]
         w, cosines = self.weights, self._profiles(histories) @ self.vectors.T

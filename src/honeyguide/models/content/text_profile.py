@@ -12,8 +12,9 @@ from pydantic import Field
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import NEVER, top_k

@@ -17,9 +17,10 @@ from torch.nn import functional as F
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import NEVER, top_k
@@ -216,10 +217,11 @@ class TwoTower(Recommender):
             rng = np.random.default_rng(self.config.seed)
             users = rng.choice(users, self.config.valid_users, replace=False)
         histories, truth = train.take(users), valid.take(users)
+        weights = self.hooks.truth_weights(users, truth)
 
         def value() -> float:
             self.vectors = self._known_vectors(features)
-            return float(holdout_ndcg(self.score_histories, histories, truth).mean())
+            return float(holdout_ndcg(self.score_histories, histories, truth, weights=weights).mean())
 
         return value
 

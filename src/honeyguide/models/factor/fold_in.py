@@ -152,15 +152,48 @@ class FoldIn:
         return np.asarray(vectors, np.float32)
 
     def pack(self) -> tuple[Arrays, dict[str, Any]]:
-        """Arrays and metadata for an artifact."""
-        names = ("inward", "outward", "turn", "empty")
-        return {name: getattr(self, name) for name in names}, {"how": self.how, "exponent": self.exponent}
+        """Arrays and metadata for an artifact; a table of many zeros is stored without them."""
+        arrays = {**_packed("inward", self.inward), **_packed("outward", self.outward)}
+        arrays |= {"turn": self.turn, "empty": self.empty}
+        return arrays, {"how": self.how, "exponent": self.exponent}
 
     @classmethod
     def unpack(cls, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> FoldIn:
         """Undo :meth:`pack`."""
-        kept = {name: np.array(arrays[name]) for name in ("inward", "outward", "turn", "empty")}
-        return cls(**kept, how=meta["how"], exponent=meta["exponent"])
+        turn, empty = np.array(arrays["turn"]), np.array(arrays["empty"])
+        shape = (len(empty), len(turn))
+        inward, outward = (_unpacked(name, arrays, shape) for name in ("inward", "outward"))
+        return cls(inward=inward, outward=outward, turn=turn, empty=empty, how=meta["how"], exponent=meta["exponent"])
+
+
+def _packed(name: str, table: FloatArray) -> Arrays:
+    """The arrays that hold a table: itself, or its non-zeros row by row where that is smaller."""
+    narrow = np.min_scalar_type(table.shape[1] - 1)
+    if np.count_nonzero(table) * (4 + narrow.itemsize) + 4 * len(table) >= 4 * table.size:
+        return {name: table}
+    rows = sp.csr_matrix(table)
+    return {
+        f"{name}.data": rows.data,
+        f"{name}.columns": rows.indices.astype(narrow),
+        f"{name}.offsets": rows.indptr.astype(np.uint32),
+    }
+
+
+def _unpacked(name: str, arrays: Mapping[str, npt.NDArray[Any]], shape: tuple[int, int]) -> FloatArray:
+    """Undo :func:`_packed`.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are not a sparse table; compiled code would read outside them.
+    """
+    if name in arrays:
+        return np.array(arrays[name])
+    columns, offsets = (arrays[f"{name}.{part}"].astype(np.int64) for part in ("columns", "offsets"))
+    rows = sp.csr_matrix((np.array(arrays[f"{name}.data"]), columns, offsets), shape=shape)
+    rows.check_format(full_check=True)
+    table: FloatArray = rows.toarray()
+    return table
 
 
 def popularity_scores(train: sp.csr_matrix) -> FloatArray:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.recommender import FitOptions
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.resources import Estimate
 from honeyguide.models.factor.fold_in import FoldIn, How
 from honeyguide.models.factor.pair_training import Loss, PairConfig, PairModel, pair_batches, pair_forward, to_numpy
@@ -78,9 +78,8 @@ class MFBPR(PairModel):
         c, pairs = self.config, float(data.positives("train").height)
         numbers = float(c.dim) * (data.n_users + data.n_items)
         batch = c.pairs_per_batch(int(pairs))
-        scored = 1 if c.loss == "bpr" else c.negatives
-        step = 4e-9 * numbers + batch * (scored * (3e-9 + 1.2e-10 * c.dim) + 2e-8 * c.dim)
-        memory = 4 * numbers * 8 + 60 * pairs + 24.0 * batch * scored + 2e8
+        step = 4e-9 * numbers + batch * (c.scored * (3e-9 + 1.2e-10 * c.dim) + 2e-8 * c.dim)
+        memory = 4 * numbers * 8 + 60 * pairs + 24.0 * batch * c.scored + 2e8
         return Estimate(memory, c.epochs * 2 / 3 * (pairs / batch) * step)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
@@ -89,7 +88,7 @@ class MFBPR(PairModel):
             network = MFNetwork(data.n_users, data.n_items, self.config).to(device)
 
         def serve() -> FoldIn:
-            items = network.items if self.config.loss == "bpr" else F.normalize(network.items, dim=1)
+            items = F.normalize(network.items, dim=1) if self.config.cosine else network.items
             vectors = to_numpy(network.users), to_numpy(items), to_numpy(items)
             return FoldIn.learn(self.config.fold_in, vectors, pairs, exponent=1.0)
 

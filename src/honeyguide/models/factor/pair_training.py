@@ -15,20 +15,22 @@ from torch import Tensor, nn
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.factor.fold_in import FoldIn, How
 from honeyguide.nn import pair_losses
-from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss
+from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, mean_reweighed
 from honeyguide.nn.pairs import PairBatch, PairSampler
 from honeyguide.nn.trainer import Batches, OnDevice, Trainer, TrainerSettings
 
 B = TypeVar("B", bound=OnDevice)
 
-Loss = Literal["bpr", "softmax", "contrastive"]
+Loss = Literal["bpr", "softmax", "contrastive", "logistic", "squared"]
+POINTWISE = ("logistic", "squared")
 
 
 class PairConfig(ModelConfig):
@@ -40,13 +42,21 @@ class PairConfig(ModelConfig):
         Width of the vectors.
     loss
         ``"bpr"``: one negative for each pair; ``"softmax"``: cosine softmax over ``negatives`` items shared by a
-        batch; ``"contrastive"``: the cosine contrastive loss of SimpleX over them.
+        batch; ``"contrastive"``: the cosine contrastive loss of SimpleX over them; ``"logistic"``, ``"squared"``:
+        pointwise, of sigmoid(u'i) for pairs that occur and ``unlabelled`` pairs that do not.
     temperature
         Of the softmax.
     margin, weight
         Of the contrastive loss.
     negatives
-        Items that a batch shares; not read by BPR.
+        Items that a batch shares; not read by BPR and pointwise losses.
+    any_negative
+        A negative of BPR may be an item that the user took: what an unbiased BPR needs.
+    unlabelled, unlabelled_weight
+        Pairs that do not occur for each that does, and the weight w of not being relevant, in a pointwise loss.
+    representative
+        Each pair that does not occur counts for all that it stands for, so that a batch estimates the loss over all
+        pairs; otherwise those that occur are as many as they are in a batch.
     popularity
         Negatives are drawn in proportion to popularity to this power.
     regularization
@@ -69,6 +79,10 @@ class PairConfig(ModelConfig):
     margin: float = Field(0.4, ge=-1, lt=1)
     weight: float = Field(100.0, gt=0)
     negatives: int = Field(1024, ge=1)
+    any_negative: bool = False
+    unlabelled: int = Field(1, ge=1)
+    unlabelled_weight: float = Field(1.0, gt=0)
+    representative: bool = False
     popularity: float = Field(0.0, ge=0)
     regularization: float = Field(0.0, ge=0)
     init_std: float = Field(0.1, gt=0)
@@ -92,6 +106,21 @@ class PairConfig(ModelConfig):
         """``batch``, or the number that follows from that of the pairs."""
         return int(np.clip(n_pairs // 50, 256, 8192)) if self.batch == "auto" else self.batch
 
+    @property
+    def pointwise(self) -> bool:
+        """Whether an example is a labelled pair."""
+        return self.loss in POINTWISE
+
+    @property
+    def cosine(self) -> bool:
+        """Whether the loss reads the directions of vectors alone."""
+        return self.loss in ("softmax", "contrastive")
+
+    @property
+    def scored(self) -> int:
+        """Items that each pair is scored against."""
+        return self.negatives if self.cosine else self.unlabelled if self.pointwise else 1
+
     def trainer(self) -> TrainerSettings:
         """The part that the trainer reads."""
         names = ("epochs", "lr", "schedule", "average", "patience", "min_gain", "seed")
@@ -102,7 +131,7 @@ class PairNetwork(Protocol):
     """A network that gives vectors for the pairs of a batch. Shapes: b pairs, k negatives, d width."""
 
     def pair_vectors(self, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Users ``[b, d]``, items ``[b, d]`` and negatives ``[b, d]`` or ``[k, d]``, as they are scored."""
+        """Users ``[b, d]``, items ``[b, d]`` and negatives ``[b, d]``, ``[k, d]`` or none, as they are scored."""
         ...
 
     def free_vectors(self, batch: PairBatch) -> tuple[Tensor, ...]:
@@ -115,14 +144,21 @@ def pair_forward(network: PairNetwork, config: PairConfig) -> Callable[[PairBatc
 
     def forward(batch: PairBatch) -> Forward:
         def value(vectors: Sequence[Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
+            if batch.labels is not None:
+                count = batch.stands_for if config.representative else 1.0
+                return mean_reweighed(pointwise_losses(vectors, batch.labels, config, count), weights)
             return mean_loss(_losses(vectors, batch.collisions, config), weights)
 
         rest = None
         if config.regularization:
             rest = config.regularization * pair_losses.squared_norms(*network.free_vectors(batch))
         pairs = torch.arange(len(batch.users), device=batch.users.device)
-        owners = (pairs, pairs, pairs if config.loss == "bpr" else None)
-        return Forward(batch.users, batch.items, network.pair_vectors(batch), owners, value, rest)
+        negatives = None if config.cosine else pairs[: len(batch.negatives)]
+        others = batch.negatives if config.loss == "bpr" else None
+        vectors = network.pair_vectors(batch)
+        return Forward(
+            batch.users, batch.items, vectors, (pairs, pairs, negatives), value, rest, batch.labels, others, batch.taken
+        )
 
     return forward
 
@@ -137,10 +173,33 @@ def _losses(vectors: Sequence[Tensor], collisions: Tensor, config: PairConfig) -
     return pair_losses.cosine_contrastive(users, items, negatives, collisions, config.margin, config.weight)
 
 
+def pointwise_losses(
+    vectors: Sequence[Tensor], y: Tensor, config: PairConfig, count: float = 1.0
+) -> Callable[[Tensor | None], Tensor]:
+    """From r to ``y r l+ + w (1 - y r) l-`` ``[b]`` over the mean of ``y + w (1 - y)``; y = 0 counts ``count``."""
+    kind = pair_losses.squared if config.loss == "squared" else pair_losses.logistic
+    liked, disliked = kind(vectors[0], vectors[1])
+    w, counts = config.unlabelled_weight, y + count * (1 - y)
+    scale = (counts * (y + w * (1 - y))).mean()
+
+    def losses(r: Tensor | None) -> Tensor:
+        relevant = y if r is None else y * r
+        return counts * (relevant * liked + w * (1 - relevant) * disliked) / scale
+
+    return losses
+
+
 def pair_batches(pairs: sp.csr_matrix, config: PairConfig) -> PairSampler:
-    """Where the batches of ``config`` come from: negatives of single pairs for BPR, else shared ones."""
-    shared = None if config.loss == "bpr" else config.negatives
-    return PairSampler(pairs, config.pairs_per_batch(pairs.nnz), shared, config.popularity, config.seed)
+    """Where the batches of ``config`` come from: negatives of single pairs for BPR, shared ones, or labelled pairs."""
+    return PairSampler(
+        pairs,
+        config.pairs_per_batch(pairs.nnz),
+        config.negatives if config.cosine else None,
+        config.popularity,
+        config.seed,
+        unlabelled=config.unlabelled if config.pointwise else 0,
+        taken=config.any_negative,
+    )
 
 
 class PairModel(Recommender):
@@ -184,7 +243,7 @@ class PairModel(Recommender):
             batches,
             config.trainer(),
             options,
-            _validation(data.histories("train"), valid, config, serve),
+            _validation(data.histories("train"), valid, config, serve, self.hooks),
             identity=f"{type(network).__name__} {config.model_dump_json()} {_digest(data.matrix('train'), valid)} "
             f"torch {torch.__version__} {self.hooks.identity}",
             hooks=self.hooks,
@@ -217,16 +276,17 @@ class PairModel(Recommender):
 
 
 def _validation(
-    train: Ragged, valid: Ragged, config: PairConfig, serve: Callable[[], FoldIn]
+    train: Ragged, valid: Ragged, config: PairConfig, serve: Callable[[], FoldIn], hooks: Hooks
 ) -> Callable[[], float] | None:
     users = drawn_users(valid, config.valid_users, config.seed)
     if len(users) == 0:
         return None
     histories, truth = train.take(users), valid.take(users)
+    weights = hooks.truth_weights(users, truth)
 
     def judge() -> float:
         served = serve()
-        return float(holdout_ndcg(lambda h, _: served.scores(h), histories, truth).mean())
+        return float(holdout_ndcg(lambda h, _: served.scores(h), histories, truth, weights=weights).mean())
 
     return judge
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.recommender import FitOptions
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.resources import Estimate
 from honeyguide.graph import BipartiteGraph
 from honeyguide.models.factor.fold_in import FoldIn, How
@@ -72,8 +72,7 @@ class LightGCNNetwork(nn.Module):
         if self.layers == 0:
             return self.items
         _, summed = self.graph.propagate(self.users, self.items, self.layers - 1, "sum")
-        degrees = torch.from_numpy(self.graph.item_degrees).to(summed.device)
-        return summed / (degrees.sqrt()[:, None] * (self.layers + 1))
+        return self.graph.into_users(summed) / (self.layers + 1)
 
     def pair_vectors(self, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Propagated vectors of a batch."""
@@ -107,10 +106,9 @@ class LightGCN(PairModel):
         c, pairs = self.config, float(data.positives("train").height)
         numbers = float(c.dim) * (data.n_users + data.n_items)
         batch = c.pairs_per_batch(int(pairs))
-        scored = 1 if c.loss == "bpr" else c.negatives
-        memory = 4 * numbers * (9 + 2 * c.layers) + 60 * pairs + 24.0 * batch * scored + 2e8
+        memory = 4 * numbers * (9 + 2 * c.layers) + 60 * pairs + 24.0 * batch * c.scored + 2e8
         step = 2 * c.layers * (5e-10 * 2 * pairs * c.dim + 4e-10 * numbers) + 4e-9 * numbers
-        step += batch * (scored * (3e-9 + 1.2e-10 * c.dim) + 2e-8 * c.dim)
+        step += batch * (c.scored * (3e-9 + 1.2e-10 * c.dim) + 2e-8 * c.dim)
         return Estimate(memory, c.epochs * 2 / 3 * (pairs / batch) * step)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
@@ -120,7 +118,7 @@ class LightGCN(PairModel):
 
         def serve() -> FoldIn:
             users, items = network.vectors()
-            items = items if self.config.loss == "bpr" else F.normalize(items, dim=1)
+            items = F.normalize(items, dim=1) if self.config.cosine else items
             vectors = to_numpy(users), to_numpy(network.inward_vectors()), to_numpy(items)
             return FoldIn.learn(self.config.fold_in, vectors, pairs, exponent=0.5 if self.config.layers else 1.0)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.recommender import FitOptions
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.resources import Estimate
 from honeyguide.models.factor.fold_in import FoldIn, popularity_scores
 from honeyguide.models.factor.pair_training import PairConfig, PairModel, to_numpy

@@ -6,8 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from honeyguide.core.ragged import FloatArray
-from honeyguide.core.topk import top_k
-from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, upper_rows
+from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts
 
 _BLOCK = 1 << 23  # products of one block of rows: 64 MiB as CSR
 
@@ -47,7 +46,7 @@ def counted_neighbours(
     counts: list[sp.csr_matrix] = []
     neighbours = _neighbours(matrix, k, shrinkage, counts)
     whole = sp.vstack(counts, format="csr") if counts else sp.csr_matrix((0, 0), dtype=np.float32)
-    return neighbours, PairCounts(whole)
+    return neighbours, PairCounts.of(whole)
 
 
 def _neighbours(matrix: sp.csr_matrix, k: int, shrinkage: float, counts: list[sp.csr_matrix] | None) -> sp.csr_matrix:
@@ -62,8 +61,9 @@ def _neighbours(matrix: sp.csr_matrix, k: int, shrinkage: float, counts: list[sp
         done = work[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(work, done + _BLOCK, side="right")))
         block = transposed[start:stop] @ matrix  # [stop - start, n_items]
+        block.sort_indices()
         if counts is not None:
-            counts.append(upper_rows(block, start))
+            counts.append(block)
         blocks.append(_largest_cosines(block, start, norms, k, shrinkage))
         start = stop
     return sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix((0, 0), dtype=np.float32)
@@ -71,31 +71,47 @@ def _neighbours(matrix: sp.csr_matrix, k: int, shrinkage: float, counts: list[sp
 
 def neighbours_of(counts: PairCounts, k: int, shrinkage: float = 0.0) -> sp.csr_matrix:
     """The cosines of :func:`cosine_neighbours` from the counts of :func:`counted_neighbours`, counted on or not."""
-    norms = np.sqrt(counts.diagonal)
-    return _largest_cosines(counts.whole(), 0, norms, k, shrinkage)
+    return _largest_cosines(counts.gram, 0, None, k, shrinkage)
 
 
-def _largest_cosines(block: sp.csr_matrix, start: int, norms: FloatArray, k: int, shrinkage: float) -> sp.csr_matrix:
-    """Rows ``start, start + 1, ...`` of ``G`` (overwritten) as the ``k`` largest cosines of each."""
-    rows = np.repeat(np.arange(start, start + block.shape[0]), np.diff(block.indptr))
-    block.data /= norms[rows] * norms[block.indices] + np.float32(shrinkage)
-    block.data[block.indices == rows] = 0.0
-    return keep_largest(block, k)
+def _largest_cosines(
+    block: sp.csr_matrix, start: int, norms: FloatArray | None, k: int, shrinkage: float
+) -> sp.csr_matrix:
+    """Rows ``start, start + 1, ...`` of ``G``, with sorted indices, as the ``k`` largest cosines of each.
+
+    The ``norms`` of all items may be left to the diagonal of a whole ``G``.
+    """
+    lengths = np.diff(block.indptr)
+    rows = np.repeat(np.arange(start, start + block.shape[0], dtype=block.indices.dtype), lengths)
+    diagonal = np.flatnonzero(block.indices == rows)
+    if norms is None:
+        norms = np.zeros(block.shape[1], np.float32)
+        norms[rows[diagonal]] = np.sqrt(block.data[diagonal])
+    cosines = np.repeat(norms[start : start + block.shape[0]], lengths)
+    cosines *= norms.take(block.indices)
+    if shrinkage:
+        cosines += np.float32(shrinkage)
+    np.divide(block.data, cosines, out=cosines)
+    cosines[diagonal] = 0.0
+    return keep_largest(sp.csr_matrix((cosines, block.indices, block.indptr), shape=block.shape), k)
 
 
 def keep_largest(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
-    """The ``k`` largest positive entries of each row, with sorted indices."""
-    matrix.eliminate_zeros()
-    matrix.sort_indices()
-    keep = np.ones(matrix.nnz, bool)
-    for row in np.flatnonzero(np.diff(matrix.indptr) > k):
-        inside = slice(matrix.indptr[row], matrix.indptr[row + 1])
-        chosen, _ = top_k(matrix.data[None, inside], k)
-        keep[inside] = False
-        keep[inside.start + chosen[0]] = True
-    counts = np.concatenate([[0], np.cumsum(keep)])
-    parts = (matrix.data[keep], matrix.indices[keep], counts[matrix.indptr].astype(matrix.indptr.dtype))
-    return sp.csr_matrix(parts, shape=matrix.shape)
+    """The ``k`` largest positive entries of each row of a matrix with sorted indices; ties by the lower index."""
+    data, indptr = matrix.data, matrix.indptr
+    keep = data > 0
+    for row in np.flatnonzero(np.diff(indptr) > k):
+        inside = slice(indptr[row], indptr[row + 1])
+        values = data[inside]
+        kth = np.partition(values, len(values) - k)[len(values) - k]
+        if kth > 0:
+            above = values > kth
+            tied = np.flatnonzero(values == kth)
+            above[tied[: k - np.count_nonzero(above)]] = True
+            keep[inside] = above
+    kept = np.flatnonzero(keep)
+    ends = np.searchsorted(kept, indptr).astype(indptr.dtype)
+    return sp.csr_matrix((data[kept], matrix.indices[kept], ends), shape=matrix.shape)
 
 
 def products_per_item(matrix: sp.csr_matrix) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

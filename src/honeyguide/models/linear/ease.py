@@ -14,8 +14,9 @@ from scipy.linalg.blas import sgemm
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
+from honeyguide.core.fitting import STATISTICS, Change, FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import STATISTICS, Change, FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Real, Space
@@ -87,33 +88,31 @@ class EASE(Recommender):
         before, after = before[rows], after[rows]
         self._pairs = ready(self._counts(), self.name).changed(before, after)
         if _ROUNDS * len(rows) >= change.n_items:
-            self._solve(self._pairs.whole())
+            self._solve(self._pairs.gram)
         else:
-            self._grow(change.n_items)
             self._move(before, after)
-
-    def _grow(self, n_items: int) -> None:
-        """Items that nobody took: ``P[j, j] = 1 / lambda`` and nothing beside it."""
-        new = n_items - len(self.diagonal)
-        if new:
-            self.weights = ItemWeights(np.pad(self.weights.matrix, (0, new)))
-            self.diagonal = np.append(self.diagonal, np.full(new, 1 / self.config.regularization, np.float32))
 
     def _move(self, before: sp.csr_matrix, after: sp.csr_matrix) -> None:
         """B for ``X'X + U C U'`` by Woodbury's identity, where ``U = [N', S']``, ``N = A - B``, ``S = A + B``.
 
         ``P <- P - Z (C^-1 + U'Z)^-1 Z'`` with ``Z = P U`` and ``C = [[0, I], [I, 0]] / 2``; P is never written
-        down, but ``B = I - P diag(P)^-1`` is moved in its place.
+        down, but ``B = I - P diag(P)^-1`` is moved in its place. Items that nobody took yet have
+        ``P[j, j] = 1 / lambda`` and nothing beside it.
         """
+        old, known, n = self.weights.matrix, len(self.diagonal), before.shape[0]
+        more = before.shape[1] - known
         ut = sp.vstack([after - before, after + before], format="csr")  # U', [2 n, n_items]
-        b, d, n = self.weights.matrix, self.diagonal, before.shape[0]
-        z = (ut.toarray() - ut @ b) * d  # Z' = U'P, and P = (I - B) diag(P)
+        d = np.append(self.diagonal, np.full(more, 1 / self.config.regularization, np.float32))
+        z = ut.toarray()
+        z[:, :known] -= ut[:, :known] @ old
+        z *= d  # Z' = U'P, and P = (I - B) diag(P)
         inner = np.asarray(ut @ z.T, np.float64)
         inner[np.arange(n), n + np.arange(n)] += 2.0
         inner[n + np.arange(n), np.arange(n)] += 2.0
         left = np.linalg.solve((inner + inner.T) / 2, z).astype(np.float32)  # [2 n, n_items]
         moved = d - np.einsum("rj,rj->j", z, left)
-        b = b * (d / moved)
+        b = old if old.flags.writeable and not more else np.zeros((len(d), len(d)), np.float32)
+        np.multiply(old, (d / moved)[:known], out=b[:known, :known])
         # B[i, j] = -P[i, j] / P[j, j], with what was taken from P: B += Z (left / moved), in its memory
         sgemm(1.0, (left / moved).T, z.T, beta=1.0, c=b.T, trans_b=1, overwrite_c=1)
         np.fill_diagonal(b, 0.0)

@@ -14,8 +14,9 @@ from pydantic import Field
 from honeyguide.core import artifact
 from honeyguide.core.artifact import pack_csr, unpack_csr
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import STATISTICS, Change, FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import STATISTICS, Change, FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.recommender import Lists, Recommender
 from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Space, Whole
@@ -99,7 +100,7 @@ class Floor(Recommender):
         searched = min(float(n) * data.n_users, float(SEARCHED)) * len(self._grid())
         seconds = 5e-9 * float(products.sum()) + 1e-5 * events + 1e-9 * searched
         return Estimate(
-            8.0 * counts + 24.0 * cosines + 8.0 * (3 + len(self.config.normalisations)) * pairs + 4e8, seconds
+            32.0 * counts + 24.0 * cosines + 8.0 * (3 + len(self.config.normalisations)) * pairs + 4e8, seconds
         )
 
     def _grid(self) -> list[tuple[Normalisation, float, float]]:

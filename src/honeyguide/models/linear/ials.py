@@ -15,18 +15,19 @@ from scipy.linalg.lapack import sposv
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import Change, FitOptions, ModelConfig
 from honeyguide.core.inner_product import top_k_inner_product
 from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import STATISTICS, Change, FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.recommender import Lists, Recommender
 from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Real, Space, Whole
 from honeyguide.core.topk import NEVER, top_k
+from honeyguide.models.linear.ials_update import UserMoments, Users, newton_steps
 from honeyguide.models.linear.item_weights import distinct, shares
 
 _CG_STEPS = 2
-_TOGETHER = 256  # items whose systems are solved at once: 16 MiB with 128 factors
 
 
 class IALSConfig(ModelConfig):
@@ -76,6 +77,9 @@ class IALS(Recommender):
     states: ClassVar[frozenset[str]] = frozenset({"state"})
     hooks: Hooks = Hooks()
 
+    item_factors: FloatArray  # Y, [n_items, factors]
+    _items: FloatArray  # W, [n_items, factors]
+    _whiten: FloatArray  # C'^-1
     _folded: FoldedIn | None = None
 
     def estimate(self, data: Dataset) -> Estimate:
@@ -111,50 +115,23 @@ class IALS(Recommender):
         self._moments = UserMoments.of(folded @ self._whiten.T, by_user)
 
     def _update(self, change: Change, options: FitOptions) -> None:
-        """Changed users are folded in exactly; every item with a new event takes one Newton step.
-
-        ``H_i y_i = alpha sum_u x_u`` over the users u of item i, with
-        ``H_i = X'X + lambda I + (alpha - 1) sum_u x_u x_u'`` (the items' half of equation 4). What changed in both
-        sums is known exactly; for the rest of ``H_i``, which would take the histories of everybody, stands the
-        number of users of i times the mean of ``x x'`` over all events.
-        """
+        """Changed users are folded in exactly; every item with a new event takes a Newton step."""
         more = change.n_items - len(self.item_factors)
+        if more:  # without users their vectors are zero, in any coordinates
+            self.item_factors, self._items = (
+                np.pad(vectors, ((0, more), (0, 0))) for vectors in (self.item_factors, self._items)
+            )
+            self._folded = None
         before, after = distinct(change.before, change.n_items), distinct(change.after, change.n_items)
-        if more:
-            self._serve(np.pad(self.item_factors, ((0, more), (0, 0))))
-        old, new = (self._fold_in_sets(sets) @ self._whiten.T for sets in (before, after))  # X, [n, factors]
-        moments = self._moments.changed(old, before, new, after)
+        old, new = (Users(self._fold_in_sets(sets) @ self._whiten.T, sets) for sets in (before, after))
+        moments = self._moments.changed(old, new)
         touched = np.unique((after - before).tocsr().indices)
-        factors = self.item_factors.copy()
-        for items in np.array_split(touched, max(1, -(-len(touched) // _TOGETHER))):
-            factors[items] += self._newton_steps(items, (old, before), (new, after), moments)
+        c, factors = self.config, self.item_factors.copy()
+        factors[touched] += newton_steps(
+            factors, touched, (old, new), (self._moments, moments), c.alpha, c.regularization
+        )
         self._serve(factors)
         self._moments = moments
-
-    def _newton_steps(
-        self,
-        items: IntArray,
-        before: tuple[FloatArray, sp.csr_matrix],
-        after: tuple[FloatArray, sp.csr_matrix],
-        moments: UserMoments,
-    ) -> FloatArray:
-        """``H_i^-1 (alpha (s_i - s_i old) - (H_i - H_i old) y_i)`` for each of ``items``: ``[len(items), factors]``."""
-        c, f = self.config, self.config.factors
-        a = np.float32(c.alpha - 1.0)
-        moved = np.broadcast_to(moments.gram - self._moments.gram, (len(items), f, f)).copy()  # H_i - H_i old
-        right = np.zeros((len(items), f), np.float32)
-        for sign, (x, sets) in ((1.0, after), (-1.0, before)):
-            members = sets.T.tocsr()[items]  # users of each item
-            right += np.float32(sign * c.alpha) * (members @ x)
-            for row in range(len(items)):
-                rows = x[members.indices[members.indptr[row] : members.indptr[row + 1]]]
-                moved[row] += np.float32(sign) * a * (rows.T @ rows)
-        y = self.item_factors[items]
-        takers = np.pad(self._moments.takers, (0, len(self.item_factors) - len(self._moments.takers)))[items]
-        base = self._moments.gram + np.float32(c.regularization) * np.eye(f, dtype=np.float32)
-        h = base + a * takers[:, None, None] * self._moments.mean_square + moved
-        right -= np.einsum("nij,nj->ni", moved, y)
-        return np.asarray(np.linalg.solve(h, right[:, :, None])[:, :, 0], np.float32)
 
     def _serve(self, item_factors: FloatArray) -> None:
         self.item_factors = item_factors  # Y, [n_items, factors]
@@ -271,52 +248,6 @@ def half_step(
     turned = x @ c  # y' x = (whiten' y)' (c' x)
     solver(confidences, turned, w, 0.0)
     return np.asarray(turned @ whiten.T, np.float32)
-
-
-@dataclass(frozen=True)
-class UserMoments:
-    """Sums over all users' vectors, from which no user's can be told.
-
-    Parameters
-    ----------
-    gram
-        ``X'X``, float32 ``[factors, factors]``.
-    square
-        ``sum_u d_u x_u x_u'`` with the number ``d_u`` of items of u, float32 ``[factors, factors]``.
-    takers
-        Users of each item, float32 ``[n_items]``.
-    """
-
-    gram: FloatArray
-    square: FloatArray
-    takers: FloatArray
-
-    @classmethod
-    def of(cls, x: FloatArray, sets: sp.csr_matrix) -> UserMoments:
-        """Of users with vectors ``x`` ``[n, factors]`` and the items ``sets`` ``[n, n_items]``."""
-        weighted = np.diff(sets.indptr)[:, None] * x
-        takers = np.bincount(sets.indices, minlength=sets.shape[1])
-        return cls(x.T @ x, np.asarray(weighted.T @ x, np.float32), takers.astype(np.float32))
-
-    @property
-    def mean_square(self) -> FloatArray:
-        """Mean of ``x x'`` over all events."""
-        return np.asarray(self.square / max(1.0, float(self.takers.sum())), np.float32)
-
-    def changed(self, old: FloatArray, before: sp.csr_matrix, new: FloatArray, after: sp.csr_matrix) -> UserMoments:
-        """With some users' vectors ``old`` and items ``before`` exchanged for ``new`` and ``after``."""
-        less, more = UserMoments.of(old, before), UserMoments.of(new, after)
-        takers = np.pad(self.takers, (0, len(more.takers) - len(self.takers))) + more.takers - less.takers
-        return UserMoments(self.gram + more.gram - less.gram, self.square + more.square - less.square, takers)
-
-    def pack(self) -> artifact.Arrays:
-        """Arrays for an artifact."""
-        return {f"{STATISTICS}{name}": value for name, value in vars(self).items()}
-
-    @classmethod
-    def unpack(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> UserMoments:
-        """Undo :meth:`pack`."""
-        return cls(*(arrays[f"{STATISTICS}{name}"] for name in ("gram", "square", "takers")))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import Change, FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import Change, FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.recommender import Lists, Recommender
 from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Real, Space, Whole
@@ -57,7 +58,9 @@ class ItemKNN(Recommender):
         kept = np.minimum(products, self.config.neighbours).sum()
         counts = np.minimum(products, data.n_items).sum() / 2
         counts = counts if counts <= MOST_PAIRS else 0.0
-        return Estimate(16.0 * (kept + counts) + 40.0 * data.interactions.height + 3e8, 5e-9 * float(products.sum()))
+        return Estimate(
+            16.0 * kept + 32.0 * counts + 40.0 * data.interactions.height + 3e8, 5e-9 * float(products.sum())
+        )
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         c = self.config

@@ -19,8 +19,9 @@ from pydantic import Field, field_validator
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Estimate
 from honeyguide.models.parts import pack_parts, unpack_parts
 from honeyguide.models.ranking.candidates import BLOCK, Pool, Retrieval

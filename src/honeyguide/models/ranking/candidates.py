@@ -80,10 +80,8 @@ class Retrieval:
         A matrix product rounds differently for another number of rows, and trees turn a rounding into a jump:
         with blocks of one size, the scores of a user do not depend on who else is asked for.
         """
-        known = histories.values >= 0
-        clean = Ragged.from_groups(histories.rows[known], histories.values[known], len(histories))
         missing = -len(histories) % BLOCK
-        full = clean.concat_rows(Ragged.empty(missing))
+        full = histories.known().concat_rows(Ragged.empty(missing))
         return [full.take(slice(start, start + BLOCK)) for start in range(0, len(full), BLOCK)]
 
     def pool(self, histories: Ragged) -> tuple[Pool, FloatArray]:

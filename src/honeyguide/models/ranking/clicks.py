@@ -150,6 +150,33 @@ class EventBatches:
 
 
 @dataclass(frozen=True)
+class OncePerEpoch:
+    """Batches of given examples, each once an epoch, in a new order.
+
+    Parameters
+    ----------
+    examples
+        What is learnt from.
+    size
+        Examples in a batch.
+    unknown
+        Share of examples whose user, and whose context, is hidden.
+    seed
+        Of all draws.
+    """
+
+    examples: Examples
+    size: int
+    unknown: float
+    seed: int
+
+    def epoch(self, number: int) -> EventEpoch:
+        """The batches of one epoch."""
+        rng, n = np.random.default_rng([self.seed, number]), len(self.examples.events)
+        return EventEpoch(self.examples, rng.permutation(n), rng.random((2, n)) < self.unknown, self.size)
+
+
+@dataclass(frozen=True)
 class EventEpoch:
     """The batches of one epoch, made when asked for."""
 

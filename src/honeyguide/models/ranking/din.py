@@ -20,12 +20,14 @@ from torch.nn import functional as F
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import DataError
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Estimate
 from honeyguide.models.ranking.calibration import Calibration, Method, sampling_correction
-from honeyguide.models.ranking.clicks import ClickBatch, EventBatches, Examples
+from honeyguide.models.ranking.clicks import ClickBatch, EventBatches, Examples, OncePerEpoch
 from honeyguide.models.ranking.din_network import DINNetwork, Tables
 from honeyguide.models.ranking.examples import Events, blocks, is_labelled, later_events, train_events
 from honeyguide.models.ranking.features import Features
@@ -166,16 +168,24 @@ class DIN(Recommender):
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``: probabilities for users of whom only the history is known."""
         scores = np.empty((len(histories), len(self.features.items)), np.float32)
-        lengths = np.bincount(histories.rows[histories.values >= 0], minlength=len(histories))
-        standardised = self.features.spec.derived[0].standardise(np.log1p(lengths))
         with torch.inference_mode():
-            self._tables = tables = self._tables or self.network.tables(self.features)
             for row, history in enumerate(histories):
-                known = history[history >= 0]
-                latest = torch.from_numpy(known[-self.config.max_len :].astype(np.int64)).to(self._device)
-                found = self.network.catalogue_logits(latest, float(standardised[row]), tables)
+                found = self.network.catalogue_logits(*self._asked(history))
                 scores[row] = found.float().cpu().numpy()
         return self.calibration.probabilities(scores)
+
+    def catalogue_hidden(self, history: IntArray) -> FloatArray:
+        """float32 ``[n_items, layers[-1]]``: the last hidden layer of every item for one history."""
+        with torch.inference_mode():
+            return torch.cat(list(self.network.catalogue_hidden(*self._asked(history)))).float().cpu().numpy()
+
+    def _asked(self, history: IntArray) -> tuple[Tensor, float, Tables]:
+        """The latest events of a history, its standardised length, and what does not depend on it."""
+        self._tables = tables = self._tables or self.network.tables(self.features)
+        known = history[history >= 0]
+        latest = torch.from_numpy(known[-self.config.max_len :].astype(np.int64)).to(self._device)
+        length = self.features.spec.derived[0].standardise(np.log1p(np.array([len(known)])))
+        return latest, float(length[0]), tables
 
     def score_events(self, data: Dataset, part: str = "test") -> FloatArray:
         """Probabilities of the events of ``part``, with the features of their users and contexts: float32 ``[n]``."""
@@ -188,6 +198,40 @@ class DIN(Recommender):
             Examples.of(later_events(data, part), data, part, self.features, self.config.max_len)
         )
         return self.calibration.probabilities(logits), hidden
+
+    def learn_events(
+        self, data: Dataset, part: str = "test", *, lr: float | None = None, epochs: int = 1, seed: int = 0
+    ) -> None:
+        """Fine-tune on the labelled events of ``part``, whose histories are what was liked in the parts before.
+
+        Weights move from where they are; features, counts and calibration stay.
+
+        Parameters
+        ----------
+        data, part
+            Events whose outcomes are known by now.
+        lr
+            Learning rate; that of the fit by default.
+        epochs
+            Passes over them.
+        seed
+            Of their order and of the dropout.
+
+        Raises
+        ------
+        DataError
+            If the events have no labels.
+        """
+        self._fitted()
+        c = self.config
+        events = later_events(data, part)
+        if "positive" not in data.interactions.columns:
+            raise DataError("the events are not labelled.", "Say which are positive, for example 'rating >= 4'.")
+        examples = Examples.of(events, data, part, self.features, c.max_len)
+        settings = TrainerSettings(epochs, lr or c.lr, weight_decay=c.weight_decay, clip=5.0, seed=seed)
+        loss = batch_loss(self._forward, self.hooks)
+        Trainer(self.network, loss, OncePerEpoch(examples, c.batch, c.unknown, seed), settings, FitOptions()).run()
+        self._tables = None
 
     # -- cost and storage ---------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -209,12 +210,16 @@ class DINNetwork(nn.Module):
 
     def catalogue_logits(self, history: Tensor, length: float, tables: Tables) -> Tensor:
         """Logits of all items ``[m]`` for the latest events ``[t]`` of a history of standardised ``length``."""
+        return torch.cat([self.out(hidden)[:, 0] for hidden in self.catalogue_hidden(history, length, tables)])
+
+    def catalogue_hidden(self, history: Tensor, length: float, tables: Tables) -> Iterator[Tensor]:
+        """The last hidden layer of all items, some ``[c, layers[-1]]`` at a time."""
         h, key = tables.vectors[history], tables.key[history]  # [t, d], [t, a]
         t, a = key.shape
         _, pooled, _, crossed, _, _ = self._first()
         g = self.age_factors(torch.arange(t - 1, -1, -1, device=h.device))
         read = (h[:, None] * self.cross.weight).reshape(t * a, h.shape[1])  # C (h * x) = (h * C) x
-        found, step = [], max(64, _CELLS // max(1, t * a))
+        step = max(64, _CELLS // max(1, t * a))
         for x, query, first in zip(
             *(torch.split(table, step) for table in (tables.vectors, tables.query, tables.first)), strict=True
         ):
@@ -225,5 +230,4 @@ class DINNetwork(nn.Module):
                 w = torch.einsum("tac,a->tc", unit, self.weigh.weight[0]) + self.weigh.bias
                 v = (w * g[:, None]).T @ h  # [c, d]
                 z = z + v @ pooled.T + (v * x) @ crossed.T
-            found.append(self.out(self._upper(z))[:, 0])
-        return torch.cat(found)
+            yield self._upper(z)

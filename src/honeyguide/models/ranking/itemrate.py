@@ -11,8 +11,9 @@ from pydantic import Field
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.metrics.predictive import log_loss
 from honeyguide.models.ranking.examples import is_labelled
 

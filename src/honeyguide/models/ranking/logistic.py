@@ -14,8 +14,9 @@ from scipy.special import expit
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import FitOptions, ModelConfig, Recommender
+from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Estimate
 from honeyguide.metrics.predictive import log_loss
 from honeyguide.models.ranking.calibration import Calibration, Method, sampling_correction

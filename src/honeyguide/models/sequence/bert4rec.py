@@ -107,12 +107,12 @@ class BERT4RecNetwork(NextItemNetwork):
         normed: Tensor = self.norm(x)
         return normed
 
-    def hidden(self, items: Tensor) -> Tensor:
+    def hidden(self, items: Tensor, times: Tensor | None = None) -> Tensor:
         """int64 ``[b, t]``, rows of equal length, to ``[b, t, d]``: no event masked, all seen from both sides."""
         none = torch.zeros_like(items, dtype=torch.bool)
         return self.fill(items, none, ~none)
 
-    def user_state(self, items: Tensor, lengths: Tensor) -> Tensor:
+    def user_state(self, items: Tensor, lengths: Tensor, times: Tensor | None = None) -> Tensor:
         """``[b, d]``: the state of a gap appended to each row."""
         rows = torch.arange(len(items), device=items.device)
         step = torch.arange(items.shape[1] + 1, device=items.device)

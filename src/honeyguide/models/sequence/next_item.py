@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
+from honeyguide.core.fitting import STATISTICS, Change, FitOptions, ModelConfig
 from honeyguide.core.inner_product import top_k_inner_product
 from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import STATISTICS, Change, FitOptions, Lists, ModelConfig, Recommender
+from honeyguide.core.recommender import Lists, Recommender
 from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Choice, Real, Space
@@ -34,11 +35,12 @@ from honeyguide.encode.items import ItemText
 from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_new_items
+from honeyguide.models.sequence.lengths import are_long
 from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode, encode_positions, prefixes
 from honeyguide.nn.batches import IGNORED, Batch, PackedWindows
-from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, rows_of
+from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, mean_reweighed, rows_of
 from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
 
 Auto = Literal["auto"]
@@ -154,7 +156,7 @@ class NextItemConfig(ModelConfig):
         otherwise (purchases, reviews). Batches are sized for at least 200 steps an epoch.
         """
         useful = lengths[lengths >= 2]
-        rules = self.rules(len(useful) > 0 and bool(np.median(useful) >= 20))
+        rules = self.rules(are_long(lengths))
         targets = int(np.minimum(useful - 1, rules["max_len"]).sum())
         rules["batch_tokens"] = int(np.clip(targets // 200, 1024, 3200))
         return self.model_copy(update={name: v for name, v in rules.items() if getattr(self, name) == "auto"})
@@ -193,22 +195,27 @@ class NextItemNetwork(nn.Module):
         Standard deviation of the item vectors at the start.
     """
 
+    reads_times = False
+
     def __init__(self, n_items: int, dim: int, init_std: float) -> None:
         super().__init__()
         self.items = nn.Embedding(n_items, dim)  # tied: read as input, scored against as output
         nn.init.normal_(self.items.weight, std=init_std)
 
-    def hidden(self, items: Tensor) -> Tensor:
-        """int64 ``[b, t]``, padded on the right, to states after each position ``[b, t, d]``."""
+    def hidden(self, items: Tensor, times: Tensor | None = None) -> Tensor:
+        """int64 ``[b, t]``, padded on the right, to states after each position ``[b, t, d]``.
+
+        ``times``, where they are known and the network reads them: int64 ``[b, t]``, microseconds.
+        """
         return self.read(self.items(items))
 
     def read(self, vectors: Tensor) -> Tensor:
         """Vectors of events ``[b, t, d]`` to states after each of them ``[b, t, d]``."""
         raise NotImplementedError(f"{type(self).__name__} defines no states")
 
-    def user_state(self, items: Tensor, lengths: Tensor) -> Tensor:
+    def user_state(self, items: Tensor, lengths: Tensor, times: Tensor | None = None) -> Tensor:
         """``[b, d]``: the state after the last real position of each row."""
-        return self.hidden(items)[torch.arange(len(items), device=items.device), lengths - 1]
+        return self.hidden(items, times)[torch.arange(len(items), device=items.device), lengths - 1]
 
     def score(self, state: Tensor, items: Tensor | None = None) -> Tensor:
         """``[b, m]``, or ``[b, k]`` for the item codes ``items`` ``[k]``."""
@@ -232,8 +239,9 @@ def target_forward(config: NextItemConfig, users: Tensor, hidden: Tensor, table:
             return losses.full_softmax(states, items, targets, weights.factor if weights is not None else None)
         if config.loss == "sampled":
             return mean_loss(losses.sampled_softmax(states, items, targets, negatives), weights)
-        calibration = config.calibration if config.loss == "gbce" else 0.0
-        return mean_loss(losses.gbce(states, items, targets, negatives, calibration), weights)
+        if config.loss == "bce":
+            return mean_reweighed(lambda r: losses.bce(states, items, targets, negatives, r), weights)
+        return mean_loss(losses.gbce(states, items, targets, negatives, config.calibration), weights)
 
     own = torch.arange(len(hidden), device=hidden.device)
     return Forward(users, targets, (hidden, table), (own, None), value)
@@ -245,9 +253,8 @@ def next_item_forward(network: NextItemNetwork, config: NextItemConfig) -> Calla
     def forward(batch: Batch) -> Forward:
         real = batch.targets != IGNORED
         users = rows_of(real, batch.users)
-        return target_forward(
-            config, users, network.hidden(batch.items)[real], network.item_vectors(), batch.targets[real]
-        )
+        hidden = network.hidden(batch.items, batch.times)[real]
+        return target_forward(config, users, hidden, network.item_vectors(), batch.targets[real])
 
     return forward
 
@@ -281,6 +288,10 @@ class NextItemModel(Recommender):
     def _build(self, n_items: int) -> NextItemNetwork:
         """The network of ``self.resolved``, for ``n_items`` items."""
 
+    def _resolve(self, train: Ragged) -> Any:
+        """The options with every ``"auto"`` set from the training histories."""
+        return self.config.resolve(train.lengths)
+
     def _forward(self) -> Callable[[Batch], Forward]:
         """The pass over a batch of windows, with the loss that is minimised."""
         return next_item_forward(self.network, self.resolved)
@@ -309,7 +320,7 @@ class NextItemModel(Recommender):
                 f"{self.name} learns from what follows what, and no training history has two events.",
                 "Use popularity, or give longer histories.",
             )
-        self.resolved = self.config.resolve(train.lengths)
+        self.resolved = self._resolve(train)
         self._count(data.popularity("train"))
         device = choose_device(options.device)
         with seeded(self.resolved.seed, device):
@@ -321,11 +332,11 @@ class NextItemModel(Recommender):
         trainer = Trainer(
             self.network,
             batch_loss(self._forward(), self.hooks),
-            PackedWindows(train, self._max_len, int(self.resolved.batch_tokens), self.resolved.seed),
+            self._windows(train, self.resolved.seed),
             self.resolved.trainer(),
             options,
             self._validation(train, valid),
-            identity=f"{self.resolved.model_dump_json()} {_digest(train)} {_digest(valid)} "
+            identity=f"{self.resolved.model_dump_json()} {self._digest(train)} {self._digest(valid)} "
             f"torch {torch.__version__} {self.hooks.identity}",
             hooks=self.hooks,
         )
@@ -355,7 +366,7 @@ class NextItemModel(Recommender):
             windows = windows.concat_rows(change.replay.known().last(c.max_len + 1))
         if (windows.lengths >= 2).any():
             self.network.to(device)
-            batches = PackedWindows(windows, self._max_len, int(c.batch_tokens), c.seed + len(self.report.updates) + 1)
+            batches = self._windows(windows, c.seed + len(self.report.updates) + 1)
             how = {"epochs": c.update_epochs, "lr": c.lr * c.update_lr, "warmup": 0, "average": 0.0}
             settings = replace(c.trainer(), schedule="constant", patience=c.update_epochs, **how)
             Trainer(self.network, batch_loss(self._forward(), Hooks()), batches, settings, options).run()
@@ -373,7 +384,18 @@ class NextItemModel(Recommender):
         if len(users) == 0:
             return None
         histories, truth = train.take(users), valid.take(users)
-        return lambda: float(holdout_ndcg(self._score, histories, truth).mean())
+        weights = self.hooks.truth_weights(users, truth)
+        return lambda: float(holdout_ndcg(self._score, histories, truth, weights=weights).mean())
+
+    def _windows(self, histories: Ragged, seed: int) -> PackedWindows:
+        c: Any = self.resolved
+        return PackedWindows(histories, c.max_len, c.batch_tokens, seed, self.network.reads_times)
+
+    def _digest(self, histories: Ragged) -> str:
+        digest = hashlib.sha256(histories.offsets.tobytes() + histories.values.tobytes())
+        if self.network.reads_times and histories.times is not None:
+            digest.update(histories.times.tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def _max_len(self) -> int:
@@ -446,8 +468,9 @@ class NextItemModel(Recommender):
 
         Early stopping is taken to end the run halfway.
         """
-        lengths = data.histories("train").lengths
-        c: Any = self.config.resolve(lengths)
+        train = data.histories("train")
+        lengths = train.lengths
+        c: Any = self._resolve(train)
         cost, m, d = c.cost(), data.n_items, c.dim
         weights = m * d + cost.weights
         lanczos = 8 * (2 * d + 1) * m if c.init in ("cooccurrence", "both") else 0  # given back before training
@@ -473,7 +496,3 @@ class NextItemModel(Recommender):
         self._count(np.array(arrays[f"{STATISTICS}counts"]))
         self.network = self._build(len(self.log_share)).eval()
         self.network.load_state_dict(weights)
-
-
-def _digest(histories: Ragged) -> str:
-    return hashlib.sha256(histories.offsets.tobytes() + histories.values.tobytes()).hexdigest()[:16]

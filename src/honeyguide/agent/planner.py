@@ -1,0 +1,212 @@
+"""From preferences to a list: filter, matcher, attenuator and aggregator over the candidates of a pipeline (RecBot).
+
+Shapes: c candidates, h events of the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from honeyguide.agent.grammar import Shown
+from honeyguide.agent.lexicon import PEOPLE
+from honeyguide.agent.preferences import Preferences, Want
+from honeyguide.core.ragged import FloatArray, IntArray
+from honeyguide.pipeline.asked import Asked
+from honeyguide.pipeline.config import Rule
+from honeyguide.pipeline.pipeline import Order, Pipeline, Step
+from honeyguide.pipeline.stock import Stock
+
+_INTENT = 12.0  # sharpness of the attention of an intent over the history
+_BY_INTENT = 10  # events of the history that an intent reads, at most
+
+
+@dataclass(frozen=True)
+class PlannerConfig:
+    """Weights of the parts; those that have nothing to say drop out, and the others are scaled to the same sum.
+
+    Parameters
+    ----------
+    base
+        Of the order that the pipeline made.
+    semantic
+        Of the likeness of items to what is wanted, by text.
+    collaborative
+        Of what the part of the history that matters for the intent calls for.
+    fields
+        Of the share of wanted fields that an item has.
+    attenuation
+        Of the likeness to what is not wanted; a penalty of its own, for *not X* in a query calls for X.
+    """
+
+    base: float = 0.5
+    semantic: float = 0.5
+    collaborative: float = 0.5
+    fields: float = 0.5
+    attenuation: float = 0.5
+
+
+class Planner:
+    """Makes the list that preferences ask for.
+
+    Parameters
+    ----------
+    pipeline
+        Retrieves, ranks and filters.
+    config
+        Weights.
+    """
+
+    def __init__(self, pipeline: Pipeline, config: PlannerConfig | None = None) -> None:
+        self.pipeline, self.stock, self.config = pipeline, pipeline.stock, config or PlannerConfig()
+
+    def run(self, asked: Asked, preferences: Preferences) -> Order:
+        """The order for a request under preferences; the trace says which tool did what.
+
+        Hard wants are rules: they hold in every source of candidates, on this page and on every later one. A field that
+        is not known breaks no rule: a list is never emptied by what the catalogue does not say.
+        """
+        wants = list(preferences.wants.values())
+        hidden = self._codes([w for w in wants if w.relation == "like" and not w.positive and w.hard])
+        rules = tuple(Rule(filter=text) for w in wants if w.hard and (text := condition_of(w)) is not None)
+        asked = replace(
+            asked, rules=(*asked.rules, *rules), excluded=np.union1d(asked.excluded, hidden).astype(np.int32)
+        )
+        order = self.pipeline.run(asked)
+        if not wants or not len(order.items):
+            return order
+        parts, said = self._parts(asked, order, wants)
+        total = sum(self.config_of(name) for name in parts)
+        scores = sum(self.config_of(name) / total * _standard(part) for name, part in parts.items())
+        best = np.argsort(-np.asarray(scores), kind="stable")
+        step = Step("aggregate", 0.0, len(best), len(best), said)
+        return Order(order.items[best], np.asarray(scores, np.float32)[best], (*order.trace, step))
+
+    def config_of(self, name: str) -> float:
+        """The weight of a part."""
+        weight: float = getattr(self.config, name)
+        return weight
+
+    def _parts(
+        self, asked: Asked, order: Order, wants: Sequence[Want]
+    ) -> tuple[dict[str, FloatArray], dict[str, object]]:
+        """What each tool says of the candidates, ``[c]``, higher is better; and what it was asked."""
+        items = order.items
+        parts: dict[str, FloatArray] = {"base": -np.log1p(np.arange(len(items), dtype=np.float32))}
+        said: dict[str, object] = {}
+        wanted, unwanted = [w for w in wants if w.positive], [w for w in wants if not w.positive and not w.hard]
+        fields = self._fields(items, wanted, unwanted)
+        if fields is not None:
+            parts["fields"] = fields
+            said["fields"] = [w.said() for w in (*wanted, *unwanted) if condition_of(w, lenient=False)]
+        if not self._reads_text():
+            return parts, said
+        query = self._meaning(wanted)
+        if query is not None:
+            parts["semantic"] = self.stock.text_vectors[items] @ query
+            intent = self._intent(asked.history, query)
+            if intent is not None:
+                parts["collaborative"] = intent[items]
+            said["wanted"] = [w.said() for w in wanted]
+        against = self._meaning(unwanted)
+        if against is not None:
+            parts["attenuation"] = -(self.stock.text_vectors[items] @ against)
+            said["not wanted"] = [w.said() for w in unwanted]
+        return parts, said
+
+    def _reads_text(self) -> bool:
+        try:
+            return len(self.stock.text_vectors) > 0
+        except Exception:  # no words, or no encoder: the other tools go on
+            return False
+
+    def _fields(self, items: IntArray, wanted: Sequence[Want], unwanted: Sequence[Want]) -> FloatArray | None:
+        """Wanted fields that an item has, less those that are not wanted: what can be checked, counted."""
+        found: FloatArray | None = None
+        for want in (*wanted, *unwanted):
+            text = condition_of(replace(want, positive=True), lenient=False)
+            if text is not None:
+                hit = self.stock.mask(text)[items].astype(np.float32)
+                own = hit if want.positive else -hit
+                found = own if found is None else found + own
+        return found
+
+    def _meaning(self, wants: Sequence[Want]) -> FloatArray | None:
+        """The direction of what wants are about, float32 ``[d]`` of length one: texts, names, and items."""
+        texts = [str(w.value) for w in wants if w.relation in ("about", "is") and isinstance(w.value, str)]
+        vectors = [self.stock.text_of(" ".join(texts))] if texts else []
+        items = self._codes([w for w in wants if w.relation == "like"])
+        vectors += list(self.stock.text_vectors[items])
+        if not vectors:
+            return None
+        whole = np.sum(vectors, axis=0)
+        return np.asarray(whole / max(float(np.linalg.norm(whole)), 1e-12), np.float32)
+
+    def _intent(self, history: IntArray, query: FloatArray) -> FloatArray | None:
+        """Scores of all items for the part of the history that is about the query: active-intent attention.
+
+        The query attends to the events by text, ``softmax(12 cos)``, and the model is asked with those that
+        get the most, in their order.
+        """
+        known = history[history >= 0]
+        if len(known) < 2:
+            return None
+        cosines = self.stock.text_vectors[known] @ query
+        attention = np.exp(_INTENT * (cosines - cosines.max()))
+        read = np.sort(np.argsort(-attention, kind="stable")[:_BY_INTENT])
+        read = read[attention[read] > 0.05]
+        return self.stock.scores(known[read])
+
+    def _codes(self, wants: Sequence[Want]) -> IntArray:
+        names = [str(w.value) for w in wants]
+        codes = encode(self.stock, names)
+        return codes[codes >= 0]
+
+
+def shown_of(stock: Stock, items: IntArray) -> Shown:
+    """What a person sees, for the next command."""
+    table = stock.items[items.tolist()]
+    medians = {
+        column: float(value)
+        for column, dtype in table.schema.items()
+        if dtype.is_numeric() and column != "item_id" and (value := table[column].median()) is not None
+    }
+    return Shown(tuple(str(i) for i in stock.ids.decode(items).to_list()), medians)
+
+
+def encode(stock: Stock, item_ids: Sequence[str]) -> IntArray:
+    """Codes of external ids as they come in text; -1 for what is not in the catalogue."""
+    import polars as pl
+
+    return stock.ids.encode(pl.Series("item_id", list(item_ids), pl.String).cast(stock.ids.dtype, strict=False))
+
+
+def condition_of(want: Want, *, lenient: bool = True) -> str | None:
+    """A want as a condition over the item table; ``None`` where it cannot be checked.
+
+    Parameters
+    ----------
+    want
+        About a field.
+    lenient
+        Whether items whose field is not known pass.
+    """
+    if not want.field:
+        return None
+    name = f"'{want.field}'"
+    if want.relation == "is":
+        value = str(want.value).replace("\\", "\\\\").replace("'", "\\'")
+        text = f"{name} {'contains' if want.field in PEOPLE else '=='} '{value}'"
+    else:
+        text = f"{name} {want.relation} {float(want.value)!r}"
+    if not want.positive:
+        text = f"not {text}"
+    return f"({name} is missing or {text})" if lenient else text
+
+
+def _standard(scores: FloatArray) -> FloatArray:
+    """Mean 0 and deviation 1; zeros where all are the same."""
+    spread = float(scores.std())
+    return np.asarray((scores - scores.mean()) / spread if spread > 1e-9 else np.zeros_like(scores), np.float32)

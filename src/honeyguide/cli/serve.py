@@ -1,0 +1,83 @@
+"""``honeyguide serve``: a fitted model over HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from honeyguide.cli import console, options
+
+StoreUrl = Annotated[
+    str | None,
+    typer.Option("--store", metavar="URL", help="sqlite:///FILE or postgresql+psycopg://...; default: in MODEL."),
+]
+
+
+def serve(
+    model: options.Bundle,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8000,
+    store: StoreUrl = None,
+    pipeline: Annotated[Path | None, typer.Option("--pipeline", metavar="FILE", help="Stages as a TOML file.")] = None,
+    tenant: Annotated[
+        list[str] | None, typer.Option("--tenant", metavar="NAME=MODEL", help="Another tenant with its own model.")
+    ] = None,
+    rate: Annotated[float, typer.Option("--rate", min=0, help="Requests a second of every key; 0: no limit.")] = 0.0,
+) -> None:
+    """Serve a fitted model over HTTP. Without API keys only this machine is listened to."""
+    import uvicorn
+
+    from honeyguide.core.errors import ConfigError
+    from honeyguide.serve.app import create_app
+    from honeyguide.serve.auth import DEFAULT_TENANT
+    from honeyguide.serve.engine import Engine
+    from honeyguide.serve.service import Settings
+    from honeyguide.serve.store import Store
+
+    database = Store(store_url(store, model))
+    try:
+        if not is_loopback(host) and not database.api_keys():
+            raise ConfigError(
+                f"there is no API key, so {host} is not listened on.",
+                f"Make one first: honeyguide keys create NAME --model {model}; or leave --host away.",
+            )
+        models = {DEFAULT_TENANT: model, **_tenants(tenant or [])}
+        engines = {name: Engine(name, folder, database, pipeline) for name, folder in models.items()}
+        app = create_app(database, engines, Settings(open_=is_loopback(host), rate=rate))
+        console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
+        uvicorn.run(
+            app, host=host, port=port, log_level="warning", access_log=False, h11_max_incomplete_event_size=65536
+        )
+    finally:
+        database.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches an address."""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return bool(found) and all(ipaddress.ip_address(address.split("%")[0]).is_loopback for address in found)
+
+
+def store_url(store: str | None, model: Path) -> str:
+    """Where the events of a model's service are."""
+    return store or f"sqlite:///{model / 'service.db'}"
+
+
+def _tenants(texts: list[str]) -> dict[str, Path]:
+    from honeyguide.core.errors import ConfigError
+    from honeyguide.serve.auth import TENANT
+
+    found = {}
+    for text in texts:
+        name, sign, folder = text.partition("=")
+        if not sign or not TENANT.fullmatch(name):
+            raise ConfigError(f"{text!r} is no tenant.", "Write NAME=MODEL, the name in small letters.")
+        found[name] = Path(folder)
+    return found

@@ -1,0 +1,84 @@
+"""Indices over item vectors: exact search, and approximate ones that say how much they find."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from honeyguide.core.clusters import Cells, spherical_kmeans
+from honeyguide.core.errors import MissingExtraError
+from honeyguide.core.inner_product import top_k_inner_product
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.topk import top_k
+
+Kind = Literal["exact", "cells", "ivf", "hnsw"]
+
+_SCORES = 1 << 22  # held at once
+
+
+class Index:
+    """The vectors of largest inner product with a query.
+
+    Parameters
+    ----------
+    vectors
+        float32 ``[m, d]``.
+    kind
+        ``"exact"``: all are looked at (up to some 100,000 an honest default). ``"cells"``: an inverted file in numpy.
+        ``"ivf"`` and ``"hnsw"`` (Malkov & Yashunin 2018): those of faiss, extra ``[ann]``.
+    width
+        How much is looked at: cells for each query, or the length of the queue of HNSW.
+    seed
+        Of the clusters.
+
+    Raises
+    ------
+    MissingExtraError
+        If faiss is wanted and not installed.
+    """
+
+    def __init__(self, vectors: FloatArray, kind: Kind = "exact", *, width: int = 16, seed: int = 0) -> None:
+        self.vectors, self.kind, self.width = np.ascontiguousarray(vectors, np.float32), kind, width
+        self._cells: Cells | None = None
+        self._faiss: Any = None
+        lists = max(1, round(2 * len(vectors) ** 0.5))
+        if kind == "cells":
+            self._cells = Cells.of(self.vectors, spherical_kmeans(self.vectors, lists, seed=seed))
+        elif kind != "exact":
+            self._faiss = self._built(lists)
+
+    def _built(self, lists: int) -> Any:
+        try:
+            import faiss
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(f"An index of kind {self.kind!r}", "ann") from error
+        d, product = self.vectors.shape[1], faiss.METRIC_INNER_PRODUCT
+        if self.kind == "hnsw":
+            index = faiss.IndexHNSWFlat(d, 32, product)
+            index.hnsw.efSearch = self.width
+        else:
+            self._quantizer = faiss.IndexFlatIP(d)
+            index = faiss.IndexIVFFlat(self._quantizer, d, lists, product)
+            index.nprobe = self.width
+        index.train(self.vectors)
+        index.add(self.vectors)
+        return index
+
+    def search(self, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+        """The ``k`` best for each of ``queries`` ``[q, d]``: int32 and float32 ``[q, k]``, padded with -1."""
+        if self._cells is not None:
+            return self._cells.search(queries, k, self.width)
+        if self._faiss is None:
+            step = max(1, _SCORES // max(1, len(self.vectors)))
+            blocks = [top_k(queries[i : i + step] @ self.vectors.T, k) for i in range(0, max(1, len(queries)), step)]
+            return np.concatenate([b[0] for b in blocks]), np.concatenate([b[1] for b in blocks])
+        values, items = self._faiss.search(np.ascontiguousarray(queries, np.float32), k)
+        return items.astype(np.int32), np.where(items >= 0, values, -np.inf).astype(np.float32)
+
+    def recall(self, queries: FloatArray, k: int) -> float:
+        """Share of the true ``k`` best that :meth:`search` finds, mean over ``queries``."""
+        found, _ = self.search(queries, k)
+        truth, _ = top_k_inner_product(queries, self.vectors, k, Ragged.empty(len(queries)))
+        hits = [np.isin(t[t >= 0], f).mean() for t, f in zip(truth, found, strict=True)]
+        return float(np.mean(hits))

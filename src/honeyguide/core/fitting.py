@@ -1,0 +1,123 @@
+"""What goes into a fit or an update and what comes out of it, beside the model: options, report, change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from honeyguide.core.ids import Ids
+from honeyguide.core.ragged import Ragged
+
+if TYPE_CHECKING:
+    from honeyguide.core.recommender import Recommender
+
+STATISTICS = "statistics."  # arrays kept for updates: of the log, not learnt from it
+
+
+class ModelConfig(BaseModel):
+    """Base of all model configurations: frozen, typed, no unknown options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to run a fit, as opposed to what to fit.
+
+    Parameters
+    ----------
+    progress
+        Show a progress bar on standard error.
+    checkpoint
+        Folder for checkpoints of iterative models.
+    resume
+        Continue from the checkpoint if there is one.
+    memory_limit
+        Bytes the fit may use; by default what is available.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    precision
+        ``"float32"`` or ``"bfloat16"`` (automatic mixed precision).
+    cpu_limit
+        CPU-seconds after which training in epochs ends with the best found so far; its checkpoint stays, so
+        that a resumed fit with a higher limit goes on as if it had never ended.
+    on_better
+        Is given every recommender that a search finds better than those before, while the search goes on.
+    on_trial
+        Is given every entry of the search of a :class:`FitReport` as soon as it is there.
+    on_epoch
+        Is given each entry of the learning curve as soon as it is there.
+    """
+
+    progress: bool = False
+    checkpoint: Path | None = None
+    resume: bool = False
+    memory_limit: int | None = None
+    device: str = "auto"
+    precision: str = "float32"
+    cpu_limit: float | None = None
+    on_better: Callable[[Recommender], None] | None = None
+    on_trial: Callable[[dict[str, Any]], None] | None = None
+    on_epoch: Callable[[dict[str, float]], None] | None = None
+
+
+@dataclass
+class FitReport:
+    """What a fit did: cost, search, learning curve; and the updates since. Saved with the model.
+
+    Parameters
+    ----------
+    cpu_seconds, wall_seconds, peak_rss_mb
+        Cost.
+    n_parameters
+        Numbers that were learnt.
+    search
+        What was tried, one entry per trial.
+    curve
+        Learning curve, one entry per epoch.
+    finished
+        Whether training ended by itself, and not at a limit of time.
+    updates
+        One entry for each.
+    """
+
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    peak_rss_mb: float = 0.0
+    n_parameters: int = 0
+    search: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[dict[str, float]] = field(default_factory=list)
+    finished: bool = True
+    updates: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an update brings: the users whose histories changed, and the catalogue as it is now.
+
+    Parameters
+    ----------
+    before, after
+        What the model has learnt of each of them so far, and what it shall have learnt then; item
+        codes, oldest first. A user's first events come after an empty list.
+    items
+        The catalogue; old items keep their codes.
+    replay
+        Histories of others, for models that would forget without them.
+    """
+
+    before: Ragged
+    after: Ragged
+    items: Ids
+    replay: Ragged | None = None
+
+    @property
+    def n_items(self) -> int:
+        """Size of the catalogue now."""
+        return len(self.items)

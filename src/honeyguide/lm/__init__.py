@@ -1,0 +1,1 @@
+"""One port to language models, and its back ends."""

@@ -1,0 +1,1 @@
+"""From candidates to a page: retrieve, rank, filter, boost, pin, diversify, explain, as typed stages."""

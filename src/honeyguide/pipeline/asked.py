@@ -1,0 +1,109 @@
+"""One request to a pipeline, and the candidates that its stages pass on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from honeyguide.core.ragged import FloatArray, IntArray
+from honeyguide.pipeline.config import Rule
+from honeyguide.pipeline.stock import Mask, Stock
+
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request.
+
+    Parameters
+    ----------
+    stock
+        What it is answered from.
+    history
+        Item codes, oldest first; unknown ones (-1) are skipped.
+    excluded
+        Item codes that are not to be shown: as a rule the history, and what was shown before.
+    rules
+        Of this request, behind those of the pipeline.
+    scenario
+        Where it comes from.
+    query
+        Free text for the source ``"text"``.
+    """
+
+    stock: Stock
+    history: IntArray
+    excluded: IntArray
+    rules: tuple[Rule, ...] = ()
+    scenario: str = "default"
+    query: str | None = None
+
+    @cached_property
+    def scores(self) -> FloatArray:
+        """float32 ``[m]``: the model's scores of all items, asked for once."""
+        return self.stock.scores(self.history)
+
+    @cached_property
+    def profile(self) -> FloatArray:
+        """float32 ``[d]`` of length one or zero: of the query's text, or without one of the history's texts."""
+        if self.query is not None:
+            return self.stock.text_of(self.query)
+        known = self.history[self.history >= 0]
+        mean = self.stock.text_vectors[known].sum(axis=0)
+        vector: FloatArray = mean / max(float(np.linalg.norm(mean)), 1e-12)
+        return vector
+
+    def holds(self, scenarios: Sequence[str]) -> bool:
+        """Whether what is meant for ``scenarios`` is meant for this request."""
+        return not scenarios or self.scenario in scenarios
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Candidates, best first.
+
+    Parameters
+    ----------
+    items
+        int32 ``[c]``, none twice.
+    scores
+        float32 ``[c]``.
+    sources
+        For every source its ranked candidates, int32.
+    """
+
+    items: IntArray
+    scores: FloatArray
+    sources: dict[str, IntArray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def take(self, places: Positions) -> Pool:
+        """The candidates at ``places``, in that order."""
+        return replace(self, items=self.items[places], scores=self.scores[places])
+
+    def ranked(self, scores: FloatArray) -> Pool:
+        """With other scores, ordered by them; ties keep their order."""
+        order = np.argsort(-scores, kind="stable")
+        return replace(self, items=self.items[order], scores=scores[order].astype(np.float32))
+
+
+def allowed(asked: Asked, filters: Sequence[Rule]) -> Mask:
+    """What may be shown: bool ``[m]``."""
+    may = np.ones(len(asked.stock), np.bool_)
+    for rule in filters:
+        if rule.filter is not None:
+            may &= asked.stock.mask(rule.filter)
+    seen = asked.excluded[asked.excluded >= 0]
+    may[seen] = False
+    return may
+
+
+Effect = dict[str, Any]

@@ -1,0 +1,78 @@
+"""Sources of candidates; a filter holds in each of them already, so that it never leaves a page short."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from honeyguide.core.ragged import FloatArray, IntArray
+from honeyguide.core.topk import NEVER
+from honeyguide.pipeline.asked import Asked, Pool
+from honeyguide.pipeline.config import Rank, Retrieve
+from honeyguide.pipeline.stock import Mask
+
+_FUSION = 60.0  # of reciprocal rank fusion
+
+
+def retrieve(asked: Asked, source: Retrieve, may: Mask) -> IntArray:
+    """At most ``source.n`` candidates of one source, best first.
+
+    Parameters
+    ----------
+    asked
+        The request.
+    source
+        Which, and how many.
+    may
+        bool ``[m]``: what may be shown.
+    """
+    if source.source == "popular":
+        return _first(asked.stock.most_popular, may, source.n)
+    if source.by is not None:
+        return _first(asked.stock.order_by(source.by), may, source.n)
+    if source.source == "similar":
+        return _similar(asked, source, may)
+    scores = asked.scores if source.source == "model" else asked.stock.text_vectors @ asked.profile
+    return _best(scores, may, source.n)
+
+
+def _first(order: IntArray, may: Mask, n: int) -> IntArray:
+    return order[may[order]][:n]
+
+
+def _best(scores: FloatArray, may: Mask, n: int) -> IntArray:
+    """The ``n`` highest of what may be shown; ties by the lower code."""
+    codes = np.flatnonzero(may & (scores > NEVER))
+    if len(codes) > n:
+        own = scores[codes]
+        edge = np.partition(own, len(own) - n)[len(own) - n]
+        above, level = codes[own > edge], codes[own == edge]
+        codes = np.concatenate([above, level[: n - len(above)]])
+    order = np.lexsort((codes, -scores[codes]))
+    return codes[order].astype(np.int32)
+
+
+def _similar(asked: Asked, source: Retrieve, may: Mask) -> IntArray:
+    """What is most similar to any of the latest events: by the place in their lists, the latest event first."""
+    known = asked.history[asked.history >= 0]
+    latest = known[::-1][: source.last]
+    if not len(latest):
+        return np.empty(0, np.int32)
+    found = asked.stock.model.similar(latest.astype(np.int32), source.n).items
+    mixed = found.T.ravel()  # the first of each list, then the second of each
+    mixed = mixed[mixed >= 0]
+    mixed = mixed[may[mixed]]
+    _, first = np.unique(mixed, return_index=True)
+    return mixed[np.sort(first)][: source.n].astype(np.int32)
+
+
+def rank(asked: Asked, sources: dict[str, IntArray], how: Rank) -> Pool:
+    """The candidates of all sources in one order."""
+    items = np.unique(np.concatenate([np.empty(0, np.int32), *sources.values()]))
+    if how.by == "model":
+        scores = asked.scores[items]
+    else:
+        scores = np.zeros(len(items), np.float32)
+        for found in sources.values():
+            places = np.searchsorted(items, found)
+            scores[places] += np.float32(1) / (np.float32(_FUSION) + np.arange(1, len(found) + 1, dtype=np.float32))
+    return Pool(items, scores, sources).ranked(scores)

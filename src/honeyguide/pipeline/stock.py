@@ -1,0 +1,158 @@
+"""What a pipeline draws on: the model, the item table, and what is computed of them once. Shapes: m items, d width."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from honeyguide.core.errors import ConfigError, DataError
+from honeyguide.core.ids import Ids
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.core.recommender import Recommender
+from honeyguide.data.expressions import condition
+from honeyguide.encode.items import ItemText
+from honeyguide.encode.text import text_encoder
+from honeyguide.explain.because import titles_of
+
+_MASKS = 256  # conditions whose items are remembered
+Mask = npt.NDArray[np.bool_]
+
+
+class Stock:
+    """A fitted model and the table of its items. Safe to share between threads; nothing in it belongs to a user.
+
+    Parameters
+    ----------
+    model
+        Fitted.
+    items
+        Table with a column ``item_id``; rows of items that the model does not know are left out, and missing
+        ones have empty fields.
+    popularity
+        float32 ``[m]`` events of every item; of the model's items in the order of their codes.
+    encoder
+        Of the items' texts.
+    """
+
+    def __init__(self, model: Recommender, items: pl.DataFrame, popularity: FloatArray, encoder: str = "auto") -> None:
+        self.model, self.popularity = model, popularity
+        self.ids: Ids = model._fitted()
+        known = pl.DataFrame({"item_id": self.ids.values})
+        table = items.with_columns(pl.col("item_id").cast(self.ids.dtype, strict=False)).unique("item_id", keep="first")
+        self.items = known.join(table, on="item_id", how="left", maintain_order="left")
+        self._encoder = encoder
+        self._masks: OrderedDict[str, Mask] = OrderedDict()
+        self._lock = Lock()
+        self._text: tuple[ItemText, FloatArray] | None = None
+        self._unit: FloatArray | None = None
+        self._orders: dict[str, IntArray] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def mask(self, text: str) -> Mask:
+        """Of which items a condition is true: bool ``[m]``, not to be changed.
+
+        Raises
+        ------
+        ConfigError, DataError
+            If it is not a condition over the columns of the item table.
+        """
+        with self._lock:
+            found = self._masks.get(text)
+            if found is not None:
+                self._masks.move_to_end(text)
+                return found
+        schema = dict(self.items.schema)
+        try:
+            found = self.items.select(condition(text, schema)).to_series().to_numpy()
+        except pl.exceptions.PolarsError as error:
+            raise ConfigError(
+                f"{text[:200]!r} does not fit the item table: {error}.", "Correct the condition."
+            ) from error
+        with self._lock:
+            self._masks[text] = found
+            while len(self._masks) > _MASKS:
+                self._masks.popitem(last=False)
+        return found
+
+    @cached_property
+    def titles(self) -> list[str]:
+        """A name for every item code: its title where the table has one, else its id."""
+        return titles_of(self.ids, self.items)
+
+    def order_by(self, column: str) -> IntArray:
+        """Item codes from the highest value of a column to the lowest; those without one are left out.
+
+        Raises
+        ------
+        DataError
+            If the item table has no such column of numbers or times.
+        """
+        if column not in self._orders:
+            dtype = self.items.schema.get(column)
+            if dtype is None or not (dtype.is_numeric() or dtype.is_temporal()):
+                raise DataError(
+                    f"the item table has no column {column!r} of numbers or times.",
+                    f"Columns: {', '.join(self.items.columns)}.",
+                    column=column,
+                )
+            values = self.items[column]
+            ranked = values.arg_sort(descending=True, nulls_last=True)
+            self._orders[column] = ranked.head(len(values) - values.null_count()).to_numpy().astype(np.int32)
+        return self._orders[column]
+
+    @property
+    def most_popular(self) -> IntArray:
+        """Item codes from the most to the least popular."""
+        if "" not in self._orders:
+            self._orders[""] = np.argsort(-self.popularity, kind="stable").astype(np.int32)
+        return self._orders[""]
+
+    @property
+    def text_vectors(self) -> FloatArray:
+        """float32 ``[m, d]``: of the items' texts, of length one or zero."""
+        return self._read_text()[1]
+
+    def text_of(self, query: str) -> FloatArray:
+        """float32 ``[d]``: of a query, in the space of the items' texts."""
+        self._read_text()
+        with self._lock:  # encoders are not made for several threads
+            vector: FloatArray = np.asarray(self._reader.encode([query]), np.float32)[0]
+        return vector / max(float(np.linalg.norm(vector)), 1e-12)
+
+    def _read_text(self) -> tuple[ItemText, FloatArray]:
+        with self._lock:
+            if self._text is None:
+                self._reader = text_encoder(self._encoder)  # kept: to load its weights takes a second
+                text = ItemText.of(self.items, self._reader)
+                self._text = text, text.vectors(self.items)
+            return self._text
+
+    @property
+    def model_vectors(self) -> FloatArray:
+        """float32 ``[m, d]`` of length one or zero: the model's item vectors.
+
+        Raises
+        ------
+        ConfigError
+            If the model has none.
+        """
+        if self._unit is None:
+            if "inner_product" not in self.model.capabilities:
+                raise ConfigError(f"{self.model.name} has no item vectors.", 'Diversify by = "text".')
+            whole: Any = self.model
+            vectors = np.asarray(whole.item_vectors(), np.float32)
+            self._unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return self._unit
+
+    def scores(self, history: IntArray) -> FloatArray:
+        """float32 ``[m]``: the model's scores for one history."""
+        found: FloatArray = self.model.score_histories(Ragged.from_lists([history]))[0]
+        return found

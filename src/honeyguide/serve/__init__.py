@@ -1,0 +1,1 @@
+"""The service: an HTTP API over fitted models, with a store that keeps what it acknowledged."""

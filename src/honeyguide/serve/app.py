@@ -1,0 +1,112 @@
+"""The HTTP application: routes, errors, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+
+from honeyguide.core.errors import HoneyguideError, StorageError
+from honeyguide.serve import pages, routes
+from honeyguide.serve.engine import Engine
+from honeyguide.serve.mcp import create_mcp, mounted
+from honeyguide.serve.service import HTTPProblem, Service, Settings, shared, to_json
+from honeyguide.serve.store import Store
+
+_LOG = logging.getLogger("honeyguide.serve")
+
+
+def create_app(store: Store, engines: dict[str, Engine], settings: Settings | None = None) -> FastAPI:
+    """The application.
+
+    Parameters
+    ----------
+    store
+        Where events, items and keys are.
+    engines
+        By tenant.
+    settings
+        How it runs.
+    """
+    settings = settings or Settings()
+    service = shared(store, engines, settings)
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        watch = asyncio.create_task(_watch(service))
+        async with mcp.session_manager.run():
+            yield
+        watch.cancel()
+
+    app = FastAPI(
+        title="honeyguide",
+        description="Recommendations, with reasons, from what people did.",
+        lifespan=running,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    mcp = create_mcp(service)
+    app.state.service = service
+    app.mount("/mcp", mounted(mcp, service))
+    _errors(app)
+    _middleware(app, service)
+    pages.add_pages(app)
+    for register in (routes.operations, routes.events, routes.items, routes.users, routes.lists):
+        register(app, service)
+    return app
+
+
+async def _watch(service: Service) -> None:
+    """Take up new versions of the models."""
+    while True:
+        await asyncio.sleep(service.settings.refresh_seconds)
+        for tenant, engine in service.engines.items():
+            try:
+                if await asyncio.to_thread(engine.refresh):
+                    _LOG.info("tenant %s: model version %s", tenant, engine.live.version)
+            except HoneyguideError as error:
+                _LOG.warning("tenant %s: the new model is not taken up: %s", tenant, error)
+
+
+def _errors(app: FastAPI) -> None:
+    async def problem(request: Request, error: HTTPProblem) -> Response:
+        return to_json({"error": error.error, "remedy": error.remedy}, error.status, error.headers)
+
+    async def wrong(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return to_json({"error": f"{place}: {first['msg']}", "remedy": "See /openapi.json."}, 422)
+
+    async def ours(request: Request, error: HoneyguideError) -> Response:
+        status = 400
+        if isinstance(error, StorageError):
+            status = 507 if error.full else 503
+        return to_json({"error": error.message, "remedy": error.remedy}, status)
+
+    app.add_exception_handler(HTTPProblem, problem)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, wrong)  # type: ignore[arg-type]
+    app.add_exception_handler(HoneyguideError, ours)  # type: ignore[arg-type]
+
+
+def _middleware(app: FastAPI, service: Service) -> None:
+    @app.middleware("http")
+    async def bounded(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        if request.headers.get("content-encoding", "identity") != "identity":
+            return to_json({"error": "bodies are read as they are.", "remedy": "Send no Content-Encoding."}, 415)
+        length = request.headers.get("content-length")
+        if request.method in ("POST", "PUT", "PATCH") and (length is None or not length.isdigit()):
+            return to_json({"error": "the length of the body is needed.", "remedy": "Send Content-Length."}, 411)
+        if length is not None and int(length) > service.settings.largest_body:
+            limit = f"Send at most {service.settings.largest_body:,} bytes."
+            return to_json({"error": "the body is too large.", "remedy": limit}, 413)
+        started = time.perf_counter()
+        response = await go_on(request)
+        route = request.scope.get("route")
+        service.meters.saw(getattr(route, "path", "unknown"), response.status_code, time.perf_counter() - started)
+        return response

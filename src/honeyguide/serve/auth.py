@@ -1,0 +1,126 @@
+"""Who may do what: API keys with scopes, each of one tenant, and how often they may ask."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from honeyguide.core.errors import ConfigError
+from honeyguide.serve.store import KeyRow, Store, now
+
+Scope = Literal["read", "write", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+DEFAULT_TENANT = "default"
+
+_LOOK_EVERY = 2.0  # seconds after which keys are read again: a revoked one lives no longer than that
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whoever is asking.
+
+    Parameters
+    ----------
+    tenant
+        Whose data is read and written.
+    scopes
+        What may be done: ``read``, ``write``, ``admin``.
+    name
+        Of the key.
+    """
+
+    tenant: str
+    scopes: frozenset[str]
+    name: str
+
+
+EVERYBODY = Identity(DEFAULT_TENANT, frozenset(SCOPES), "no key")
+
+
+def digest(secret: str) -> str:
+    """What is kept of a key: it has 256 random bits, so a plain hash cannot be searched."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def new_key(store: Store, tenant: str, name: str, scopes: tuple[str, ...]) -> str:
+    """Make a key and return its secret, which is shown once.
+
+    Raises
+    ------
+    ConfigError
+        If the tenant or a scope is not one.
+    """
+    if not TENANT.fullmatch(tenant):
+        raise ConfigError(f"{tenant!r} is no name of a tenant.", "Use up to 64 small letters, digits, - and _.")
+    wrong = [scope for scope in scopes if scope not in SCOPES]
+    if wrong or not scopes:
+        raise ConfigError(f"there is no scope {wrong[0] if wrong else ''!r}.", f"Scopes: {', '.join(SCOPES)}.")
+    secret = f"hg_{secrets.token_urlsafe(32)}"
+    store.add_key(KeyRow(digest(secret), tenant, name, " ".join(sorted(set(scopes))), now()))
+    return secret
+
+
+class Authority:
+    """Knows the keys.
+
+    Parameters
+    ----------
+    store
+        Where they are.
+    open_
+        Whether whoever comes without a key is everybody; only where nobody but this machine can come.
+    """
+
+    def __init__(self, store: Store, open_: bool) -> None:
+        self._store, self._open = store, open_
+        self._keys: dict[str, Identity] = {}
+        self._looked = -_LOOK_EVERY
+
+    def identify(self, secret: str | None) -> Identity | None:
+        """Who has this key; ``None`` for nobody."""
+        if time.monotonic() - self._looked >= _LOOK_EVERY:
+            self._looked = time.monotonic()
+            self._keys = {
+                key.digest: Identity(key.tenant, frozenset(key.scopes.split()), key.name)
+                for key in self._store.api_keys()
+            }
+        if secret is None:
+            return EVERYBODY if self._open and not self._keys else None
+        return self._keys.get(digest(secret))
+
+
+class RateLimit:
+    """A token bucket for every key: ``rate`` requests a second, and as many at once as ``burst``.
+
+    Parameters
+    ----------
+    rate
+        Requests per second; 0 for no limit.
+    burst
+        Requests at once.
+    """
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self.rate, self.burst = rate, burst
+        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # tokens, and when they were counted
+        self._lock = threading.Lock()
+
+    def wait(self, who: Identity, cost: float = 1.0) -> float:
+        """Seconds until the request may be made; 0 for at once, and then it is counted."""
+        if self.rate <= 0:
+            return 0.0
+        instant = time.monotonic()
+        with self._lock:
+            tokens, counted = self._buckets.get((who.tenant, who.name), (float(self.burst), instant))
+            tokens = min(self.burst, tokens + (instant - counted) * self.rate)
+            if tokens >= cost:
+                self._buckets[who.tenant, who.name] = (tokens - cost, instant)
+                return 0.0
+            self._buckets[who.tenant, who.name] = (tokens, instant)
+            return (cost - tokens) / self.rate

@@ -1,0 +1,350 @@
+"""What one tenant is answered from: a model that can be exchanged, live histories, new items, a chain of fallbacks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from honeyguide.agent.grammar import Grammar
+from honeyguide.agent.lexicon import Lexicon
+from honeyguide.agent.planner import Planner, shown_of
+from honeyguide.agent.preferences import Delta, Preferences
+from honeyguide.core.errors import ConfigError, HoneyguideError
+from honeyguide.core.ragged import IntArray
+from honeyguide.experiment.bundle import Bundle, open_bundle
+from honeyguide.pipeline.asked import Asked
+from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
+from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
+from honeyguide.pipeline.stock import Stock
+from honeyguide.serve.store import Event, Store
+
+Source = Literal["personal", "session", "popular"]
+_FUSION = 60.0  # as in the pipeline
+_REMEMBERED = 50_000  # users whose histories are held in memory
+_LOG = logging.getLogger("honeyguide.serve")
+
+
+@dataclass(frozen=True)
+class Person:
+    """What is known of a user: item codes, oldest first, of what was liked, and of what is not to be shown."""
+
+    liked: IntArray
+    hidden: IntArray
+    preferences: Preferences = field(default_factory=Preferences)
+
+
+NOBODY = Person(np.empty(0, np.int32), np.empty(0, np.int32))
+
+
+@dataclass(frozen=True)
+class Live:
+    """A model in service; a new one takes the place of the whole.
+
+    Parameters
+    ----------
+    bundle
+        The model, and the histories that were there when it was fitted.
+    stock
+        The model with its item table.
+    stages
+        The pipeline, read again when its file changes.
+    popular
+        A pipeline for those of whom nothing is known.
+    stamp
+        Of the version of the model that was read: its name and digest.
+    grammar
+        Of commands over its items.
+    """
+
+    bundle: Bundle
+    stock: Stock
+    stages: PipelineFile
+    popular: Pipeline
+    stamp: str
+    grammar: Grammar
+
+    @property
+    def version(self) -> str:
+        """Name of the version of the model."""
+        return self.stamp.split()[0]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The order made for a request, and what it was made from."""
+
+    order: Order
+    source: Source
+    live: Live
+    person: Person
+
+
+class Engine:
+    """Answers for one tenant.
+
+    Parameters
+    ----------
+    tenant
+        Its name.
+    directory
+        Folder of the fitted model.
+    store
+        Events and items since then.
+    pipeline
+        TOML file of the stages; ``None`` for the model alone.
+
+    Raises
+    ------
+    ArtifactError, ConfigError, DataError
+        If the model or the pipeline cannot be used.
+    """
+
+    def __init__(self, tenant: str, directory: Path, store: Store, pipeline: Path | None = None) -> None:
+        self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
+        self._people: OrderedDict[str, Person] = OrderedDict()
+        self._lock = threading.Lock()
+        self._changing = threading.Lock()
+        self.live = self._open()
+
+    # -- the model ----------------------------------------------------------------------------
+
+    def _open(self) -> Live:
+        stamp = current_version(self.directory)
+        bundle = open_bundle(self.directory)
+        bundle = _with_new_items(bundle, self.store.items(self.tenant))
+        return self._live(bundle, stamp)
+
+    def _live(self, bundle: Bundle, stamp: str) -> Live:
+        stock = bundle.stock()
+        self._count(stock)
+        popular = PipelineConfig(retrieve=(Retrieve(source="popular", n=500),), rank=Rank(by="fusion"))
+        return Live(
+            bundle,
+            stock,
+            PipelineFile(self._file, stock),
+            Pipeline(popular, stock),
+            stamp,
+            Grammar(Lexicon.of(stock.items)),
+        )
+
+    def _count(self, stock: Stock) -> None:
+        """Events since the fit count for popularity."""
+        counts = self.store.counts(self.tenant)
+        codes = stock.ids.encode(_typed(stock, list(counts)))
+        for code, n in zip(codes, counts.values(), strict=True):
+            if code >= 0:
+                stock.popularity[code] += n
+
+    def refresh(self) -> bool:
+        """Take up a new version of the model if there is one; whether there was.
+
+        Requests go on with the old one until the new one is ready; one that cannot be read leaves the old one.
+        """
+        if current_version(self.directory) == self.live.stamp:
+            return False
+        with self._changing:
+            self.live = self._open()
+        with self._lock:
+            self._people.clear()  # codes may be others
+        return True
+
+    def add_items(self, items: dict[str, dict[str, Any]]) -> int:
+        """Give new items a place in the model where it can; how many it knows now that it did not know before."""
+        with self._changing:
+            before = self.live
+            bundle = _with_new_items(before.bundle, items)
+            self.live = self._live(bundle, before.stamp)
+            return len(self.live.stock) - len(before.stock)
+
+    # -- people -------------------------------------------------------------------------------
+
+    def person(self, user_id: str) -> Person:
+        """What a user did, up to the last event that was taken in."""
+        with self._lock:
+            found = self._people.get(user_id)
+            if found is not None:
+                self._people.move_to_end(user_id)
+                return found
+        person = self._read(user_id)
+        with self._lock:
+            self._people[user_id] = person
+            while len(self._people) > _REMEMBERED:
+                self._people.popitem(last=False)
+        return person
+
+    def _read(self, user_id: str) -> Person:
+        live = self.live
+        store = live.bundle.store
+        key: object = int(user_id) if store.user_ids.dtype.is_integer() and user_id.lstrip("-").isdigit() else user_id
+        liked = [live.bundle.of_users([key]).histories[0]] if key in store else []
+        events = self.store.events_of(self.tenant, user_id)
+        codes = self.codes([event.item_id for event in events])
+        good = np.array([event.weight > 0 for event in events], np.bool_)
+        known = codes >= 0
+        liked.append(codes[known & good])
+        hidden = np.unique(codes[known & ~good]).astype(np.int32)
+        kept = self.store.preferences(self.tenant, user_id)
+        preferences = Preferences.from_dict(kept) if kept is not None else Preferences()
+        return Person(np.concatenate(liked).astype(np.int32), hidden, preferences)
+
+    def took(self, events: Sequence[Event]) -> None:
+        """Events that are on disk now: histories are read anew, and popularity counts them."""
+        stock = self.live.stock
+        codes = self.codes([event.item_id for event in events])
+        with self._lock:
+            for event, code in zip(events, codes, strict=True):
+                self._people.pop(event.user_id, None)
+                if code >= 0 and event.weight > 0:
+                    stock.popularity[code] += 1
+
+    def forget(self, user_id: str) -> None:
+        """A user that was deleted from the store: from the histories of the fit and from memory too."""
+        store = self.live.bundle.store
+        key: object = int(user_id) if store.user_ids.dtype.is_integer() and user_id.lstrip("-").isdigit() else user_id
+        with self._changing:
+            if key in store:
+                store.delete(key)
+        with self._lock:
+            self._people.pop(user_id, None)
+
+    # -- answers ------------------------------------------------------------------------------
+
+    def codes(self, item_ids: Sequence[str]) -> IntArray:
+        """Codes of external ids; -1 for what is not in the catalogue."""
+        stock = self.live.stock
+        return stock.ids.encode(_typed(stock, list(item_ids)))
+
+    def recommend(
+        self,
+        user_id: str | None,
+        session: Sequence[str] = (),
+        *,
+        scenario: str = "default",
+        rules: tuple[Rule, ...] = (),
+        exclude: Sequence[str] = (),
+        query: str | None = None,
+    ) -> Answer:
+        """The order for a known user, for an anonymous session, or for whoever comes.
+
+        Personal where there is a history, from the session where there is one, else what is popular within the filter.
+        """
+        live = self.live
+        person = self.person(user_id) if user_id is not None else NOBODY
+        own = self.codes(session)
+        liked = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
+        left_out = np.unique(np.concatenate([liked, person.hidden, self.codes(exclude)])).astype(np.int32)
+        asked = Asked(live.stock, liked, left_out, rules, scenario, query)
+        source: Source = "personal" if len(person.liked) else "session" if len(liked) else "popular"
+        stages = live.popular if source == "popular" and query is None else live.stages.current
+        order = Planner(stages).run(asked, person.preferences)
+        return Answer(order, source, live, replace(person, liked=liked))
+
+    def command(self, user_id: str, text: str, shown: Sequence[str] = ()) -> tuple[Delta, Preferences]:
+        """What a command changes, and the preferences that hold then; they are not kept by this.
+
+        Parameters
+        ----------
+        user_id
+            Whose command it is.
+        text
+            As it was typed.
+        shown
+            Ids of the items before the person's eyes.
+        """
+        live, before = self.live, self.person(user_id).preferences
+        codes = self.codes(shown)
+        delta = live.grammar.parse(text, before, shown_of(live.stock, codes[codes >= 0]))
+        return delta, before.after(delta)
+
+    def changed(self, user_id: str) -> None:
+        """What is kept of a user has changed: it is read anew."""
+        with self._lock:
+            self._people.pop(user_id, None)
+
+    def search(self, query: str, user_id: str | None = None, rules: tuple[Rule, ...] = ()) -> Answer:
+        """Items whose text is like ``query``; those that the model puts high for the user come first among them.
+
+        Raises
+        ------
+        DataError
+            If items have no words.
+        """
+        live = self.live
+        person = self.person(user_id) if user_id is not None else NOBODY
+        found = PipelineConfig(retrieve=(Retrieve(source="text", n=100),), rank=Rank(by="fusion"))
+        order = Pipeline(found, live.stock).run(Asked(live.stock, NOBODY.liked, NOBODY.liked, rules, query=query))
+        if len(person.liked) and len(order.items):
+            own = live.stock.scores(person.liked)[order.items]
+            place = np.empty(len(own))
+            place[np.argsort(-own, kind="stable")] = np.arange(len(own))
+            both = 1 / (_FUSION + np.arange(len(own))) + 1 / (_FUSION + place)  # reciprocal rank fusion
+            best = np.argsort(-both, kind="stable")
+            order = Order(order.items[best], both[best].astype(np.float32), order.trace)
+        return Answer(order, "personal" if len(person.liked) else "popular", live, person)
+
+    def fields(self, live: Live, codes: IntArray) -> list[dict[str, Any]]:
+        """The row of the item table of each code."""
+        found: list[dict[str, Any]] = live.stock.items[codes.tolist()].to_dicts()
+        return found
+
+    def ids(self, live: Live, codes: IntArray) -> list[str]:
+        """External ids, as the service writes them."""
+        return [str(item) for item in live.stock.ids.decode(codes).to_list()]
+
+
+def current_version(directory: Path) -> str:
+    """Name and digest of the version of a model that is in use.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    try:
+        return (directory / "CURRENT").read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(
+            f"There is no fitted model in {directory}.", "Write one with 'honeyguide fit DATA --out DIR'."
+        ) from error
+
+
+def _typed(stock: Stock, item_ids: list[str]) -> pl.Series:
+    """Ids as they come over the wire, of the type that the catalogue has; what does not fit is unknown."""
+    return pl.Series("item_id", item_ids, pl.String).cast(stock.ids.dtype, strict=False)
+
+
+def _with_new_items(bundle: Bundle, items: dict[str, dict[str, Any]]) -> Bundle:
+    """The bundle with those items that its model can take in and does not know."""
+    model, ids = bundle.model, bundle.item_ids
+    if not items or "add_items" not in model.capabilities:
+        return bundle
+    names = pl.Series("item_id", list(items), pl.String).cast(ids.dtype, strict=False)
+    codes = ids.encode(names)
+    rows = [
+        {"item_id": name, **{k: v for k, v in fields.items() if k in bundle.store.items.columns}}
+        for name, code, fields in zip(names, codes, items.values(), strict=True)
+        if code < 0 and name is not None
+    ]
+    if not rows:
+        return bundle
+    schema = {name: bundle.store.items.schema[name] for name in bundle.store.items.columns}
+    table = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
+    for column, dtype in schema.items():
+        if column not in table.columns:
+            table = table.with_columns(pl.lit(None, dtype).alias(column))
+    try:
+        grown = model.add_items(table)
+    except HoneyguideError as error:
+        _LOG.warning("new items have no place in the model: %s", error)
+        return bundle
+    store = bundle.store
+    store.items = pl.concat([store.items, table.select(store.items.columns)], how="vertical_relaxed")
+    return Bundle(bundle.directory, grown, store)

@@ -1,0 +1,328 @@
+"""The routes of the API; every one but health asks for a key with a scope."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from concurrent.futures import Future
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from fastapi import FastAPI, Query, Response
+
+from honeyguide.agent.preferences import Delta, Preferences
+from honeyguide.core.errors import DataError
+from honeyguide.explain.because import because, verb_for
+from honeyguide.pipeline.pipeline import request_rules
+from honeyguide.serve import wire
+from honeyguide.serve.auth import Identity
+from honeyguide.serve.engine import NOBODY, Answer, Engine
+from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, to_json
+from honeyguide.serve.store import Event, now
+
+T = TypeVar("T")
+
+
+def operations(app: FastAPI, service: Service) -> None:
+    """Routes of operations."""
+
+    @app.get("/health", response_model=wire.Health, tags=["operation"])
+    async def health() -> Response:
+        """Whether the service answers; no key is needed, and nothing but versions is told."""
+        tenants = {
+            name: {
+                "model": engine.live.bundle.model.name,
+                "version": engine.live.version,
+                "items": len(engine.live.stock),
+            }
+            for name, engine in service.engines.items()
+        }
+        broken = any(engine.live.stages.fault is not None for engine in service.engines.values())
+        return to_json({"status": "degraded" if broken or not tenants else "ok", "tenants": tenants})
+
+    @app.get("/metrics", tags=["operation"], responses=PROBLEMS)
+    async def metrics(who: Identity = needs(service, "admin")) -> Response:
+        """Prometheus metrics."""
+        return Response(service.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi(who: Identity = needs(service, "read")) -> Response:
+        return to_json(app.openapi())
+
+
+def events(app: FastAPI, service: Service) -> None:
+    """Routes of events."""
+
+    @app.post("/v1/events", response_model=wire.EventsOut, responses=PROBLEMS, tags=["events"])
+    async def add(body: wire.EventsIn, who: Identity = needs(service, "write")) -> Response:
+        """Keep events. The answer 200 says that they are on disk; sent again they are the same events."""
+        received = now()
+        events = [
+            Event(
+                e.event_id,
+                e.user_id,
+                e.item_id,
+                e.kind,
+                e.weight if e.weight is not None else service.settings.kinds.get(e.kind, 1.0),
+                _microseconds(e.timestamp) if e.timestamp is not None else received,
+            )
+            for e in body.events
+        ]
+        accepted = await _done(service.store.add_events(who.tenant, events))
+        if who.tenant in service.engines:
+            service.engines[who.tenant].took(events)
+        service.meters.events.inc(accepted)
+        return to_json({"accepted": accepted, "repeated": len(events) - accepted})
+
+
+def items(app: FastAPI, service: Service) -> None:
+    """Routes of items."""
+
+    @app.post("/v1/items", response_model=wire.ItemsOut, responses=PROBLEMS, tags=["items"])
+    async def put(body: wire.ItemsIn, who: Identity = needs(service, "write")) -> Response:
+        """Say what is known of items. New ones can be recommended at once where the model reads text."""
+        items = {item.item_id: dict(item.fields) for item in body.items}
+        await _done(service.store.put_items(who.tenant, items))
+        engine = service.engines.get(who.tenant)
+        added = await asyncio.to_thread(engine.add_items, items) if engine is not None else 0
+        return to_json({"stored": len(items), "recommendable": added})
+
+    @app.get("/v1/items/{item_id}", responses=PROBLEMS, tags=["items"])
+    async def get(item_id: str, who: Identity = needs(service, "read")) -> Response:
+        """What is known of an item."""
+        found = await asyncio.to_thread(service.store.item, who.tenant, item_id)
+        if found is None:
+            engine = service.engine(who)
+            code = int(engine.codes([item_id])[0])
+            if code < 0:
+                raise HTTPProblem(404, f"there is no item {item_id!r}.")
+            found = engine.fields(engine.live, np.array([code], np.int32))[0]
+        return to_json({"item_id": item_id, "fields": found})
+
+    @app.delete("/v1/items/{item_id}", response_model=wire.Deleted, responses=PROBLEMS, tags=["items"])
+    async def delete(item_id: str, who: Identity = needs(service, "admin")) -> Response:
+        """Forget what was said of an item; what the model learnt of it stays until the next fit."""
+        return to_json({"rows": await _done(service.store.delete_item(who.tenant, item_id))})
+
+
+def users(app: FastAPI, service: Service) -> None:
+    """Routes of users."""
+
+    @app.put("/v1/users/{user_id}", responses=PROBLEMS, tags=["users"])
+    async def put(user_id: wire.Id, body: wire.UserIn, who: Identity = needs(service, "write")) -> Response:
+        """Say what is known of a user."""
+        await _done(service.store.put_users(who.tenant, {user_id: dict(body.fields)}))
+        return to_json({"user_id": user_id})
+
+    @app.get("/v1/users/{user_id}", response_model=wire.Profile, responses=PROBLEMS, tags=["users"])
+    async def profile(user_id: wire.Id, who: Identity = needs(service, "read")) -> Response:
+        """What is known of a user, and what commands said that still holds."""
+        engine = service.engine(who)
+        person = await asyncio.to_thread(engine.person, user_id)
+        fields = await asyncio.to_thread(service.store.user, who.tenant, user_id)
+        return to_json(
+            {
+                "user_id": user_id,
+                "fields": fields or {},
+                "preferences": _wants(person.preferences),
+                "liked": engine.ids(engine.live, person.liked),
+                "hidden": engine.ids(engine.live, person.hidden),
+            }
+        )
+
+    @app.delete("/v1/users/{user_id}/preferences/{want_id}", responses=PROBLEMS, tags=["users"])
+    async def drop(user_id: wire.Id, want_id: str, who: Identity = needs(service, "write")) -> Response:
+        """Take back one thing that a command said."""
+        engine = service.engine(who)
+        before = (await asyncio.to_thread(engine.person, user_id)).preferences
+        if want_id not in before.wants:
+            raise HTTPProblem(404, f"the user {user_id!r} has no preference {want_id!r}.")
+        after = before.after(Delta(retract=(want_id,)))
+        await _done(service.store.put_preferences(who.tenant, user_id, after.to_dict()))
+        engine.changed(user_id)
+        return to_json({"preferences": _wants(after)})
+
+    @app.get("/v1/users/{user_id}/export", responses=PROBLEMS, tags=["users"])
+    async def export(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
+        """Everything that is kept of a user."""
+        found: dict[str, Any] = await asyncio.to_thread(service.store.export_user, who.tenant, user_id)
+        engine = service.engines.get(who.tenant)
+        person = await asyncio.to_thread(engine.person, user_id) if engine is not None else None
+        history = engine.ids(engine.live, person.liked) if engine is not None and person is not None else []
+        return to_json({"user_id": user_id, "history": history, **found})
+
+    @app.delete("/v1/users/{user_id}", response_model=wire.Deleted, responses=PROBLEMS, tags=["users"])
+    async def delete(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
+        """Forget a user: events, profile, what was shown, the history of the fit, and what is held in memory."""
+        rows = await _done(service.store.delete_user(who.tenant, user_id))
+        engine = service.engines.get(who.tenant)
+        if engine is not None:
+            await asyncio.to_thread(engine.forget, user_id)
+        return to_json({"rows": rows})
+
+
+def lists(app: FastAPI, service: Service) -> None:
+    """Routes of lists."""
+
+    @app.post("/v1/recommend", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
+    async def recommend(body: wire.RecommendIn, who: Identity = needs(service, "read")) -> Response:
+        """A list for a known user, for an anonymous session, or for whoever comes."""
+        engine = service.engine(who)
+        answer = engine.recommend(
+            body.user_id,
+            body.session,
+            scenario=body.scenario,
+            rules=request_rules(body.where),
+            exclude=body.exclude,
+        )
+        return _page(service, who, answer, _new_id(), 0, body.k, explain=body.explain, trace=body.trace)
+
+    @app.get("/v1/recommend/{recommendation_id}", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
+    async def more(
+        recommendation_id: str,
+        page: Annotated[int, Query(ge=0, le=1000)],
+        explain: bool = False,
+        who: Identity = needs(service, "read"),
+    ) -> Response:
+        """Another page of a list: the same order, so that nothing comes twice."""
+        held = service.pages.get((who.tenant, recommendation_id))
+        if held is None:
+            raise HTTPProblem(404, "this list is not held any more.", "Ask for a new one.")
+        _, answer, k = held
+        return _page(service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
+
+    @app.post("/v1/explain", response_model=wire.ExplainOut, responses=PROBLEMS, tags=["lists"])
+    async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read")) -> Response:
+        """Why an item is where it is: the events that raised it most, and where it would be without them."""
+        engine = service.engine(who)
+        code = int(engine.codes([body.item_id])[0])
+        if code < 0:
+            raise HTTPProblem(404, f"there is no item {body.item_id!r}.")
+        live = engine.live
+        person = engine.person(body.user_id) if body.user_id is not None else NOBODY
+        own = engine.codes(body.session)
+        history = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
+        titles, verb = live.stock.titles, verb_for(live.stock.items.columns)
+        (reason,) = await asyncio.to_thread(because, live.bundle.model, history, [code])
+        return to_json(
+            {
+                "item_id": body.item_id,
+                "why": reason.sentence(lambda c: titles[c], verb),
+                "evidence": engine.ids(live, reason.evidence),
+                "verified": reason.verified,
+                "rank": reason.rank,
+                "rank_without": reason.rank_without,
+            }
+        )
+
+    @app.post("/v1/command", response_model=wire.CommandOut, responses=PROBLEMS, tags=["lists"])
+    async def command(body: wire.CommandIn, who: Identity = needs(service, "write")) -> Response:
+        """Say what is wanted; the list that comes back obeys, and so do all later ones of this user."""
+        engine = service.engine(who)
+        delta, after = await asyncio.to_thread(engine.command, body.user_id, body.command, body.shown)
+        await _done(service.store.put_preferences(who.tenant, body.user_id, after.to_dict()))
+        engine.changed(body.user_id)
+        answer = await asyncio.to_thread(partial(engine.recommend, body.user_id, scenario=body.scenario))
+        more = {"heard": delta.heard, "preferences": _wants(after)}
+        return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, more=more)
+
+    @app.post("/v1/search", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
+    async def search(body: wire.SearchIn, who: Identity = needs(service, "read")) -> Response:
+        """Items that are like a text, and liked by the user where one is named."""
+        engine = service.engine(who)
+        answer = await asyncio.to_thread(engine.search, body.query, body.user_id, request_rules(body.where))
+        return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False)
+
+    @app.get("/v1/items/{item_id}/similar", responses=PROBLEMS, tags=["lists"])
+    async def similar(
+        item_id: str, k: Annotated[int, Query(ge=1, le=100)] = 10, who: Identity = needs(service, "read")
+    ) -> Response:
+        """Items that the model holds to be alike."""
+        engine = service.engine(who)
+        code = int(engine.codes([item_id])[0])
+        if code < 0:
+            raise HTTPProblem(404, f"there is no item {item_id!r}.")
+        live = engine.live
+        found = live.bundle.model.similar(np.array([code], np.int32), k)
+        codes = found.items[0][found.items[0] >= 0]
+        return to_json({"items": _entries(engine, live, codes, found.scores[0], 1)})
+
+
+def _page(
+    service: Service,
+    who: Identity,
+    answer: Answer,
+    recommendation_id: str,
+    page: int,
+    k: int,
+    *,
+    explain: bool,
+    trace: bool,
+    more: dict[str, Any] | None = None,
+) -> Response:
+    engine, live = service.engine(who), answer.live
+    codes, scores = answer.order.page(page, k)
+    entries = _entries(engine, live, codes, scores, 1 + page * k)
+    if explain and len(codes) and len(answer.person.liked):
+        _explain(answer, codes, entries)
+    following = page + 1 if len(answer.order.items) > (page + 1) * k else None
+    if page == 0:
+        service.keep(who.tenant, recommendation_id, answer, k)
+    service.meters.lists.labels(answer.source).inc()
+    return to_json(
+        {
+            "recommendation_id": recommendation_id,
+            "source": answer.source,
+            "model": live.bundle.model.name,
+            "version": live.version,
+            "items": entries,
+            "next_page": following,
+            "trace": [asdict(step) for step in answer.order.trace] if trace else None,
+            **(more or {}),
+        }
+    )
+
+
+def _wants(preferences: Preferences) -> list[dict[str, Any]]:
+    return [
+        {"id": i, "said": w.said(), "positive": w.positive, "hard": w.hard, "words": w.words}
+        for i, w in preferences.wants.items()
+    ]
+
+
+def _entries(engine: Engine, live: Any, codes: Any, scores: Any, first: int) -> list[dict[str, Any]]:
+    rows = zip(engine.ids(live, codes), engine.fields(live, codes), scores, strict=False)
+    return [
+        {"item_id": name, "rank": rank, "score": float(score), "fields": fields}
+        for rank, (name, fields, score) in enumerate(rows, start=first)
+    ]
+
+
+def _explain(answer: Answer, codes: Any, entries: list[dict[str, Any]]) -> None:
+    """Reasons, each checked on the model: without the evidence the score falls."""
+    stock = answer.live.stock
+    titles = stock.titles
+    verb = verb_for(stock.items.columns)
+    found = because(answer.live.bundle.model, answer.person.liked, codes)
+    for entry, reason in zip(entries, found, strict=True):
+        entry["why"] = reason.sentence(lambda code: titles[code], verb)
+        entry["evidence"] = [str(i) for i in stock.ids.decode(reason.evidence).to_list()]
+
+
+async def _done(future: Future[T]) -> T:
+    return await asyncio.wrap_future(future)
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(12)
+
+
+def _microseconds(instant: datetime) -> int:
+    aware = instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+    try:
+        return int(aware.timestamp() * 1e6)
+    except (OverflowError, ValueError) as error:
+        raise DataError(f"{instant} is no time that can be kept.", "Use a year of four digits.") from error

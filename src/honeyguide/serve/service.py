@@ -1,0 +1,131 @@
+"""What the routes of the API share: settings, who is asking, problems, answers."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Header, Request, Response
+
+from honeyguide.serve import wire
+from honeyguide.serve.auth import Authority, Identity, RateLimit, Scope
+from honeyguide.serve.engine import Answer, Engine
+from honeyguide.serve.observe import Meters
+from honeyguide.serve.store import Store
+
+_PAGES = 20_000  # lists whose next pages are held
+_PAGES_SECONDS = 3600.0
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"model": wire.Problem, "description": "A condition or an id is wrong."},
+    401: {"model": wire.Problem, "description": "No key, or one that is not known."},
+    403: {"model": wire.Problem, "description": "The key has not the scope."},
+    404: {"model": wire.Problem, "description": "There is no such thing."},
+    413: {"model": wire.Problem, "description": "The body is too large."},
+    422: {"model": wire.Problem, "description": "The body or a parameter is not as documented."},
+    429: {"model": wire.Problem, "description": "Too many requests; Retry-After says when."},
+    503: {"model": wire.Problem, "description": "The database did not answer; the request may be sent again."},
+    507: {"model": wire.Problem, "description": "The disk is full; nothing was written, reads go on."},
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the service runs.
+
+    Parameters
+    ----------
+    open_
+        Whether requests without a key are answered while no key exists.
+    rate, burst
+        Requests a second of every key, and at once; 0 for no limit.
+    largest_body
+        Bytes.
+    kinds
+        Weight of an event by its kind, where it brings none; other kinds weigh 1.
+    refresh_seconds
+        Between looks for a new version of the model.
+    """
+
+    open_: bool = True
+    rate: float = 0.0
+    burst: int = 50
+    largest_body: int = 2 << 20
+    kinds: Mapping[str, float] = field(
+        default_factory=lambda: {"hide": -1.0, "dislike": -1.0, "known": -1.0, "impression": 0.0}
+    )
+    refresh_seconds: float = 1.0
+
+
+class HTTPProblem(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, status: int, error: str, remedy: str | None = None, **headers: str) -> None:
+        super().__init__(error)
+        self.status, self.error, self.remedy, self.headers = status, error, remedy, headers
+
+
+@dataclass
+class Service:
+    """What the routes share."""
+
+    store: Store
+    engines: dict[str, Engine]
+    authority: Authority
+    settings: Settings
+    limit: RateLimit
+    meters: Meters
+    pages: OrderedDict[tuple[str, str], tuple[float, Answer, int]] = field(default_factory=OrderedDict)
+
+    def engine(self, who: Identity) -> Engine:
+        """The engine of a tenant."""
+        found = self.engines.get(who.tenant)
+        if found is None:
+            raise HTTPProblem(404, f"the tenant {who.tenant!r} has no model.", "Start the service with one for it.")
+        return found
+
+    def keep(self, tenant: str, recommendation_id: str, answer: Answer, k: int) -> None:
+        """Hold an order, for its next pages."""
+        self.pages[tenant, recommendation_id] = (time.monotonic(), answer, k)
+        oldest = time.monotonic() - _PAGES_SECONDS
+        while self.pages and (len(self.pages) > _PAGES or next(iter(self.pages.values()))[0] < oldest):
+            self.pages.popitem(last=False)
+
+
+def shared(store: Store, engines: dict[str, Engine], settings: Settings) -> Service:
+    """A service over a store and engines."""
+    limit = RateLimit(settings.rate, settings.burst)
+    return Service(store, engines, Authority(store, settings.open_), settings, limit, Meters())
+
+
+def needs(service: Service, scope: Scope) -> Any:
+    """A dependency: the identity of whoever asks, who must have ``scope``."""
+
+    def check(
+        request: Request,
+        authorization: Annotated[str | None, Header(description="Bearer KEY")] = None,
+    ) -> Identity:
+        kind, _, secret = (authorization or "").partition(" ")
+        who = service.authority.identify(secret.strip() if kind.lower() == "bearer" and secret else None)
+        if who is None:
+            raise HTTPProblem(
+                401, "a key is needed.", "Send 'Authorization: Bearer KEY'.", **{"WWW-Authenticate": "Bearer"}
+            )
+        if scope not in who.scopes:
+            raise HTTPProblem(403, f"the key {who.name!r} has not the scope {scope!r}.", "Use another key.")
+        wait = service.limit.wait(who)
+        if wait:
+            raise HTTPProblem(429, "too many requests.", "Wait.", **{"Retry-After": str(int(wait) + 1)})
+        return who
+
+    return Depends(check)
+
+
+def to_json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer in JSON."""
+    body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY, default=str)
+    return Response(body, status, dict(headers or {}), media_type="application/json")

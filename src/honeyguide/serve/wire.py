@@ -1,0 +1,217 @@
+"""What goes over the wire: strict models, every field bounded."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w.-]+$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Fields = dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], Any]
+
+MOST_EVENTS, MOST_ITEMS = 1000, 1000  # of one request
+_LARGEST = 16_000  # characters of the fields of an item or a user
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EventIn(_Wire):
+    """Something a user did."""
+
+    event_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
+        description="Given by the client; sent again it is the same event."
+    )
+    user_id: Id
+    item_id: Id
+    kind: Name = "view"
+    weight: float | None = Field(
+        default=None,
+        ge=-1000,
+        le=1000,
+        allow_inf_nan=False,
+        description="Positive: liked; by default as the kind says.",
+    )
+    timestamp: datetime | None = Field(
+        default=None, description="When it happened; by default now. UTC without a zone."
+    )
+
+
+class EventsIn(_Wire):
+    """Events of one request: kept whole, or not at all."""
+
+    events: list[EventIn] = Field(min_length=1, max_length=MOST_EVENTS)
+
+
+class EventsOut(_Wire):
+    """All of them are on disk."""
+
+    accepted: int = Field(description="Events that were not there yet.")
+    repeated: int = Field(description="Events that were there already.")
+
+
+class ItemIn(_Wire):
+    """What is known of an item."""
+
+    item_id: Id
+    fields: Fields
+
+    @field_validator("fields")
+    @classmethod
+    def _bounded(cls, value: Fields) -> Fields:
+        return _bounded(value)
+
+
+class ItemsIn(_Wire):
+    """Items of one request."""
+
+    items: list[ItemIn] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+class ItemsOut(_Wire):
+    """All of them are on disk."""
+
+    stored: int
+    recommendable: int = Field(description="How many of them the model can recommend from now on that it did not know.")
+
+
+class UserIn(_Wire):
+    """What is known of a user."""
+
+    fields: Fields
+
+    @field_validator("fields")
+    @classmethod
+    def _bounded(cls, value: Fields) -> Fields:
+        return _bounded(value)
+
+
+class RecommendIn(_Wire):
+    """A request for a list; without a user and a session, what is popular."""
+
+    user_id: Id | None = None
+    session: list[Id] = Field(default=[], max_length=200, description="Items of an anonymous visit, oldest first.")
+    k: int = Field(default=10, ge=1, le=100)
+    scenario: Name = "default"
+    where: list[Text] = Field(default=[], max_length=10, description="Conditions over item fields: 'year < 1990'.")
+    exclude: list[Id] = Field(default=[], max_length=1000)
+    explain: bool = False
+    trace: bool = False
+
+
+class CommandIn(_Wire):
+    """What a user says about the list: 'shorter, no crime', 'more like the second one', 'undo'."""
+
+    user_id: Id
+    command: Text
+    shown: list[Id] = Field(default=[], max_length=100, description="What is before the user's eyes, in order.")
+    k: int = Field(default=10, ge=1, le=100)
+    scenario: Name = "default"
+
+
+class ExplainIn(_Wire):
+    """Why an item is where it is for a user or a session."""
+
+    item_id: Id
+    user_id: Id | None = None
+    session: list[Id] = Field(default=[], max_length=200)
+
+
+class ExplainOut(_Wire):
+    """The reason, checked: without the evidence the score falls."""
+
+    item_id: str
+    why: str
+    evidence: list[str]
+    verified: bool
+    rank: int
+    rank_without: int
+
+
+class Wanted(_Wire):
+    """One thing that holds from now on."""
+
+    id: str
+    said: str
+    positive: bool
+    hard: bool
+    words: str
+
+
+class SearchIn(_Wire):
+    """A search: by text, and by what the user likes where one is named."""
+
+    query: Text
+    user_id: Id | None = None
+    k: int = Field(default=10, ge=1, le=100)
+    where: list[Text] = Field(default=[], max_length=10)
+
+
+class ItemOut(_Wire):
+    """One place of a list."""
+
+    item_id: str
+    rank: int
+    score: float
+    fields: dict[str, Any]
+    why: str | None = None
+    evidence: list[str] = []
+
+
+class ListOut(_Wire):
+    """A list, and the handle of its next page."""
+
+    recommendation_id: str
+    source: Literal["personal", "session", "popular"]
+    model: str
+    version: str
+    items: list[ItemOut]
+    next_page: int | None
+    trace: list[dict[str, Any]] | None = None
+
+
+class CommandOut(ListOut):
+    """What was understood, all that holds now, and the list that obeys."""
+
+    heard: bool
+    preferences: list[Wanted]
+
+
+class Profile(_Wire):
+    """What is known of a user, as the service uses it."""
+
+    user_id: str
+    fields: dict[str, Any]
+    preferences: list[Wanted]
+    liked: list[str]
+    hidden: list[str]
+
+
+class Problem(_Wire):
+    """What went wrong, and what to do about it."""
+
+    error: str
+    remedy: str | None = None
+
+
+class Deleted(_Wire):
+    """Rows that are gone."""
+
+    rows: int
+
+
+class Health(_Wire):
+    """Whether the service answers, and from what."""
+
+    status: Literal["ok", "degraded"]
+    tenants: dict[str, dict[str, Any]]
+
+
+def _bounded(fields: Fields) -> Fields:
+    if len(str(fields)) > _LARGEST:
+        raise ValueError(f"fields hold more than {_LARGEST:,} characters")
+    return fields
