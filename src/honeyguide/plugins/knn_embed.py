@@ -100,7 +100,7 @@ class Neighbours:
         """Clusters of users with ``least`` members or more; those of smaller ones go to the nearest that stays."""
         each = cls.users(vectors, sets, config.neighbours)
         n = len(each.vectors)
-        centroids = spherical_kmeans(each.vectors, max(1, n // config.members), iterations=5, seed=config.seed)
+        centroids = spherical_kmeans(each.vectors, max(1, n // config.members), iterations=3, seed=config.seed)
         counts = np.bincount(nearest_centroid(each.vectors, centroids), minlength=len(centroids))
         centroids = centroids[counts >= config.least] if (counts >= config.least).any() else centroids[:1]
         labels = nearest_centroid(each.vectors, centroids)
