@@ -59,7 +59,7 @@ class KNNEmbedConfig(PluginConfig):
     neighbours: int = Field(default=30, ge=1)
     members: int = Field(default=8, ge=1)
     least: int = Field(default=5, ge=2)
-    smoothing: float = Field(default=0.5, ge=0, le=1)
+    smoothing: float = Field(default=0.25, ge=0, le=1)
     components: int = Field(default=10, ge=1)
     own: float = Field(default=0.4, ge=0, le=1)
     probes: int | None = Field(default=24, ge=1)
