@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -155,6 +157,9 @@ class Correct(Plugin):
 
     def observe(self, labels: FloatArray, receipt: Receipt) -> None:
         self.error = float((labels - receipt.scores).mean())
+
+    def renewed(self) -> None:
+        self.error = 0.0
 
 
 def test_options_stand_under_the_name_of_the_plug_in(books: Dataset) -> None:
@@ -321,3 +326,14 @@ def test_stages_start_where_the_plug_in_says_and_have_checkpoints_of_their_own(b
     resumed = MFBPR(dim=8, epochs=1).plug(Twice()).fit(books, FitOptions(checkpoint=tmp_path, resume=True))
     np.testing.assert_array_equal(resumed.item_vectors(), model.item_vectors())
     assert torch.equal(resumed.plugins[0].started[1], second)
+
+
+def test_plug_ins_are_told_when_the_model_inside_was_fine_tuned(books: Dataset) -> None:
+    labelled = replace(books, interactions=books.interactions.with_columns(positive=pl.col("item") % 2 == 0))
+    model = DIN(epochs=1, layers=(8,), dim=4).plug(Correct()).fit(labelled)
+    receipt = model.receipt(labelled, "valid")
+    model.observe(np.ones(len(receipt.scores), np.float32), receipt)
+    assert model.plugins[0].error > 0
+    model.learn_events(labelled, "valid")
+    assert model.plugins[0].error == 0.0
+    assert np.abs(model.receipt(labelled, "valid").scores - receipt.scores).max() > 0

@@ -87,7 +87,7 @@ def test_the_mixture_is_that_of_the_paper(books: Dataset, model: Plugged) -> Non
     p.neighbours = kept
     for row in (0, 7, 100):
         near = np.argsort(-(users @ users[row]), kind="stable")[:5]
-        expected = 0.5 * mixture[row] + 0.5 * mixture[near].mean(0)
+        expected = 0.75 * mixture[row] + 0.25 * mixture[near].mean(0)
         one = weights[row]
         np.testing.assert_allclose(np.bincount(labels[one.indices], one.data, c), expected, atol=1e-5)
 

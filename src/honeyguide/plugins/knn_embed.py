@@ -59,7 +59,7 @@ class KNNEmbedConfig(PluginConfig):
     neighbours: int = Field(default=30, ge=1)
     members: int = Field(default=8, ge=1)
     least: int = Field(default=5, ge=2)
-    smoothing: float = Field(default=0.5, ge=0, le=1)
+    smoothing: float = Field(default=0.25, ge=0, le=1)
     components: int = Field(default=10, ge=1)
     own: float = Field(default=0.4, ge=0, le=1)
     probes: int | None = Field(default=24, ge=1)
@@ -100,7 +100,7 @@ class Neighbours:
         """Clusters of users with ``least`` members or more; those of smaller ones go to the nearest that stays."""
         each = cls.users(vectors, sets, config.neighbours)
         n = len(each.vectors)
-        centroids = spherical_kmeans(each.vectors, max(1, n // config.members), iterations=5, seed=config.seed)
+        centroids = spherical_kmeans(each.vectors, max(1, n // config.members), iterations=3, seed=config.seed)
         counts = np.bincount(nearest_centroid(each.vectors, centroids), minlength=len(centroids))
         centroids = centroids[counts >= config.least] if (counts >= config.least).any() else centroids[:1]
         labels = nearest_centroid(each.vectors, centroids)

@@ -9,6 +9,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import DataError
 from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ragged import Ragged
 from honeyguide.metrics.predictive import auc, gauc, log_loss
@@ -204,3 +205,25 @@ def test_an_empty_history_is_served(model: DIN) -> None:
     scores = model.score_histories(Ragged.from_lists([[], [-1, -1], [1]]))
     assert_array_equal(scores[0], scores[1])
     assert not np.array_equal(scores[0], scores[2])
+
+
+def test_fine_tuning_moves_the_model_towards_the_new_outcomes(taste: Dataset) -> None:
+    model = DIN(**{**QUICK, "epochs": 4}).fit(taste)
+    truth = taste.select("test").interactions["positive"].to_numpy()
+    lists = model.score_histories(taste.histories("train")).copy()
+    before = log_loss(truth, model.score_events(taste, "test"))
+    model.learn_events(taste, "test", epochs=5)
+    assert log_loss(truth, model.score_events(taste, "test")) < before
+    assert np.abs(model.score_histories(taste.histories("train")) - lists).max() > 0
+    with pytest.raises(DataError, match="not labelled"):
+        model.learn_events(replace(taste, interactions=taste.interactions.drop("positive")))
+
+
+def test_the_hidden_layer_of_the_catalogue_is_that_of_its_scores(taste: Dataset) -> None:
+    model = DIN(**{**QUICK, "epochs": 4}).fit(taste)
+    histories = taste.histories("train")
+    hidden = model.catalogue_hidden(histories[0])
+    with torch.no_grad():
+        logits = model.network.out(torch.from_numpy(hidden))[:, 0].numpy()
+    found = model.calibration.probabilities(logits)
+    np.testing.assert_allclose(found, model.score_histories(histories)[0], rtol=1e-5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,23 +13,17 @@ from honeyguide.core.plugged import Plugged
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.requests import Requests
 from honeyguide.data.load import load_data
-from honeyguide.experiment.papers import Profile
+from honeyguide.data.splits import ensure_valid
 from honeyguide.plugins.knn_embed import Neighbours
 
 N = 100  # candidates
-_USERS = 10_000  # of Gowalla that are learnt from in profile cpu, every third
 
 Values = npt.NDArray[np.float64]
 
 
-def gowalla(profile: Profile) -> Dataset:
-    """The split of LightGCN; in profile cpu every third user."""
-    data = load_data("gowalla-lightgcn")
-    if profile == "paper":
-        return data
-    frame = data.interactions
-    step = -(-data.n_users // _USERS)
-    return replace(data, interactions=frame.filter(frame["user"] % step == 0))
+def gowalla() -> Dataset:
+    """The split of LightGCN, with a valid part from its train, by which lambda is chosen."""
+    return ensure_valid(load_data("gowalla-lightgcn"))
 
 
 def recalls(lists: IntArray, truth: Ragged) -> Values:
