@@ -55,7 +55,7 @@ class Index:
             raise MissingExtraError(f"An index of kind {self.kind!r}", "ann") from error
         d, product = self.vectors.shape[1], faiss.METRIC_INNER_PRODUCT
         if self.kind == "hnsw":
-            index = faiss.IndexHNSWFlat(d, 32, product)
+            index: Any = faiss.IndexHNSWFlat(d, 32, product)
             index.hnsw.efSearch = self.width
         else:
             self._quantizer = faiss.IndexFlatIP(d)
