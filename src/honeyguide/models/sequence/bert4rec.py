@@ -10,21 +10,15 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from honeyguide.core.space import Real, Space, Whole
-from honeyguide.models.sequence.next_item import (
-    Auto,
-    Cost,
-    NextItemConfig,
-    NextItemModel,
-    NextItemNetwork,
-    target_forward,
-)
+from honeyguide.models.sequence.next_item import NextItemModel, NextItemNetwork, target_forward
+from honeyguide.models.sequence.next_item_config import Auto, Cost, NextItemConfig
 from honeyguide.nn.batches import IGNORED, Batch
 from honeyguide.nn.blocks import Dropout, EventDropout, LiGRBlock, RMSNorm, init_weights
 from honeyguide.nn.forward import Forward, rows_of
 
 
 class BERT4RecConfig(NextItemConfig):
-    """Options of :class:`BERT4Rec`, beside those of :class:`~honeyguide.models.sequence.next_item.NextItemConfig`.
+    """Options of :class:`BERT4Rec`, beside those of ``NextItemConfig``.
 
     Parameters
     ----------

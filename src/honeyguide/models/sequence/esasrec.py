@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from honeyguide.core.space import Space, Whole
-from honeyguide.models.sequence.next_item import Auto, NextItemModel
+from honeyguide.models.sequence.next_item import NextItemModel
+from honeyguide.models.sequence.next_item_config import Auto
 from honeyguide.models.sequence.sasrec import SASRecConfig, SASRecNetwork
 
 

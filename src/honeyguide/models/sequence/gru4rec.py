@@ -8,12 +8,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from honeyguide.core.space import Space, Whole
-from honeyguide.models.sequence.next_item import Auto, Cost, NextItemConfig, NextItemModel, NextItemNetwork
+from honeyguide.models.sequence.next_item import NextItemModel, NextItemNetwork
+from honeyguide.models.sequence.next_item_config import Auto, Cost, NextItemConfig
 from honeyguide.nn.blocks import Dropout, EventDropout
 
 
 class GRU4RecConfig(NextItemConfig):
-    """Options of :class:`GRU4Rec`, beside those of :class:`~honeyguide.models.sequence.next_item.NextItemConfig`.
+    """Options of :class:`GRU4Rec`, beside those of ``NextItemConfig``.
 
     Parameters
     ----------

@@ -8,12 +8,13 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from honeyguide.core.space import Space, Whole
-from honeyguide.models.sequence.next_item import Auto, Cost, NextItemConfig, NextItemModel, NextItemNetwork
+from honeyguide.models.sequence.next_item import NextItemModel, NextItemNetwork
+from honeyguide.models.sequence.next_item_config import Auto, Cost, NextItemConfig
 from honeyguide.nn.blocks import Dropout, EventDropout, HSTUBlock, RMSNorm, init_weights
 
 
 class HSTUConfig(NextItemConfig):
-    """Options of :class:`HSTU`, beside those of :class:`~honeyguide.models.sequence.next_item.NextItemConfig`.
+    """Options of :class:`HSTU`, beside those of :class:`~honeyguide.models.sequence.next_item_config.NextItemConfig`.
 
     Parameters
     ----------

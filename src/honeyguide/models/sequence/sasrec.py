@@ -14,14 +14,15 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from honeyguide.core.space import Space, Whole
-from honeyguide.models.sequence.next_item import Auto, Cost, NextItemConfig, NextItemModel, NextItemNetwork
+from honeyguide.models.sequence.next_item import NextItemModel, NextItemNetwork
+from honeyguide.models.sequence.next_item_config import Auto, Cost, NextItemConfig
 from honeyguide.nn.blocks import Dropout, EventDropout, LiGRBlock, RMSNorm, Rotary, SASRecBlock, init_weights
 
 _BLOCKS = {"ligr": LiGRBlock, "sasrec": SASRecBlock}
 
 
 class SASRecConfig(NextItemConfig):
-    """Options of :class:`SASRec`, beside those of :class:`~honeyguide.models.sequence.next_item.NextItemConfig`.
+    """Options of :class:`SASRec`, beside those of :class:`~honeyguide.models.sequence.next_item_config.NextItemConfig`.
 
     Parameters
     ----------

@@ -15,14 +15,8 @@ from torch.nn import functional as F
 from honeyguide.core.errors import DataError
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged, TimeArray
 from honeyguide.core.space import Real, Space, Whole
-from honeyguide.models.sequence.next_item import (
-    Auto,
-    Cost,
-    NextItemConfig,
-    NextItemModel,
-    NextItemNetwork,
-    target_forward,
-)
+from honeyguide.models.sequence.next_item import NextItemModel, NextItemNetwork, target_forward
+from honeyguide.models.sequence.next_item_config import Auto, Cost, NextItemConfig
 from honeyguide.nn.batches import IGNORED, Batch
 from honeyguide.nn.blocks import Dropout, EventDropout, init_weights
 from honeyguide.nn.forward import Forward
@@ -32,7 +26,7 @@ from honeyguide.nn.tissd import BlockPast, SSDShape, TiSSDLayer
 
 
 class TiM4RecConfig(NextItemConfig):
-    """Options of :class:`TiM4Rec`, beside those of :class:`~honeyguide.models.sequence.next_item.NextItemConfig`.
+    """Options of :class:`TiM4Rec`, beside those of ``NextItemConfig``.
 
     Parameters
     ----------
