@@ -113,3 +113,14 @@ def test_instructions_in_a_command_are_words(text: str) -> None:
     delta = GRAMMARS["books"].parse(text, say("books", "no crime"), shown("books"))
     assert not delta.clear and not delta.undo and not delta.retract
     assert all(want.relation in ("about", "is", ">", "<", ">=", "<=", "like") for want in delta.add)
+
+
+def test_a_surname_behind_a_word_that_is_not_known_is_no_person() -> None:
+    assert written(GRAMMARS["books"].parse("no martin king", Preferences())) == "-soft about martin king"
+    assert written(GRAMMARS["books"].parse("no king", Preferences())) == "-hard authors is Stephen King"
+
+
+def test_letters_of_all_scripts_are_letters() -> None:
+    assert (
+        written(GRAMMARS["books"].parse("something like Bücher über Öl", Preferences())) == "+soft about bücher über öl"
+    )

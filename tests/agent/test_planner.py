@@ -138,3 +138,14 @@ def test_a_command_takes_little_time(planner: Planner, grammar: Grammar, data: D
         for _ in range(5):
             say(planner, grammar, history, "something cosy for autumn, no crime, before 2010")
     assert watch.cpu / 10 < 0.3, "CPU-seconds of a command and a list"
+
+
+def test_what_a_person_says_is_stronger_than_a_pin(planner: Planner, grammar: Grammar, data: Dataset) -> None:
+    old = int(np.argmin(data.items["year"].fill_null(3000).to_numpy()))
+    pin = {"pin": [int(data.item_ids.decode(np.array([old], np.int32))[0])]}
+    pinned = Planner(Pipeline(PipelineConfig.model_validate({"rules": [pin]}), planner.stock))
+    history = data.histories("train")[3]
+    history = history[history != old]
+    assert pinned.run(ask(pinned, history), Preferences()).items[0] == old
+    state = Preferences().after(grammar.parse("after 1900", Preferences()))
+    assert old not in pinned.run(ask(pinned, history), state).items

@@ -74,6 +74,8 @@ def test_a_service_from_start_to_restore(model: Path, books: Dataset, tmp_path: 
         events = [{"event_id": str(i), "user_id": "new", "item_id": item, "kind": "like"} for i in range(2)]
         assert ask(port, "/v1/events", {"events": events})["accepted"] == 2
         run("backup", model, "--out", tmp_path / "copy.db")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.db"]
+        assert "is in use" in run("restore", model, tmp_path / "copy.db", "--force", code=2)
         secret = run("keys", "create", "shop", "--model", model, "--scope", "read", "--scope", "admin").strip()
         time.sleep(2.1)
         with pytest.raises(urllib.error.HTTPError, match="401"):

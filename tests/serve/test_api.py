@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
 from tests.serve.conftest import Served
 
 from honeyguide.core.dataset import Dataset
@@ -205,8 +208,6 @@ def test_bodies_are_bounded(served: Served) -> None:
 
 def test_the_rate_of_a_key_is_limited(served: Served) -> None:
     app = create_app(served.store, {"default": served.engine}, Settings(rate=0.1, burst=3))
-    from fastapi.testclient import TestClient
-
     with TestClient(app) as client:
         codes = [client.post("/v1/recommend", json={"k": 1}, headers=served.auth()).status_code for _ in range(5)]
         assert codes == [200, 200, 200, 429, 429]
@@ -275,3 +276,38 @@ def test_the_feed_page_holds_no_data_and_loads_nothing_from_elsewhere(served: Se
     script = served.client.get("/static/feed.js").text
     assert "innerHTML" not in script and "eval(" not in script and "http://" not in script
     assert served.client.get("/static/../app.py").status_code in (401, 404)
+
+
+def test_ids_may_hold_any_sign(served: Served, books: Dataset) -> None:
+    user = "ü/ ..;%x"
+    served.post("/v1/events", {"events": [like(user, names(books, 7)[0], 1)]})
+    path = f"/v1/users/{quote(user, safe='')}"
+    assert len(served.get(f"{path}/export")["events"]) == 1 and served.get(path)["liked"]
+    assert served.client.delete(path, headers=served.auth()).json() == {"rows": 1}
+    assert not served.get(f"{path}/export")["events"]
+    missing = served.client.get("/v1/items/NO%2FPE/similar", headers=served.auth())
+    assert missing.status_code == 404 and "NO/PE" in missing.json()["error"]
+    assert set(served.client.get("/nowhere").json()) == {"error", "remedy"}
+
+
+def test_a_broken_pipeline_file_leaves_the_last_good_one_in_use(
+    reading: Served, books: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "stages.toml"
+    pinned = names(books, 5)[0]
+    file.write_text(f"page = 3\n[[rules]]\npin = [{pinned}]\n")
+    engine = Engine("default", reading.folder / "model", reading.store, file)
+    engine.live.stages.look_every = 0.0
+    with TestClient(create_app(reading.store, {"default": engine}, Settings())) as client:
+        first = client.post("/v1/recommend", json={"session": names(books, 7)}, headers=reading.auth()).json()
+        assert shown(first)[0] == pinned and len(shown(first)) == 3
+        file.write_text('[[rules]]\nfilter = "colour == red"\n')
+        item = {"items": [{"item_id": "9999999", "fields": {"title": "New"}}]}
+        assert client.post("/v1/items", json=item, headers=reading.auth()).status_code == 200
+        again = client.post("/v1/recommend", json={"session": names(books, 7)}, headers=reading.auth()).json()
+        assert shown(again)[0] == pinned and client.get("/health").json()["status"] == "degraded"
+        assert "colour" in caplog.text
+        title = str(books.items["title"][5])
+        said = {"user_id": "ann", "command": "hide the first one", "shown": [pinned]}
+        obeyed = client.post("/v1/command", json=said, headers=reading.auth()).json()
+        assert pinned not in shown(obeyed), title

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from honeyguide.agent.lexicon import Lexicon, Measure, stem, words_of
+from honeyguide.agent.lexicon import PEOPLE, Lexicon, Measure, stem, words_of
 from honeyguide.agent.phrases import (
     BOUNDS,
     CLEAR,
@@ -34,7 +34,7 @@ from honeyguide.agent.phrases import (
 from honeyguide.agent.preferences import Delta, Preferences, Relation, Want
 
 _MOST_WORDS = 120
-_TOKEN = re.compile(r"\$?\d+(?:[.,]\d+)*(?:st|nd|rd|th|s)?\b|#\d+|[a-z0-9]+(?:['-][a-z0-9]+)*|[,;.!?:]")
+_TOKEN = re.compile(r"\$?\d+(?:[.,]\d+)*(?:st|nd|rd|th|s)?\b|#\d+|[^\W_]+(?:['-][^\W_]+)*|[,;.!?:]")
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,9 @@ class Grammar:
                 elif cue[0] not in (("something",), ("some",)) or mood[0]:
                     mood = (cue[1], cue[2])
                 continue
-            want = self._item(clause, mood, shown) or self._name(clause, mood) or self._adjective(clause, mood, shown)
+            surname = bool(free) and before == free[-1]  # Harry Potter is not a Potter
+            want = self._item(clause, mood, shown) or self._name(clause, mood, surname)
+            want = want or self._adjective(clause, mood, shown)
             if want is not None:
                 found.append(want)
             else:
@@ -336,13 +338,15 @@ class Grammar:
         edge = measure.low if sign < 0 else measure.high
         return Want(mood[0], mood[1], relation, measure.field, float(edge), words)
 
-    def _name(self, clause: _Clause, mood: tuple[bool, bool]) -> Want | None:
+    def _name(self, clause: _Clause, mood: tuple[bool, bool], surname: bool = False) -> Want | None:
         """A value of the catalogue; who made it and in which language is firm where it is said so."""
         parts = [p for token in clause.tokens[clause.place :] for p in token.split("-")]
         found = self.lexicon.name(parts, 0)
         if found is None or (len(parts) and parts[0] in IDLE and found[0] == 1):
             return None
         n, field, value = found
+        if surname and n == 1 and field in PEOPLE:
+            return None
         start, taken = clause.place, 0
         while taken < n:
             taken += clause.word.count("-") + 1

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _MOST_VALUES = 50_000  # of a column: beyond, its words are no names
 _LONGEST_NAME = 6  # words
 _TITLES = ("title", "name")

@@ -74,7 +74,7 @@ class Planner:
         asked = replace(
             asked, rules=(*asked.rules, *rules), excluded=np.union1d(asked.excluded, hidden).astype(np.int32)
         )
-        order = self.pipeline.run(asked)
+        order = self._obeyed(self.pipeline.run(asked), rules)
         if not wants or not len(order.items):
             return order
         parts, said = self._parts(asked, order, wants)
@@ -83,6 +83,13 @@ class Planner:
         best = np.argsort(-np.asarray(scores), kind="stable")
         step = Step("aggregate", 0.0, len(best), len(best), said)
         return Order(order.items[best], np.asarray(scores, np.float32)[best], (*order.trace, step))
+
+    def _obeyed(self, order: Order, rules: Sequence[Rule]) -> Order:
+        """Without what the person does not want, though it be pinned."""
+        may = np.ones(len(order.items), np.bool_)
+        for rule in rules:
+            may &= self.stock.mask(str(rule.filter))[order.items]
+        return order if may.all() else Order(order.items[may], order.scores[may], order.trace)
 
     def config_of(self, name: str) -> float:
         """The weight of a part."""

@@ -41,7 +41,7 @@ class Retrieve(_Part):
     @model_validator(mode="after")
     def _column(self) -> Self:
         if (self.source == "latest") != (self.by is not None):
-            raise ValueError("'by' names the column of 'latest', and only of that")
+            raise ValueError("source 'latest' needs 'by', a column of numbers or times, and no other source has it")
         return self
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ from honeyguide.pipeline.diversify import dpp, mmr, spread
 from honeyguide.pipeline.retrieve import rank, retrieve
 from honeyguide.pipeline.rules import boost, pin
 from honeyguide.pipeline.stock import Stock
+
+_LOG = logging.getLogger("honeyguide.pipeline")
 
 
 @dataclass(frozen=True)
@@ -212,7 +216,14 @@ class PipelineFile:
                     self.fault = None
                 except HoneyguideError as error:
                     self.fault = error
+                    _LOG.warning("%s is not taken up, the one before stays in use: %s", self.path, error)
         return self._pipeline
+
+    def over(self, stock: Stock) -> PipelineFile:
+        """The same file and the same last good pipeline, over another stock."""
+        found = copy.copy(self)
+        found._lock, found._pipeline = Lock(), Pipeline(self._pipeline.config, stock)
+        return found
 
     def _now(self) -> tuple[int, int] | None:
         try:

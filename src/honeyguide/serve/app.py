@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from honeyguide.core.errors import HoneyguideError, StorageError
 from honeyguide.serve import pages, routes
@@ -57,7 +58,7 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
     _errors(app)
     _middleware(app, service)
     pages.add_pages(app)
-    for register in (routes.operations, routes.events, routes.items, routes.users, routes.lists):
+    for register in (routes.operations, routes.events, routes.lists, routes.items, routes.users):
         register(app, service)
     return app
 
@@ -89,6 +90,10 @@ def _errors(app: FastAPI) -> None:
             status = 507 if error.full else 503
         return to_json({"error": error.message, "remedy": error.remedy}, status)
 
+    async def unknown(request: Request, error: StarletteHTTPException) -> Response:
+        return to_json({"error": str(error.detail).lower() + ".", "remedy": "See /openapi.json."}, error.status_code)
+
+    app.add_exception_handler(StarletteHTTPException, unknown)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPProblem, problem)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, wrong)  # type: ignore[arg-type]
     app.add_exception_handler(HoneyguideError, ours)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from honeyguide.core.errors import ArtifactError, ConfigError
@@ -26,8 +27,7 @@ def backup(url: str, out: Path) -> int:
         raise ConfigError(f"{out} exists.", "Name another file.")
     part = out.with_name(f".{out.name}.part")
     part.unlink(missing_ok=True)
-    with sqlite3.connect(source) as old, sqlite3.connect(part) as new:
-        old.backup(new)
+    _copy(source, part)
     n = check(part)
     with part.open("rb") as file:
         os.fsync(file.fileno())
@@ -53,16 +53,17 @@ def restore(copy: Path, url: str, *, force: bool = False) -> int:
     ArtifactError
         If the copy is damaged; nothing is changed then.
     ConfigError
-        If there is a store and ``force`` is not given.
+        If there is a store and ``force`` is not given, or a service is using it.
     """
     target = _file(url)
     if target.exists() and not force:
         raise ConfigError(f"There is a store in {target}.", "Stop the service and give --force to replace it.")
     n = check(copy)
+    if target.exists():
+        _must_be_idle(target)
     part = target.with_name(f".{target.name}.part")
     part.unlink(missing_ok=True)
-    with sqlite3.connect(copy) as old, sqlite3.connect(part) as new:
-        old.backup(new)
+    _copy(copy, part)
     check(part)
     with part.open("rb") as file:
         os.fsync(file.fileno())
@@ -71,6 +72,25 @@ def restore(copy: Path, url: str, *, force: bool = False) -> int:
     part.replace(target)
     _sync(target.parent)
     return n
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+        new.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
+
+
+def _must_be_idle(store: Path) -> None:
+    """Refuse a store that somebody has open: its log can only be left where nobody else uses it."""
+    try:
+        with closing(sqlite3.connect(store, timeout=0)) as connection:
+            (mode,) = connection.execute("PRAGMA journal_mode=DELETE").fetchone()
+    except sqlite3.OperationalError:
+        mode = "in use"
+    except sqlite3.DatabaseError:
+        return  # damaged: there is nothing that could be lost by replacing it
+    if mode != "delete":
+        raise ConfigError(f"{store} is in use.", "Stop the service first; nothing was changed.")
 
 
 def check(file: Path) -> int:

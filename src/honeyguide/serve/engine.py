@@ -120,16 +120,16 @@ class Engine:
         stamp = current_version(self.directory)
         bundle = open_bundle(self.directory)
         bundle = _with_new_items(bundle, self.store.items(self.tenant))
-        return self._live(bundle, stamp)
+        return self._live(bundle, stamp, None)
 
-    def _live(self, bundle: Bundle, stamp: str) -> Live:
+    def _live(self, bundle: Bundle, stamp: str, before: PipelineFile | None) -> Live:
         stock = bundle.stock()
         self._count(stock)
         popular = PipelineConfig(retrieve=(Retrieve(source="popular", n=500),), rank=Rank(by="fusion"))
         return Live(
             bundle,
             stock,
-            PipelineFile(self._file, stock),
+            PipelineFile(self._file, stock) if before is None else before.over(stock),
             Pipeline(popular, stock),
             stamp,
             Grammar(Lexicon.of(stock.items)),
@@ -161,7 +161,7 @@ class Engine:
         with self._changing:
             before = self.live
             bundle = _with_new_items(before.bundle, items)
-            self.live = self._live(bundle, before.stamp)
+            self.live = self._live(bundle, before.stamp, before.stages)
             return len(self.live.stock) - len(before.stock)
 
     # -- people -------------------------------------------------------------------------------

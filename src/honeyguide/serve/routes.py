@@ -90,7 +90,7 @@ def items(app: FastAPI, service: Service) -> None:
         added = await asyncio.to_thread(engine.add_items, items) if engine is not None else 0
         return to_json({"stored": len(items), "recommendable": added})
 
-    @app.get("/v1/items/{item_id}", responses=PROBLEMS, tags=["items"])
+    @app.get("/v1/items/{item_id:path}", responses=PROBLEMS, tags=["items"])
     async def get(item_id: str, who: Identity = needs(service, "read")) -> Response:
         """What is known of an item."""
         found = await asyncio.to_thread(service.store.item, who.tenant, item_id)
@@ -102,7 +102,7 @@ def items(app: FastAPI, service: Service) -> None:
             found = engine.fields(engine.live, np.array([code], np.int32))[0]
         return to_json({"item_id": item_id, "fields": found})
 
-    @app.delete("/v1/items/{item_id}", response_model=wire.Deleted, responses=PROBLEMS, tags=["items"])
+    @app.delete("/v1/items/{item_id:path}", response_model=wire.Deleted, responses=PROBLEMS, tags=["items"])
     async def delete(item_id: str, who: Identity = needs(service, "admin")) -> Response:
         """Forget what was said of an item; what the model learnt of it stays until the next fit."""
         return to_json({"rows": await _done(service.store.delete_item(who.tenant, item_id))})
@@ -111,13 +111,34 @@ def items(app: FastAPI, service: Service) -> None:
 def users(app: FastAPI, service: Service) -> None:
     """Routes of users."""
 
-    @app.put("/v1/users/{user_id}", responses=PROBLEMS, tags=["users"])
+    @app.put("/v1/users/{user_id:path}", responses=PROBLEMS, tags=["users"])
     async def put(user_id: wire.Id, body: wire.UserIn, who: Identity = needs(service, "write")) -> Response:
         """Say what is known of a user."""
         await _done(service.store.put_users(who.tenant, {user_id: dict(body.fields)}))
         return to_json({"user_id": user_id})
 
-    @app.get("/v1/users/{user_id}", response_model=wire.Profile, responses=PROBLEMS, tags=["users"])
+    @app.delete("/v1/users/{user_id:path}/preferences/{want_id}", responses=PROBLEMS, tags=["users"])
+    async def drop(user_id: wire.Id, want_id: str, who: Identity = needs(service, "write")) -> Response:
+        """Take back one thing that a command said."""
+        engine = service.engine(who)
+        before = (await asyncio.to_thread(engine.person, user_id)).preferences
+        if want_id not in before.wants:
+            raise HTTPProblem(404, f"the user {user_id!r} has no preference {want_id!r}.")
+        after = before.after(Delta(retract=(want_id,)))
+        await _done(service.store.put_preferences(who.tenant, user_id, after.to_dict()))
+        engine.changed(user_id)
+        return to_json({"preferences": _wants(after)})
+
+    @app.get("/v1/users/{user_id:path}/export", responses=PROBLEMS, tags=["users"])
+    async def export(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
+        """Everything that is kept of a user."""
+        found: dict[str, Any] = await asyncio.to_thread(service.store.export_user, who.tenant, user_id)
+        engine = service.engines.get(who.tenant)
+        person = await asyncio.to_thread(engine.person, user_id) if engine is not None else None
+        history = engine.ids(engine.live, person.liked) if engine is not None and person is not None else []
+        return to_json({"user_id": user_id, "history": history, **found})
+
+    @app.get("/v1/users/{user_id:path}", response_model=wire.Profile, responses=PROBLEMS, tags=["users"])
     async def profile(user_id: wire.Id, who: Identity = needs(service, "read")) -> Response:
         """What is known of a user, and what commands said that still holds."""
         engine = service.engine(who)
@@ -133,28 +154,7 @@ def users(app: FastAPI, service: Service) -> None:
             }
         )
 
-    @app.delete("/v1/users/{user_id}/preferences/{want_id}", responses=PROBLEMS, tags=["users"])
-    async def drop(user_id: wire.Id, want_id: str, who: Identity = needs(service, "write")) -> Response:
-        """Take back one thing that a command said."""
-        engine = service.engine(who)
-        before = (await asyncio.to_thread(engine.person, user_id)).preferences
-        if want_id not in before.wants:
-            raise HTTPProblem(404, f"the user {user_id!r} has no preference {want_id!r}.")
-        after = before.after(Delta(retract=(want_id,)))
-        await _done(service.store.put_preferences(who.tenant, user_id, after.to_dict()))
-        engine.changed(user_id)
-        return to_json({"preferences": _wants(after)})
-
-    @app.get("/v1/users/{user_id}/export", responses=PROBLEMS, tags=["users"])
-    async def export(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
-        """Everything that is kept of a user."""
-        found: dict[str, Any] = await asyncio.to_thread(service.store.export_user, who.tenant, user_id)
-        engine = service.engines.get(who.tenant)
-        person = await asyncio.to_thread(engine.person, user_id) if engine is not None else None
-        history = engine.ids(engine.live, person.liked) if engine is not None and person is not None else []
-        return to_json({"user_id": user_id, "history": history, **found})
-
-    @app.delete("/v1/users/{user_id}", response_model=wire.Deleted, responses=PROBLEMS, tags=["users"])
+    @app.delete("/v1/users/{user_id:path}", response_model=wire.Deleted, responses=PROBLEMS, tags=["users"])
     async def delete(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Forget a user: events, profile, what was shown, the history of the fit, and what is held in memory."""
         rows = await _done(service.store.delete_user(who.tenant, user_id))
@@ -178,7 +178,8 @@ def lists(app: FastAPI, service: Service) -> None:
             rules=request_rules(body.where),
             exclude=body.exclude,
         )
-        return _page(service, who, answer, _new_id(), 0, body.k, explain=body.explain, trace=body.trace)
+        k = body.k or answer.live.stages.current.config.page
+        return _page(service, who, answer, _new_id(), 0, k, explain=body.explain, trace=body.trace)
 
     @app.get("/v1/recommend/{recommendation_id}", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def more(
@@ -236,7 +237,7 @@ def lists(app: FastAPI, service: Service) -> None:
         answer = await asyncio.to_thread(engine.search, body.query, body.user_id, request_rules(body.where))
         return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False)
 
-    @app.get("/v1/items/{item_id}/similar", responses=PROBLEMS, tags=["lists"])
+    @app.get("/v1/items/{item_id:path}/similar", responses=PROBLEMS, tags=["lists"])
     async def similar(
         item_id: str, k: Annotated[int, Query(ge=1, le=100)] = 10, who: Identity = needs(service, "read")
     ) -> Response:

@@ -92,7 +92,10 @@ class Store:
         try:
             METADATA.create_all(self.engine)
         except DBAPIError as error:
-            raise ConfigError(f"the database cannot be opened: {error.orig}.", "Check the path or URL.") from error
+            where = self.engine.url.render_as_string(hide_password=True)
+            raise ConfigError(
+                f"{where} cannot be opened: {error.orig}.", "Check the path: --model or --store."
+            ) from error
         self._writer = Writer(self.engine)
 
     def close(self) -> None:

@@ -95,7 +95,7 @@ class RecommendIn(_Wire):
 
     user_id: Id | None = None
     session: list[Id] = Field(default=[], max_length=200, description="Items of an anonymous visit, oldest first.")
-    k: int = Field(default=10, ge=1, le=100)
+    k: int | None = Field(default=None, ge=1, le=100, description="Items of a page; by default as the pipeline says.")
     scenario: Name = "default"
     where: list[Text] = Field(default=[], max_length=10, description="Conditions over item fields: 'year < 1990'.")
     exclude: list[Id] = Field(default=[], max_length=1000)
