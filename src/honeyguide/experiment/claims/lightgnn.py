@@ -44,7 +44,7 @@ _YELP_USERS = 42_712
 _PRODUCTS = 40  # propagations that are timed together
 
 # Options of the model and of the plug-in; chosen on valid, on the data of the profile cpu.
-MODEL: dict[str, Any] = {"batch": 2048, "negatives": 128, "epochs": 4, "lr": 0.03}
+MODEL: dict[str, Any] = {"batch": 2048, "negatives": 128, "epochs": 12, "lr": 0.03}
 PRUNING: dict[str, Any] = {
     "teacher_layers": 3,
     "nodes": 128,
