@@ -205,3 +205,20 @@ def test_cold_and_warm_holds_out_items_and_the_last_events_on_the_others(books):
         warm = [item for item in whole[user] if only_items.popularity("train")[item] > 0]
         expected = {item for item in whole[user] if cold[item]} | ({warm[-1]} if len(warm) > 1 else set())
         assert set(test[user]) == expected
+
+
+def test_valid_is_drawn_as_test_was():
+    """A published test part drawn at random asks for what fits in, not for what comes next."""
+    n, rng = 40, np.random.default_rng(0)
+    rows = [(u, int(i), p) for u in range(30) for p, i in enumerate(rng.permutation(60)[:n])]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "position"], orient="row")
+    drawn = frame.with_columns(
+        split=pl.when(pl.Series(rng.random(len(rows)) < 0.2)).then(pl.lit("test")).otherwise(pl.lit("train"))
+    )
+    later = frame.with_columns(split=pl.when(pl.col("position") >= 32).then(pl.lit("test")).otherwise(pl.lit("train")))
+    for table, behind in ((drawn, False), (later, True)):
+        found = splits.ensure_valid(build("drawn", table)).interactions
+        last = found.filter(pl.col("split") != "test").group_by("user").agg(pl.col("position").max())
+        valid = found.filter(pl.col("split") == "valid").join(last, on="user", suffix="_last")
+        share = float((valid["position"] == valid["position_last"]).mean())
+        assert share == 1.0 if behind else share < 0.5

@@ -198,8 +198,9 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
     Where the events have an order, the *last* train event of a random choice of users is taken (as
     many as make up the share, never a user's only one), because a model of sequences that is
     chosen on events from the middle of them would have seen what follows. If that share is more
-    than the users have to give, everyone with two events or more gives one. Without an order any
-    event may be taken, never a user's only one. Data without any split are all train.
+    than the users have to give, everyone with two events or more gives one. Without an order, or where the
+    events of test stand among those of train rather than behind them, any event may be taken, never a user's
+    only one: what is chosen on valid is to be right on test. Data without any split are all train.
     """
     if "valid" in data.parts:
         return data
@@ -209,14 +210,24 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
     wanted = round(share * len(train))
     users = frame["user"].to_numpy()[train]
     rng = np.random.default_rng(seed)
-    order = np.arange(len(train)) if data.ordered else np.lexsort((rng.random(len(train)), users))
+    last = data.ordered and _test_is_behind(frame["user"].to_numpy(), split)
+    order = np.arange(len(train)) if last else np.lexsort((rng.random(len(train)), users))
     starts = np.flatnonzero(np.diff(users, prepend=-1))
     ends = np.append(starts[1:], len(users))
-    candidates = order[ends[ends - starts > 1] - 1] if data.ordered else np.delete(order, starts)
+    candidates = order[ends[ends - starts > 1] - 1] if last else np.delete(order, starts)
     chosen = rng.permutation(candidates)[:wanted]
     codes = np.select([split == "train", split == "valid"], [_TRAIN, _VALID], _TEST).astype(np.int8)
     codes[train[chosen]] = _VALID
     return _with_codes(data, codes)
+
+
+def _test_is_behind(users: npt.NDArray[np.integer], split: npt.NDArray[np.generic]) -> bool:
+    """Whether most events of test come after all of their user's train events; true where there are none of test."""
+    rows = np.arange(len(users))
+    last = np.full(int(users.max(initial=-1)) + 1, -1)
+    np.maximum.at(last, users[split == "train"], rows[split == "train"])
+    test = split == "test"
+    return not test.any() or bool((rows[test] > last[users[test]]).mean() >= 0.5)
 
 
 def tie_shuffled(data: Dataset, seed: int = 0) -> Dataset:
