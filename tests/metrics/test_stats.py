@@ -52,6 +52,15 @@ def test_paired_t_and_wilcoxon_agree_with_scipy():
     assert stats.wilcoxon(tied) == pytest.approx(expected, abs=1e-9)
 
 
+def test_the_interval_of_a_few_seeds_agrees_with_scipy():
+    values = [0.31, 0.35, 0.28, 0.33, 0.36]
+    mean, ends = stats.t_interval(values)
+    expected = scipy.stats.t.interval(0.95, 4, np.mean(values), scipy.stats.sem(values))
+    assert mean == pytest.approx(np.mean(values)) and ends == pytest.approx(expected)
+    assert stats.t_interval([0.5])[0] == 0.5 and np.isnan(stats.t_interval([0.5])[1]).all()
+    assert np.isnan(stats.t_interval([])[0])
+
+
 def test_the_permutation_test_agrees_with_all_sign_flips():
     difference = np.array([0.5, -0.2, 0.9, 0.4, 0.0, 0.3, -0.1])
     result = scipy.stats.permutation_test(

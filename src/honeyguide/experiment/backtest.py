@@ -20,7 +20,7 @@ from honeyguide.experiment.compare import Options, Progress, as_dataset, compare
 from honeyguide.experiment.comparison import FLOOR, LEVEL, Comparison
 from honeyguide.experiment.records import write_json, write_text
 from honeyguide.experiment.settings import Settings
-from honeyguide.metrics.stats import holm, over_seeds, paired_t, paired_test
+from honeyguide.metrics.stats import holm, over_seeds, paired_t, paired_test, t_interval
 
 Values = npt.NDArray[np.float64]
 _MANY_NEW = 0.3  # share of tested users without an earlier event that a reader should know of
@@ -179,29 +179,17 @@ def _row(
     done = [rows[label] for rows in by_fold if not rows[label]["error"]]
     names = [f"{metric}@{k}{kept}" for metric in ("ndcg", "recall", "mrr") for kept in ("", ":kept")]
     errors = [f"fold {n}: {rows[label]['error']}" for n, rows in enumerate(by_fold, 1) if rows[label]["error"]]
-    means = {name: _mean([row["metrics"][name] for row in done]) for name in names}
+    means = {name: t_interval([row["metrics"][name] for row in done]) for name in names}
     return {
         "model": label,
         "folds": [rows[label]["metrics"].get(f"ndcg@{k}") for rows in by_fold],
         "ci_of_folds": [rows[label]["ci"].get(f"ndcg@{k}") for rows in by_fold],
         "ranks": [rank.get(label) for rank in ranks],
         "metrics": {name: mean for name, (mean, _) in means.items()},
-        "ci": {name: interval for name, (_, interval) in means.items()},
+        "ci": {name: list(interval) for name, (_, interval) in means.items()},
         "cpu_seconds": sum(row["cpu_seconds"]["fit"] for row in done),
         "error": "; ".join(errors) or None,
     }
-
-
-def _mean(values: Sequence[float]) -> tuple[float, list[float]]:
-    """Mean over folds and its 95 % interval, ``mean ± t s / sqrt(n)``."""
-    from scipy.special import stdtrit
-
-    n = len(values)
-    mean = float(np.mean(values)) if n else float("nan")
-    if n < 2:
-        return mean, [float("nan")] * 2
-    half = float(stdtrit(n - 1, 0.975)) * float(np.std(values, ddof=1)) / n**0.5
-    return mean, [mean - half, mean + half]
 
 
 def _over_folds(label: str, metric: str, slices: Sequence[Dataset], comparisons: Sequence[Comparison]) -> Values | None:

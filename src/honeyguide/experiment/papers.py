@@ -36,6 +36,11 @@ _MODULES = {
 }
 
 
+def verdict(holds: bool) -> Verdict:
+    """In the words of the evidence."""
+    return "holds" if holds else "does not hold"
+
+
 @dataclass(frozen=True)
 class Cell:
     """One resumable piece of work: data x system x seed.

@@ -209,6 +209,24 @@ def paired_t(difference: Vector) -> float:
     conventions=f"{_PAIRED}; zero differences dropped; exact up to 50 differences without ties, else normal "
     "with tie correction; no difference at all → 1",
 )
+def t_interval(values: Sequence[float] | npt.NDArray[np.floating]) -> tuple[float, tuple[float, float]]:
+    """Mean of a few seeds or folds and its 95 % interval by Student's t, ``mean ± t s / sqrt(n)``.
+
+    Parameters
+    ----------
+    values
+        ``[n]``. Fewer than two have no interval, none has no mean: NaN.
+    """
+    from scipy.special import stdtrit
+
+    found = np.asarray(values, np.float64)
+    n, mean = len(found), float(found.mean()) if len(found) else float("nan")
+    if n < 2:
+        return mean, (float("nan"), float("nan"))
+    half = float(stdtrit(n - 1, 0.975)) * float(found.std(ddof=1)) / n**0.5
+    return mean, (mean - half, mean + half)
+
+
 def wilcoxon(difference: Vector) -> float:
     """Two-sided p-value of Wilcoxon's signed-rank test on the differences ``[n]``."""
     from scipy.special import ndtr

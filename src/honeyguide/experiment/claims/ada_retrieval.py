@@ -21,10 +21,9 @@ from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Stopwatch
 from honeyguide.data.build import build, decoded
 from honeyguide.data.load import load_data
-from honeyguide.experiment.claims.over_seeds import student, verdict
-from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result
+from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, verdict
 from honeyguide.metrics.holdout import ndcg_of_lists, rank_lists
-from honeyguide.metrics.stats import bootstrap_ci
+from honeyguide.metrics.stats import bootstrap_ci, t_interval
 
 K, ROUNDS = 100, 5
 SEEDS = range(5)
@@ -236,7 +235,7 @@ def _means(cells: list[Any], arm: str, metric: str) -> float:
 
 def _judge_gain(metric: str, results: Mapping[str, Result]) -> Judgement:
     cells = _seed_cells(results)
-    mean, ci = student([cell["ada"][metric] - cell["control"][metric] for cell in cells])
+    mean, ci = t_interval([cell["ada"][metric] - cell["control"][metric] for cell in cells])
     arms = {a: _means(cells, a, metric) for a in ("backbone", "control", "ada")}
     rivals = {name: arm[metric] for name, arm in results["rivals"]["arms"].items()}
     note = ", ".join(f"{name} {value:.4f}" for name, value in {**rivals, **arms}.items())
@@ -278,7 +277,7 @@ def _judge_ablation(results: Mapping[str, Result]) -> Judgement:
 
 def _judge_coverage(results: Mapping[str, Result]) -> Judgement:
     cells = _seed_cells(results)
-    gains = {m: student([c["ada"][m] - c["control"][m] for c in cells]) for m in ("spread", "categories", "hit@100")}
+    gains = {m: t_interval([c["ada"][m] - c["control"][m] for c in cells]) for m in ("spread", "categories", "hit@100")}
     wider = max(gains[m][1][0] for m in ("spread", "categories")) > 0
     kept = gains["hit@100"][1][1] >= 0  # not significantly fewer hits
     told = ", ".join(f"{m} {_means(cells, 'control', m):.4f} to {_means(cells, 'ada', m):.4f}" for m in gains)
@@ -303,13 +302,13 @@ def _judge_rivals(results: Mapping[str, Result]) -> Judgement:
 
 def _judge_training(results: Mapping[str, Result]) -> Judgement:
     cells = _seed_cells(results)
-    ratio, ci = student([c["ada"]["epoch_cpu"] / c["control"]["epoch_cpu"] for c in cells])
+    ratio, ci = t_interval([c["ada"]["epoch_cpu"] / c["control"]["epoch_cpu"] for c in cells])
     return Judgement(ratio, verdict(ratio <= ROUNDS + 0.5), ci)
 
 
 def _judge_serving(results: Mapping[str, Result]) -> Judgement:
     cells = _seed_cells(results)
-    ratio, ci = student([c["ada"]["recommend_cpu"] / c["control"]["recommend_cpu"] for c in cells])
+    ratio, ci = t_interval([c["ada"]["recommend_cpu"] / c["control"]["recommend_cpu"] for c in cells])
     rounds = 1000 * np.mean([c["ada"]["alone_cpu"] for c in cells], axis=0)
     single = 1000 * np.mean([c["control"]["alone_cpu"][-1] for c in cells])
     each = ", ".join(f"{ms:.2f}" for ms in np.diff(rounds, prepend=0.0))

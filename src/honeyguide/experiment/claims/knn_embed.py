@@ -29,10 +29,10 @@ from honeyguide.experiment.claims.knn_embed_arms import (
     recalls,
     retrieved,
 )
-from honeyguide.experiment.claims.over_seeds import student, verdict
-from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result
+from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, verdict
 from honeyguide.experiment.settings import build_model
 from honeyguide.metrics.holdout import drawn_users, ndcg_of_lists
+from honeyguide.metrics.stats import t_interval
 from honeyguide.plugins.knn_embed import KNNEmbed
 
 SEEDS = range(5)
@@ -104,7 +104,7 @@ def _judge_recall(results: Mapping[str, Result]) -> Judgement:
     runs = _runs(results)
     ahead = sum(r["arms"]["knn"]["recall"] >= r["arms"]["plain"]["recall"] for r in runs)
     smoothed = _mean(runs, "knn", "recall") > _mean(runs, "mixture", "recall")
-    mean, interval = student([r["arms"]["knn"]["recall"] - r["arms"]["plain"]["recall"] for r in runs])
+    mean, interval = t_interval([r["arms"]["knn"]["recall"] - r["arms"]["plain"]["recall"] for r in runs])
     words = {
         "plain": "plain search",
         "knn": "kNN-Embed",
@@ -125,7 +125,7 @@ def _judge_diversity(results: Mapping[str, Result]) -> Judgement:
         metric: [100 * (r["arms"]["knn"][metric] / r["arms"]["plain"][metric] - 1) for r in runs]
         for metric in ("distance", "clusters", "catalogue")
     }
-    mean, interval = student(more["distance"])
+    mean, interval = t_interval(more["distance"])
     clusters = float(np.mean(more["clusters"]))
     note = (
         f"clusters covered {clusters:+.0f} % ({_mean(runs, 'plain', 'clusters'):.1f} to "
@@ -283,7 +283,7 @@ def _judge_cost(results: Mapping[str, Result]) -> Judgement:
 
 def _judge_ranked(results: Mapping[str, Result]) -> Judgement:
     runs = _runs(results)
-    mean, interval = student([r["ndcg@20"]["two stages"] - r["ndcg@20"]["plain"] for r in runs])
+    mean, interval = t_interval([r["ndcg@20"]["two stages"] - r["ndcg@20"]["plain"] for r in runs])
     both = {name: float(np.mean([r["ndcg@20"][name] for r in runs])) for name in ("plain", "two stages")}
     note = f"NDCG@20 of the model alone {both['plain']:.4f}, of its ranking of the candidates {both['two stages']:.4f}"
     return Judgement(mean, verdict(mean >= -0.001), interval, note)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
-from scipy import stats
 
 from honeyguide.core.artifact import Arrays, pack_csr
 from honeyguide.core.dataset import Dataset
@@ -23,11 +22,12 @@ from honeyguide.core.resources import Stopwatch
 from honeyguide.data.build import build
 from honeyguide.data.load import load_data
 from honeyguide.data.splits import ratio
-from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, Verdict
+from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, verdict
 from honeyguide.metrics.catalogue import Catalogue
 from honeyguide.metrics.evaluate import evaluate_lists
 from honeyguide.metrics.holdout import rank_lists
 from honeyguide.metrics.predictive import auc
+from honeyguide.metrics.stats import t_interval
 from honeyguide.models.registry import model_class
 
 if TYPE_CHECKING:
@@ -273,14 +273,6 @@ def _nothing(model: Plugged) -> dict[str, Any]:
 # -- judges -------------------------------------------------------------------------------------
 
 
-def _interval(values: FloatArray) -> tuple[float, float]:
-    """95 % of the mean over seeds, by Student's t."""
-    mean, half = float(np.mean(values)), 0.0
-    if len(values) > 1:
-        half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return mean - half, mean + half
-
-
 def _recalls(results: Mapping[str, Result], way: str, run: int) -> FloatArray:
     """Recall@20 of every seed."""
     return np.array([results[f"sweep-{seed}"][way][run]["recall@20"] for seed in SEEDS], np.float32)
@@ -291,8 +283,8 @@ def _judge_five(results: Mapping[str, Result]) -> Judgement:
     enough = int((shares >= 0.97).sum())
     return Judgement(
         float(shares.mean()),
-        _verdict(enough >= len(SEEDS) - 1),
-        _interval(shares),
+        verdict(enough >= len(SEEDS) - 1),
+        t_interval(shares)[1],
         f"{enough} of {len(SEEDS)} seeds reach .97; {_means(results)}. {_more(results)}",
     )
 
@@ -318,11 +310,11 @@ def _means(results: Mapping[str, Result]) -> str:
 
 def _judge_ten(results: Mapping[str, Result]) -> Judgement:
     full, drawn = _recalls(results, "score", RUNS[1]), _recalls(results, "random", -1)
-    shares, low = full / _recalls(results, "score", 0), _interval(full - drawn)[0]
+    shares, low = full / _recalls(results, "score", 0), t_interval(full - drawn)[1][0]
     return Judgement(
         float(shares.mean()),
-        _verdict(shares.mean() >= 0.9 and low > 0),
-        _interval(shares),
+        verdict(shares.mean() >= 0.9 and low > 0),
+        t_interval(shares)[1],
         f"Random pruning to the same shares, with the same teachers: {drawn.mean():.4f} against {full.mean():.4f}, "
         f"{_difference(full, drawn)}.",
     )
@@ -332,15 +324,15 @@ def _judge_magnitude(results: Mapping[str, Result]) -> Judgement:
     full, own = _recalls(results, "score", RUNS[1]), _recalls(results, "magnitude", RUNS[1])
     return Judgement(
         float((full - own).mean()),
-        _verdict(_interval(full - own)[0] > 0),
-        _interval(full - own),
+        verdict(t_interval(full - own)[1][0] > 0),
+        t_interval(full - own)[1],
         f"{full.mean():.4f} against {own.mean():.4f}. AUC of true against random edges before the first pruning, "
         f"seed 0: {', '.join(f'{name} {value:.3f}' for name, value in results['parts'].items())}.",
     )
 
 
 def _difference(a: FloatArray, b: FloatArray) -> str:
-    low, high = _interval(a - b)
+    low, high = t_interval(a - b)[1]
     return f"difference {(a - b).mean():.4f} [{low:.4f}, {high:.4f}]"
 
 
@@ -355,7 +347,7 @@ def _judge_yelp(results: Mapping[str, Result]) -> Judgement:
     )
     if found["users"] < _YELP_USERS:
         note += " A part of them is not comparable with it; --profile paper takes all."
-    return Judgement(value, _verdict(value >= plain), note=note)
+    return Judgement(value, verdict(value >= plain), note=note)
 
 
 def cost_rows(results: Mapping[str, Result]) -> list[dict[str, float]]:
@@ -396,7 +388,7 @@ def _judge_cost(results: Mapping[str, Result]) -> Judgement:
     )
     value = f"{rows[-1]['served_bytes_share']:.0%} of the bytes, {shares['product'][-1]:.0%} of the time of a product"
     note = f"{text}. All of Yelp, width 64: {yelp}. Layers are added up in full tables, which pruning does not shorten."
-    return Judgement(value, _verdict(small and fast), note=note)
+    return Judgement(value, verdict(small and fast), note=note)
 
 
 def _judge_noise(results: Mapping[str, Result]) -> Judgement:
@@ -405,14 +397,10 @@ def _judge_noise(results: Mapping[str, Result]) -> Judgement:
     noise, true = (np.array([run[name] for run in last], np.float32) for name in ("noise_pruned", "true_pruned"))
     return Judgement(
         float((noise - true).mean()),
-        _verdict(_interval(noise - true)[0] > 0),
-        _interval(noise - true),
+        verdict(t_interval(noise - true)[1][0] > 0),
+        t_interval(noise - true)[1],
         f"Pruned after {runs} runs: {noise.mean():.1%} of the random edges, {true.mean():.1%} of the true ones.",
     )
-
-
-def _verdict(holds: bool) -> Verdict:
-    return "holds" if holds else "does not hold"
 
 
 _SWEEPS = tuple(Cell(f"sweep-{seed}", partial(_sweep, seed)) for seed in SEEDS)

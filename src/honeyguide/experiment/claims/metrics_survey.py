@@ -16,7 +16,7 @@ from honeyguide.core.errors import DataError, MissingExtraError
 from honeyguide.core.ragged import Ragged
 from honeyguide.core.resources import Stopwatch
 from honeyguide.experiment.child import environment
-from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result
+from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, verdict
 
 _CHECKOUT = Path(__file__).parents[4]
 _TESTS = ("test_lists_reference.py", "test_functions_reference.py")
@@ -41,7 +41,7 @@ def _references(profile: Profile) -> Result:
 def _judge_references(results: Mapping[str, Result]) -> Judgement:
     found = results["references"]
     agree = found["passed"] and found["tests"] > 0  # no test, no agreement
-    return Judgement("all agree" if agree else "differences", _verdict(agree), note=f"{found['tests']} tests")
+    return Judgement("all agree" if agree else "differences", verdict(agree), note=f"{found['tests']} tests")
 
 
 def _sklearn(profile: Profile) -> Result:
@@ -90,7 +90,7 @@ def _ndcg_difference(rng: np.random.Generator, ndcg_score: Any) -> float:
 def _judge_sklearn(results: Mapping[str, Result]) -> Judgement:
     found = results["sklearn"]
     worst = max(*found["worst"].values(), found["ndcg"])
-    return Judgement(worst, _verdict(worst <= _EXACT), note=f"metrics: ndcg, {', '.join(found['worst'])}")
+    return Judgement(worst, verdict(worst <= _EXACT), note=f"metrics: ndcg, {', '.join(found['worst'])}")
 
 
 def _published(profile: Profile) -> Result:
@@ -106,7 +106,7 @@ def _judge_published(results: Mapping[str, Result]) -> Judgement:
     held = [cell for cell in expected if cell["holds"]]
     reasons = {cell["reason"]: cell["system"] for cell in cells if cell["reason"] is not None}
     note = "; ".join(f"{system}: {reason}" for reason, system in reasons.items())
-    return Judgement(f"{len(held)} of {len(expected)} cells", _verdict(len(held) == len(expected)), note=note or None)
+    return Judgement(f"{len(held)} of {len(expected)} cells", verdict(len(held) == len(expected)), note=note or None)
 
 
 def _speed(users: int, k: int, metrics: tuple[str, ...]) -> float:
@@ -129,12 +129,12 @@ def _speed(users: int, k: int, metrics: tuple[str, ...]) -> float:
 
 def _judge_speed(results: Mapping[str, Result]) -> Judgement:
     seconds = results["speed"]["cpu_seconds"]
-    return Judgement(seconds, _verdict(seconds <= 5.0), note=f"metrics: {', '.join(_TEN)}")
+    return Judgement(seconds, verdict(seconds <= 5.0), note=f"metrics: {', '.join(_TEN)}")
 
 
 def _judge_small(results: Mapping[str, Result]) -> Judgement:
     seconds = results["speed-small"]["cpu_seconds"]
-    return Judgement(seconds, _verdict(seconds <= 0.25), note=f"metrics: {', '.join(_FOUR)}")
+    return Judgement(seconds, verdict(seconds <= 0.25), note=f"metrics: {', '.join(_FOUR)}")
 
 
 def _page(profile: Profile) -> Result:
@@ -152,11 +152,7 @@ def _judge_page(results: Mapping[str, Result]) -> Judgement:
     found = results["reference-page"]
     bad = sorted({*found["incomplete"], *found["absent"]})
     note = f"missing: {', '.join(bad)}" if bad else None
-    return Judgement(f"{found['metrics'] - len(bad)} of {found['metrics']}", _verdict(not bad), note=note)
-
-
-def _verdict(holds: bool) -> Any:
-    return "holds" if holds else "does not hold"
+    return Judgement(f"{found['metrics'] - len(bad)} of {found['metrics']}", verdict(not bad), note=note)
 
 
 def _measuring_data(name: str) -> Path:

@@ -14,10 +14,10 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.plugged import Plugged
 from honeyguide.core.recommender import Recommender
 from honeyguide.data.load import load_data
-from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, Verdict
+from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, verdict
 from honeyguide.experiment.settings import build_model
 from honeyguide.metrics.holdout import model_ndcg
-from honeyguide.metrics.stats import holm
+from honeyguide.metrics.stats import holm, t_interval
 
 _SEEDS = {"ml-100k": range(5), "ml-1m": range(5)}
 _SASREC: dict[str, Any] = {
@@ -228,17 +228,7 @@ def _summed(concepts: list[Any], done: list[Any]) -> dict[str, Any]:
 
 def _ci(values: list[float]) -> tuple[float, float] | None:
     """95 % interval of the mean over seeds, by Student's t."""
-    if len(values) < 2:
-        return None
-    from scipy.stats import t
-
-    mean, spread = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
-    width = float(t.ppf(0.975, len(values) - 1)) * spread
-    return mean - width, mean + width
-
-
-def _verdict(holds: bool) -> Verdict:
-    return "holds" if holds else "does not hold"
+    return t_interval(values)[1] if len(values) > 1 else None
 
 
 def _judge_kept(results: Mapping[str, Result], data: str) -> Judgement:
@@ -252,7 +242,7 @@ def _judge_kept(results: Mapping[str, Result], data: str) -> Judgement:
         f"linear floor {floors['floor']:.4f}; seeds: {len(cells)}"
     )
     mean = float(np.mean(kept))
-    return Judgement(mean, _verdict(mean >= 0.95 and dead < 0.4 and fvu < 0.15), _ci(kept), note)
+    return Judgement(mean, verdict(mean >= 0.95 and dead < 0.4 and fvu < 0.15), _ci(kept), note)
 
 
 def _judge_enriched(results: Mapping[str, Result]) -> Judgement:
@@ -262,7 +252,7 @@ def _judge_enriched(results: Mapping[str, Result]) -> Judgement:
     small = ", ".join(str(cell["genre"]) for cell in found["ml-100k"])
     note = f"latents with items beyond chance, seed by seed: {named}; on ml-100k share a genre: {small}"
     mean = float(np.mean(counts))
-    return Judgement(mean, _verdict(mean >= 150), _ci(counts), note)
+    return Judgement(mean, verdict(mean >= 150), _ci(counts), note)
 
 
 def _judge_f1(results: Mapping[str, Result]) -> Judgement:
@@ -280,7 +270,7 @@ def _judge_f1(results: Mapping[str, Result]) -> Judgement:
         f"named, and the claim does not speak of it. On ml-100k, mean gap to {over}."
     )
     mean = float(np.mean(values))
-    return Judgement(mean, _verdict(mean >= 0.15), _ci(values), note)
+    return Judgement(mean, verdict(mean >= 0.15), _ci(values), note)
 
 
 def _judge_ablation(results: Mapping[str, Result]) -> Judgement:
@@ -306,7 +296,7 @@ def _judge_ablation(results: Mapping[str, Result]) -> Judgement:
         f"changes by {change_fewer:+.2%}. On ml-100k, where fewer latents have so many users: {small}."
     )
     mean, enough = float(np.mean(shares)), all(one["concepts"] >= _CONCEPTS for one in large)
-    return Judgement(mean, _verdict(enough and mean >= 0.8 and abs(change) < 0.02), _ci(shares), note)
+    return Judgement(mean, verdict(enough and mean >= 0.8 and abs(change) < 0.02), _ci(shares), note)
 
 
 def _of(results: Mapping[str, Result], data: str) -> list[Result]:
@@ -323,7 +313,7 @@ def _gaps(cell: Result) -> dict[str, float]:
 def _judge_bits(results: Mapping[str, Result]) -> Judgement:
     bad = [name for name, cell in results.items() if not all(cell["bits"].values())]
     note = f"fails in: {', '.join(bad)}" if bad else None
-    return Judgement(f"{len(results) - len(bad)} of {len(results)} models", _verdict(not bad), note=note)
+    return Judgement(f"{len(results) - len(bad)} of {len(results)} models", verdict(not bad), note=note)
 
 
 def _judge_hooks(results: Mapping[str, Result]) -> Judgement:
@@ -334,7 +324,7 @@ def _judge_hooks(results: Mapping[str, Result]) -> Judgement:
     )
     return Judgement(
         f"{len(results) - len(bad)} of {len(results)} models",
-        _verdict(not bad),
+        verdict(not bad),
         note=f"NDCG@10 kept by x^ of these quick fits, which is no claim: {told}",
     )
 

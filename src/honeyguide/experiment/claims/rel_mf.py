@@ -17,16 +17,15 @@ from honeyguide.experiment.claims.rel_mf_parts import (
     SEEDS,
     by_seed,
     fitted_mf,
-    interval,
     linear_floors,
     on_random_items,
     recommended_popularity,
     snips_on_valid,
-    verdict,
     with_valid,
 )
 from honeyguide.experiment.claims.rel_mf_simulated import judge_semi_synthetic, judge_theory, semi_synthetic, theory
-from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result
+from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, verdict
+from honeyguide.metrics.stats import t_interval
 
 YAHOO = "yahoo-r3"
 _CLIPS = (0.1, 0.2, 0.4)
@@ -72,7 +71,7 @@ def _judge_yahoo(results: Mapping[str, Result]) -> Judgement:
         part: np.array([cell["rel-mf"][part]["dcg@5"] / cell["wmf"][part]["dcg@5"] - 1 for cell in cells])
         for part in ("all", "rare")
     }
-    mean, ci = interval(gains["all"])
+    mean, ci = t_interval(gains["all"])
     held = bool((gains["all"] >= 0.25).all() and (gains["rare"] >= 0.20).all())
     return Judgement(mean, verdict(held), ci, f"rare items: {gains['rare'].mean():+.0%}; {by_seed(gains['all'])}")
 
@@ -156,7 +155,7 @@ def _judge_coat(results: Mapping[str, Result]) -> Judgement:
         return max(mine, key=lambda i: float(_of_grid(cells, i, "dcg@5").mean()))
 
     wmf, rel, text = both(own)
-    mean, ci = interval(rel - wmf)
+    mean, ci = t_interval(rel - wmf)
     known = {system: afterwards(system) for system in ("wmf", "rel-mf")}
     floors = {name: np.mean([cell["floors"][name] for cell in cells]) for name in ("popularity", "ials")}
     note = (
@@ -183,7 +182,7 @@ def _judge_popularity(results: Mapping[str, Result]) -> Judgement:
     for setup in _SETUPS:
         wmf, rel = (_of_grid(cells, _chosen(cells, s, [setup])[1], "popularity") for s in ("wmf", "rel-mf"))
         changes.append(rel / wmf - 1)
-    mean, ci = interval(np.mean(changes, axis=0))
+    mean, ci = t_interval(np.mean(changes, axis=0))
     by_setup = "; ".join(f"{setup}: {c.mean():+.1%} ({by_seed(c)})" for setup, c in zip(_SETUPS, changes, strict=True))
     return Judgement(mean, verdict(bool((np.array(changes) < 0).all())), ci, f"M and w chosen on valid; {by_setup}")
 

@@ -12,7 +12,6 @@ import polars as pl
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import Recommender
-from honeyguide.experiment.papers import Verdict
 
 SEEDS = range(5)
 CLIP = 0.1  # M where it is not chosen
@@ -94,21 +93,6 @@ def linear_floors(data: Dataset, rare: npt.NDArray[np.bool_] | None = None) -> d
     train = data.select("train")
     floors: dict[str, Recommender] = {"popularity": Popularity().fit(train), "ials": IALS(factors=16).fit(train)}
     return {name: on_random_items(model, data, rare)["dcg@5"] for name, model in floors.items()}
-
-
-def interval(values: npt.ArrayLike) -> tuple[float, tuple[float, float]]:
-    """Mean over seeds and its 95 % interval (t)."""
-    from scipy.stats import t
-
-    found = np.asarray(values, np.float64)
-    half = float(t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found)))
-    mean = float(found.mean())
-    return mean, (mean - half, mean + half)
-
-
-def verdict(holds: bool) -> Verdict:
-    """In words."""
-    return "holds" if holds else "does not hold"
 
 
 def by_seed(values: npt.ArrayLike) -> str:

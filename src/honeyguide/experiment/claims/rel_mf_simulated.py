@@ -16,8 +16,9 @@ from honeyguide.core.ragged import FloatArray
 from honeyguide.core.recommender import Recommender
 from honeyguide.data.build import build
 from honeyguide.data.load import load_data
-from honeyguide.experiment.claims.rel_mf_parts import CLIP, SEEDS, fitted_mf, interval, verdict
-from honeyguide.experiment.papers import Judgement, Profile, Result
+from honeyguide.experiment.claims.rel_mf_parts import CLIP, SEEDS, fitted_mf
+from honeyguide.experiment.papers import Judgement, Profile, Result, verdict
+from honeyguide.metrics.stats import t_interval
 
 POWERS = (0.5, 1.0, 2.0, 4.0)
 
@@ -198,7 +199,7 @@ def judge_semi_synthetic(results: Mapping[str, Result]) -> Judgement:
         return np.array([[1 - c[f"{p:g}"][system] / c[f"{p:g}"]["oracle"] for p in POWERS] for c in cells])
 
     slopes = {s: np.polyfit(POWERS, gaps(s).T, 1)[0] for s in ("mf", "rel-mf")}  # one for each seed
-    mean, ci = interval(slopes["mf"] - slopes["rel-mf"])
+    mean, ci = t_interval(slopes["mf"] - slopes["rel-mf"])
     shown = "; ".join(
         f"p = {p:g}: MF {gaps('mf')[:, i].mean():.1%}, Rel-MF {gaps('rel-mf')[:, i].mean():.1%}"
         for i, p in enumerate(POWERS)

@@ -16,11 +16,11 @@ from honeyguide.core.plugged import Plugged
 from honeyguide.data.load import load_data
 from honeyguide.data.splits import global_time
 from honeyguide.experiment.claims.drifting_log import drifting_log
-from honeyguide.experiment.claims.over_seeds import student, verdict
-from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result
+from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, verdict
 from honeyguide.experiment.replay import Replay, Stream, replay
 from honeyguide.experiment.settings import build_model
 from honeyguide.metrics.predictive import log_loss
+from honeyguide.metrics.stats import t_interval
 from honeyguide.plugins.error_memory import ErrorMemory, kernel_read, nearest_read
 
 SEEDS = range(1, 6)  # the defaults of the memory were found on seed 0: valid of ml-100k, and a drifting log
@@ -93,7 +93,7 @@ def _judge_real(results: Mapping[str, Result], before: str, after: str) -> Judge
         lines.append(f"{name}: {_means(runs, before)}, {_means(runs, after)}; better in {sum(wins)} of 5 seeds")
         floors = results["floors"][name] if "floors" in results else {}
         lines += [f"{n} {f['auc']:.4f} / {f['log_loss']:.4f}" for n, f in floors.items()]
-    mean, interval = student(gains)
+    mean, interval = t_interval(gains)
     return Judgement(mean, verdict(all(held)), interval, "AUC / log-loss on " + "; ".join(lines))
 
 
@@ -142,7 +142,7 @@ def _judge_drift(results: Mapping[str, Result]) -> Judgement:
         for span in ("first", "half", "next")
         for arm in ("memory", "tuned", "truth")
     }
-    mean, interval = student(found["half", "memory"])
+    mean, interval = t_interval(found["half", "memory"])
     faster = sum(m > t for m, t in zip(found["first", "memory"], found["first", "tuned"], strict=True))
     spans = {"first": "over the whole first twentieth", "half": "over its second half", "next": "over the next"}
     parts = [
@@ -193,7 +193,7 @@ def _stationary(seed: int, profile: Profile) -> Result:
 def _judge_stationary(results: Mapping[str, Result]) -> Judgement:
     runs = [results[f"stationary-{seed}"] for seed in SEEDS]
     changes = [100 * (r["memory"]["auc"] / r["base"]["auc"] - 1) for r in runs]
-    mean, interval = student(changes)
+    mean, interval = t_interval(changes)
     note = f"{_means(runs, 'base')}, {_means(runs, 'memory')} (AUC / log-loss); worst seed {min(changes):+.2f} %"
     return Judgement(mean, verdict(min(changes) > -0.1), interval, note)
 

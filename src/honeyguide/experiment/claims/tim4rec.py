@@ -14,8 +14,9 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.data.load import load_data
 from honeyguide.experiment.claims.tim4rec_cost import LENGTHS, cost_by_length, slope, tisasrec_bytes
-from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result
+from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, verdict
 from honeyguide.metrics.holdout import model_ndcg
+from honeyguide.metrics.stats import t_interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -148,25 +149,17 @@ def _judge_forms(results: Mapping[str, Result]) -> Judgement:
         f"{'equal' if found['gradients'] else 'different'}; the whole network, 150 events one at a time against all at "
         f"once: {found['network']:.1e}"
     )
-    return Judgement(worst, _verdict(worst <= _AGREE and found["gradients"]), note=note)
+    return Judgement(worst, verdict(worst <= _AGREE and found["gradients"]), note=note)
 
 
 def _of(results: Mapping[str, Result], system: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([results[f"{system}-s{seed}"]["ndcg@10"] for seed in _SEEDS])
 
 
-def _interval(differences: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
-    """Student's 95 % interval of the mean over seeds."""
-    from scipy.stats import t
-
-    half = float(t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / np.sqrt(len(differences)))
-    return float(differences.mean()) - half, float(differences.mean()) + half
-
-
 def _judge_time(results: Mapping[str, Result]) -> Judgement:
     gaps, none, shuffled = (_of(results, system) for system in ("gaps", "none", "shuffled"))
-    low, high = _interval(gaps - none)
-    control = _interval(shuffled - gaps)
+    low, high = t_interval(gaps - none)[1]
+    control = t_interval(shuffled - gaps)[1]
     floors, released = results["floors"], results["released-s0"]
     note = (
         f"means of {len(gaps)} seeds: with gaps {gaps.mean():.4f}, without {none.mean():.4f}, gaps shuffled within "
@@ -176,7 +169,7 @@ def _judge_time(results: Mapping[str, Result]) -> Judgement:
         f"{results['gaps-s0']['cpu_seconds']:.0f}"
     )
     holds = low > 0 and shuffled.mean() <= gaps.mean()
-    return Judgement(float((gaps - none).mean()), _verdict(bool(holds)), (low, high), note)
+    return Judgement(float((gaps - none).mean()), verdict(bool(holds)), (low, high), note)
 
 
 def _judge_sasrec(results: Mapping[str, Result]) -> Judgement:
@@ -186,7 +179,7 @@ def _judge_sasrec(results: Mapping[str, Result]) -> Judgement:
         f"{theirs.mean():.4f} ({results['sasrec-s0']['parameters']:,}); same width, windows, softmax over all items"
     )
     difference = ours - theirs
-    return Judgement(float(difference.mean()), _verdict(bool(difference.mean() >= 0)), _interval(difference), note)
+    return Judgement(float(difference.mean()), verdict(bool(difference.mean() >= 0)), t_interval(difference)[1], note)
 
 
 def _judge_cost(results: Mapping[str, Result]) -> Judgement:
@@ -207,7 +200,7 @@ def _judge_cost(results: Mapping[str, Result]) -> Judgement:
     )
     holds = seconds["tim4rec"] <= 1.2 and seconds["sasrec"] > seconds["tim4rec"] and memory["tisasrec"] > 1.7
     text = ", ".join(f"{name} {seconds[name]:.2f} (memory {memory[name]:.2f})" for name in seconds)
-    return Judgement(text, _verdict(holds), note="; ".join(rows))
+    return Judgement(text, verdict(holds), note="; ".join(rows))
 
 
 def _sensitivity(profile: Profile) -> Result:
@@ -265,11 +258,7 @@ def _judge_sensitivity(results: Mapping[str, Result]) -> Judgement:
         f"a standard deviation of {found['spread']:.2f}), and of a state when 10 padded places follow 20 events; as "
         "released, also of the normalised gaps that the steps are made from"
     )
-    return Judgement(text, _verdict(holds), note=note)
-
-
-def _verdict(holds: bool) -> Any:
-    return "holds" if holds else "does not hold"
+    return Judgement(text, verdict(holds), note=note)
 
 
 def _cells(*systems: str) -> tuple[Cell, ...]:

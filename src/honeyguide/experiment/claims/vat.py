@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,8 @@ from honeyguide.experiment.claims.vat_cells import (
     sizes,
     smoke,
 )
-from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Result
+from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Result, verdict
+from honeyguide.metrics.stats import t_interval
 
 
 def _values(results: Mapping[str, Result], kind: str, system: str, metric: str) -> FloatArray:
@@ -37,24 +37,12 @@ def _kinds(results: Mapping[str, Result]) -> list[str]:
     return [kind for kind in _seeds(results)[0]["figures"] if kind != "clean"]
 
 
-def _interval(values: FloatArray) -> tuple[float, float]:
-    """95 % interval of the mean of a few seeds (Student)."""
-    from scipy import stats
-
-    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-    return float(values.mean()) - half, float(values.mean()) + half
-
-
-def _verdict(holds: bool) -> Any:
-    return "holds" if holds else "does not hold"
-
-
 def _judge_attack(results: Mapping[str, Result]) -> Judgement:
     clean = _values(results, "clean", "plain", METRIC).mean()
     hit = {kind: float(_values(results, kind, "plain", METRIC).mean()) for kind in _kinds(results)}
     ratios = {kind: value / max(float(clean), 1e-6) for kind, value in hit.items()}
     note = f"clean {clean:.5f}; " + "; ".join(f"{kind} {v:.4f} ({ratios[kind]:.1f} times)" for kind, v in hit.items())
-    return Judgement(min(ratios.values()), _verdict(min(ratios.values()) >= 3), note=note)
+    return Judgement(min(ratios.values()), verdict(min(ratios.values()) >= 3), note=note)
 
 
 def _lowered(results: Mapping[str, Result], system: str, metric: str = METRIC) -> dict[str, float]:
@@ -76,7 +64,7 @@ def _judge_defence(results: Mapping[str, Result]) -> Judgement:
     note += "; g of fakes, where genuine users get 1: " + ", ".join(
         f"{kind} {own['fake'] / own['genuine']:.2f}" for kind, own in g.items()
     )
-    return Judgement(f"{enough} of {len(vat)} attacks", _verdict(enough >= 0.75 * len(vat)), note=note)
+    return Judgement(f"{enough} of {len(vat)} attacks", verdict(enough >= 0.75 * len(vat)), note=note)
 
 
 def _judge_apr(results: Mapping[str, Result]) -> Judgement:
@@ -88,7 +76,7 @@ def _judge_apr(results: Mapping[str, Result]) -> Judgement:
         means.append(f"{kind} {vat.mean():.4f} and {apr.mean():.4f}")
     g = np.mean([_values(results, kind, "plain", "mean_g").mean() for kind in _kinds(results)])
     note = f"VAT and APR: {'; '.join(means)}; the mean of g over the users of the plain model is {g:.2f}, that of APR 1"
-    return Judgement(f"{below} of {cells} cells", _verdict(below > cells / 2), note=note)
+    return Judgement(f"{below} of {cells} cells", verdict(below > cells / 2), note=note)
 
 
 def _judge_recall(results: Mapping[str, Result]) -> Judgement:
@@ -102,15 +90,15 @@ def _judge_recall(results: Mapping[str, Result]) -> Judgement:
     )
     note = "; ".join(f"{kind} {r.mean():.3f}" for kind, r in ratios.items()) + f"; clean, as served {served.mean():.3f}"
     clean = ratios["clean"]
-    return Judgement(float(clean.mean()), _verdict(bool(holds)), _interval(clean), f"VAT over plain: {note}")
+    return Judgement(float(clean.mean()), verdict(bool(holds)), t_interval(clean)[1], f"VAT over plain: {note}")
 
 
 def _judge_observation(results: Mapping[str, Result]) -> Judgement:
     orders = np.stack([_values(results, kind, "plain", "loss_order") for kind in _kinds(results)])  # [attacks, seeds]
     each = orders.mean(axis=0)
-    low, high = _interval(each)
+    low, high = t_interval(each)[1]
     note = "; ".join(f"{kind} {row.mean():.3f}" for kind, row in zip(_kinds(results), orders, strict=True))
-    return Judgement(float(each.mean()), _verdict(low > 0.5), (low, high), note)
+    return Judgement(float(each.mean()), verdict(low > 0.5), (low, high), note)
 
 
 def _judge_inverted(results: Mapping[str, Result]) -> Judgement:
@@ -123,7 +111,7 @@ def _judge_inverted(results: Mapping[str, Result]) -> Judgement:
         f"{kind} {gap.mean():+.4f}" for kind, gap in zip(_kinds(results), gaps, strict=True)
     )
     return Judgement(
-        f"{worse} of {len(gaps)} attacks", _verdict(worse > len(gaps) / 2), note=f"{note}; Recall@20 {recall:+.4f}"
+        f"{worse} of {len(gaps)} attacks", verdict(worse > len(gaps) / 2), note=f"{note}; Recall@20 {recall:+.4f}"
     )
 
 
@@ -140,12 +128,12 @@ def _judge_sizes(results: Mapping[str, Result]) -> Judgement:
         ]
         parts.append(f"{name}, T-HR@50 and Recall@20: {', '.join(own)}")
     value = f"{curves['plain'][-1]:.4f} and {curves['vat'][-1]:.4f}"
-    return Judgement(value, _verdict(lower and grows), note="; ".join(parts))
+    return Judgement(value, verdict(lower and grows), note="; ".join(parts))
 
 
 def _judge_cost(results: Mapping[str, Result]) -> Judgement:
     ratio = results["cost"]["ratio"]
-    return Judgement(ratio, _verdict(ratio <= 2.1))
+    return Judgement(ratio, verdict(ratio <= 2.1))
 
 
 def _judge_smoke(results: Mapping[str, Result]) -> Judgement:
@@ -155,7 +143,7 @@ def _judge_smoke(results: Mapping[str, Result]) -> Judgement:
         f"{name} " + ", ".join(f"{r[s][m + SERVED]:.4f}" for m in (METRIC, "recall@20") for s in ("plain", "vat"))
         for name, r in zip(names, results.values(), strict=True)
     )
-    return Judgement(f"{runs} of {len(names)}", _verdict(runs == len(names)), note=note)
+    return Judgement(f"{runs} of {len(names)}", verdict(runs == len(names)), note=note)
 
 
 _BY_SEED = tuple(Cell(f"seed-{seed}", by_seed(seed)) for seed in SEEDS)
