@@ -144,7 +144,7 @@ def _publish(root: Path, artifact: Artifact) -> Path:
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    _sync(root)
+    sync(root)
     _point(root, final.name, digest)
     for old in _versions(root)[:-KEEP_VERSIONS]:
         with suppress(OSError):
@@ -169,8 +169,8 @@ def _write_version(folder: Path, artifact: Artifact) -> str:
     (folder / "manifest.json").write_text(_manifest(body, digest), encoding="utf-8")
     for path in folder.iterdir():
         path.chmod(folder.stat().st_mode & 0o666)  # as the umask has it; safetensors writes for the owner alone
-        _sync(path)
-    _sync(folder)
+        sync(path)
+    sync(folder)
     return digest
 
 
@@ -288,9 +288,9 @@ def _versions(root: Path) -> list[Path]:
 def _point(root: Path, version: str, digest: str) -> None:
     temporary = root / ".current"
     temporary.write_text(f"{version} {digest}\n", encoding="ascii", newline="\n")
-    _sync(temporary)
+    sync(temporary)
     temporary.replace(root / "CURRENT")
-    _sync(root)
+    sync(root)
 
 
 @contextmanager
@@ -326,7 +326,8 @@ def _digest(body: object) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the disk hold a file or a folder as it is now."""
     if os.name == "nt" and path.is_dir():
         return
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)

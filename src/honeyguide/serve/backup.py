@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from honeyguide.core.artifact import sync
 from honeyguide.core.errors import ArtifactError, ConfigError
 
 _PREFIX = "sqlite:///"
@@ -29,10 +29,9 @@ def backup(url: str, out: Path) -> int:
     part.unlink(missing_ok=True)
     _copy(source, part)
     n = check(part)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(part)
     part.rename(out)
-    _sync(out.parent)
+    sync(out.parent)
     return n
 
 
@@ -65,12 +64,11 @@ def restore(copy: Path, url: str, *, force: bool = False) -> int:
     part.unlink(missing_ok=True)
     _copy(copy, part)
     check(part)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(part)
     for suffix in ("-wal", "-shm"):  # of the store that is replaced
         target.with_name(target.name + suffix).unlink(missing_ok=True)
     part.replace(target)
-    _sync(target.parent)
+    sync(target.parent)
     return n
 
 
@@ -119,11 +117,3 @@ def _file(url: str) -> Path:
     if not url.startswith(_PREFIX):
         raise ConfigError("only SQLite stores are copied here.", "Use pg_dump for PostgreSQL.")
     return Path(url.removeprefix(_PREFIX))
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
