@@ -13,6 +13,7 @@ import numpy as np
 from honeyguide.agent.grammar import Shown
 from honeyguide.agent.lexicon import PEOPLE
 from honeyguide.agent.preferences import Preferences, Want
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray, IntArray
 from honeyguide.pipeline.asked import Asked
 from honeyguide.pipeline.config import Rule
@@ -149,8 +150,7 @@ class Planner:
         vectors += list(self.stock.text_vectors[items])
         if not vectors:
             return None
-        whole = np.sum(vectors, axis=0)
-        return np.asarray(whole / max(float(np.linalg.norm(whole)), 1e-12), np.float32)
+        return unit(np.sum(vectors, axis=0))
 
     def _intent(self, history: IntArray, query: FloatArray) -> FloatArray | None:
         """Scores of all items for the part of the history that is about the query: active-intent attention.

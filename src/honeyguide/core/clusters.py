@@ -10,16 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray, IntArray
 from honeyguide.core.topk import NEVER, top_k
 
 _TOGETHER = 4096  # vectors compared with all centroids at once
-
-
-def unit(vectors: FloatArray) -> FloatArray:
-    """Rows of length 1; those of length 0 stay."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(norms > 0, norms, 1), np.float32)
 
 
 def nearest_centroid(vectors: FloatArray, centroids: FloatArray) -> IntArray:

@@ -12,6 +12,20 @@ _USERS, _ITEMS = 1024, 4096  # vectors multiplied together: 16 MiB of scores
 _SLACK = np.float32(1.0 + 1e-5)  # rounding of norms and products
 
 
+def unit(vectors: FloatArray) -> FloatArray:
+    """float32, a vector or rows of them, of length 1; those of length 0 stay."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)
+
+
+def top_k_cosine(vectors: FloatArray, items: IntArray, k: int) -> tuple[IntArray, FloatArray]:
+    """The ``k`` items of largest cosine with each of ``items``, without itself: int32 and float32 ``[n, k]``."""
+    directions = unit(vectors)
+    cosine: FloatArray = directions[items] @ directions.T  # [n, m]
+    cosine[np.arange(len(items)), items] = NEVER
+    return top_k(cosine, k)
+
+
 def top_k_inner_product(users: FloatArray, items: FloatArray, k: int, excluded: Ragged) -> tuple[IntArray, FloatArray]:
     """The ``k`` items of largest inner product with each user, best first; ties by the lower code.
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Requests
@@ -74,8 +75,7 @@ def verify(
     """
     rng = np.random.default_rng(seed)
     counts = np.maximum(np.asarray(inputs.items.sum(axis=1)), 1)
-    seen = np.asarray(inputs.items @ item_vectors, np.float32) / counts.astype(np.float32)  # [n, e]
-    seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
+    seen = unit(np.asarray(inputs.items @ item_vectors, np.float32) / counts.astype(np.float32))  # [n, e]
     names = text_vectors([concept.name for concept in concepts], encoder)
     parts = {part: np.flatnonzero(inputs.parts == part) for part in (FITTING, JUDGING)}
     columns = sp.csc_matrix(activations)

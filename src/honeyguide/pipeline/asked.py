@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray, IntArray
 from honeyguide.pipeline.config import Rule
 from honeyguide.pipeline.stock import Mask, Stock
@@ -55,9 +56,7 @@ class Asked:
         if self.query is not None:
             return self.stock.text_of(self.query)
         known = self.history[self.history >= 0]
-        mean = self.stock.text_vectors[known].sum(axis=0)
-        vector: FloatArray = mean / max(float(np.linalg.norm(mean)), 1e-12)
-        return vector
+        return unit(self.stock.text_vectors[known].sum(axis=0))
 
     def holds(self, scenarios: Sequence[str]) -> bool:
         """Whether what is meant for ``scenarios`` is meant for this request."""

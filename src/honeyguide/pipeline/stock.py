@@ -13,6 +13,7 @@ import polars as pl
 
 from honeyguide.core.errors import ConfigError, DataError
 from honeyguide.core.ids import Ids
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.data.expressions import condition
@@ -125,7 +126,7 @@ class Stock:
         self._read_text()
         with self._lock:  # encoders are not made for several threads
             vector: FloatArray = np.asarray(self._reader.encode([query]), np.float32)[0]
-        return vector / max(float(np.linalg.norm(vector)), 1e-12)
+        return unit(vector)
 
     def _read_text(self) -> tuple[ItemText, FloatArray]:
         with self._lock:
@@ -148,8 +149,7 @@ class Stock:
             if "inner_product" not in self.model.capabilities:
                 raise ConfigError(f"{self.model.name} has no item vectors.", 'Diversify by = "text".')
             whole: Any = self.model
-            vectors = np.asarray(whole.item_vectors(), np.float32)
-            self._unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+            self._unit = unit(whole.item_vectors())
         return self._unit
 
     def scores(self, history: IntArray) -> FloatArray:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide.core.artifact import Arrays
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray
 
 _TOGETHER = 4096  # keys hashed at once
@@ -168,7 +169,7 @@ def kernel_read(
     found = np.empty(len(keys), np.float32)
     for start in range(0, len(keys), 512):
         rows = slice(start, start + 512)
-        kernel = (1.0 - np.arccos(np.clip(_unit(keys[rows]) @ _unit(stored).T, -1, 1)) / np.pi) ** bits
+        kernel = (1.0 - np.arccos(np.clip(unit(keys[rows]) @ unit(stored).T, -1, 1)) / np.pi) ** bits
         below = kernel @ total + prior
         found[rows] = np.divide(kernel @ (weights * errors), below, out=np.zeros(len(below)), where=below > 0)
     return found
@@ -194,14 +195,9 @@ def nearest_read(
     k = min(k, len(stored))
     for start in range(0, len(keys) if k else 0, 512):
         rows = slice(start, start + 512)
-        cosines = _unit(keys[rows]) @ _unit(stored).T
+        cosines = unit(keys[rows]) @ unit(stored).T
         best = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
         top = np.take_along_axis(cosines, best, 1)
         weights = np.exp((top - top.max(axis=1, keepdims=True)) / temperature)
         found[rows] = (weights * errors[best]).sum(1) / weights.sum(1)
     return found
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(norms, np.float32(1e-12)), np.float32)

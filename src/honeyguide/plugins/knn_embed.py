@@ -17,8 +17,9 @@ import scipy.sparse as sp
 from pydantic import Field
 
 from honeyguide.core.artifact import Arrays
-from honeyguide.core.clusters import Cells, best, nearest_centroid, spherical_kmeans, unit
+from honeyguide.core.clusters import Cells, best, nearest_centroid, spherical_kmeans
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.inner_product import unit
 from honeyguide.core.plugin import Plugin, PluginConfig, Run
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Lists, Recommender

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from honeyguide.core.clusters import unit
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import Ragged
 from honeyguide.experiment.claims.knn_embed import PAPER, SEEDS
 from honeyguide.experiment.claims.knn_embed_arms import recalls, spread

@@ -15,6 +15,7 @@ import polars as pl
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.fitting import FitOptions
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Requests
@@ -108,7 +109,7 @@ class _Bench:
         self.data, self.histories = data, data.histories("train", "valid")
         self.users = np.flatnonzero(data.histories("test").lengths)
         self.histories, self.truth = self.histories.take(self.users), data.histories("test").take(self.users)
-        self.unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        self.unit = unit(vectors)
         assert data.items is not None
         paths = data.items["categories"].list.join("|")  # of every item, its places in the tree of categories
         self.leaves = paths.rank("dense").fill_null(0).to_numpy().astype(np.int64)

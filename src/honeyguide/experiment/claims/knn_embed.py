@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from honeyguide.core.ann import Index
-from honeyguide.core.clusters import unit
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.inner_product import top_k_inner_product
+from honeyguide.core.inner_product import top_k_inner_product, unit
 from honeyguide.core.plugged import Plugged
 from honeyguide.core.ragged import FloatArray, Ragged
 from honeyguide.core.requests import Requests

@@ -18,12 +18,12 @@ from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.core.fitting import FitOptions, ModelConfig
+from honeyguide.core.inner_product import top_k_cosine
 from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
-from honeyguide.core.topk import NEVER, top_k
 from honeyguide.encode.categories import category_buckets, category_columns
 from honeyguide.encode.items import ItemText, encoding_seconds
 from honeyguide.encode.text import text_encoder
@@ -272,10 +272,7 @@ class TwoTower(Recommender):
 
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """The ``k`` items whose vectors have the highest cosine with those of ``items``."""
-        unit = self.vectors / np.maximum(np.linalg.norm(self.vectors, axis=1, keepdims=True), 1e-12)
-        cosine = unit[items] @ unit.T
-        cosine[np.arange(len(items)), items] = NEVER
-        return Recommendations(*top_k(cosine, k), self._fitted())
+        return Recommendations(*top_k_cosine(self.vectors, items, k), self._fitted())
 
     def _add_items(self, items: pl.DataFrame) -> None:
         device = self.network.text.weight.device

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from honeyguide.core.artifact import Arrays
+from honeyguide.core.inner_product import top_k_cosine, unit
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.topk import NEVER, top_k
 from honeyguide.models.linear.item_weights import distinct
 
 How = Literal["aggregate", "map", "least-squares", "ascent"]
@@ -119,10 +119,7 @@ class FoldIn:
 
     def similar(self, items: IntArray, k: int) -> tuple[IntArray, FloatArray]:
         """The ``k`` items of largest cosine with each of ``items``, without itself."""
-        unit = _unit(self.outward)
-        cosine: FloatArray = unit[items] @ unit.T
-        cosine[np.arange(len(items)), items] = NEVER
-        return top_k(cosine, k)
+        return top_k_cosine(self.outward, items, k)
 
     def _least_squares(self, sets: sp.csr_matrix) -> FloatArray:
         y = self.outward.astype(np.float64)
@@ -136,17 +133,17 @@ class FoldIn:
 
     def _ascend(self, start: FloatArray, sets: sp.csr_matrix) -> FloatArray:
         """Steps ``x <- unit(x + rate (mean of h - mean of the anchors under softmax(x'y / temperature)))``."""
-        y = _unit(self.outward)
+        y = unit(self.outward)
         m = len(y)
         anchors = y if m <= _ANCHORS else y[np.random.default_rng(0).choice(m, _ANCHORS, replace=False)]
         taken = (sets @ y) / np.maximum(np.diff(sets.indptr), 1)[:, None]  # [n, d]
-        vectors = _unit(start)
+        vectors = unit(start)
         for first in range(0, len(vectors), _BLOCK):
             x, mean = vectors[first : first + _BLOCK], taken[first : first + _BLOCK]
             for _ in range(_STEPS):
                 p = np.exp((x @ anchors.T - 1) / np.float32(_TEMPERATURE))  # cosines: nothing overflows
                 p /= p.sum(1, keepdims=True)
-                x = _unit(x + np.float32(_RATE) * (mean - p @ anchors))
+                x = unit(x + np.float32(_RATE) * (mean - p @ anchors))
             vectors[first : first + _BLOCK] = x
         vectors[np.diff(sets.indptr) == 0] = 0
         return np.asarray(vectors, np.float32)
@@ -210,8 +207,3 @@ def _regression(aggregates: FloatArray, users: FloatArray) -> FloatArray:
     gram = a.T @ a
     ridge = _RIDGE * np.trace(gram) / len(gram) + 1e-12
     return np.asarray(np.linalg.solve(gram + ridge * np.eye(len(gram)), a.T @ u), np.float32)
-
-
-def _unit(x: FloatArray) -> FloatArray:
-    """Rows of length 1; zeros stay."""
-    return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12), np.float32)

@@ -16,14 +16,13 @@ from scipy.linalg.lapack import sposv
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.fitting import Change, FitOptions, ModelConfig
-from honeyguide.core.inner_product import top_k_inner_product
+from honeyguide.core.inner_product import top_k_cosine, top_k_inner_product
 from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Lists, Recommender
 from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Real, Space, Whole
-from honeyguide.core.topk import NEVER, top_k
 from honeyguide.models.linear.ials_update import UserMoments, Users, newton_steps
 from honeyguide.models.linear.item_weights import distinct, shares
 
@@ -197,11 +196,7 @@ class IALS(Recommender):
 
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """The items of largest cosine between factors."""
-        norms = np.maximum(np.linalg.norm(self.item_factors, axis=1, keepdims=True), 1e-12)
-        unit = self.item_factors / norms
-        scores: FloatArray = unit[items] @ unit.T
-        scores[np.arange(len(items)), items] = NEVER
-        return Recommendations(*top_k(scores, k), self._fitted())
+        return Recommendations(*top_k_cosine(self.item_factors, items, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         return {"item_factors": self.item_factors} | self._moments.pack(), {}

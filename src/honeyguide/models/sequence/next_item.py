@@ -22,14 +22,13 @@ from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.core.fitting import STATISTICS, Change, FitOptions
-from honeyguide.core.inner_product import top_k_inner_product
+from honeyguide.core.inner_product import top_k_cosine, top_k_inner_product
 from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Lists, Recommender
 from honeyguide.core.requests import Recommendations, Requests
 from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Choice, Real, Space
-from honeyguide.core.topk import NEVER, top_k
 from honeyguide.encode.items import ItemText
 from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
@@ -316,11 +315,7 @@ class NextItemModel(Recommender):
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """The ``k`` items whose vectors have the highest cosine with those of ``items``, without itself."""
         ids = self._fitted()
-        vectors = self.item_vectors()
-        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        cosine = vectors[items] @ vectors.T  # [n, n_items]
-        cosine[np.arange(len(items)), items] = NEVER
-        return Recommendations(*top_k(cosine, k), ids, "rank")
+        return Recommendations(*top_k_cosine(self.item_vectors(), items, k), ids, "rank")
 
     # -- cost and storage ---------------------------------------------------------------------
 
