@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from honeyguide.core.errors import ConfigError
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import Ragged
 
@@ -24,6 +25,27 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = 0
+
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def configured(name: str, kind: type[C], config: BaseModel | None, overrides: Mapping[str, Any]) -> C:
+    """The options of ``name``: those of ``config``, or the defaults, with ``overrides``.
+
+    Raises
+    ------
+    ConfigError
+        If an option is unknown or its value is not allowed.
+    """
+    try:
+        return kind(**{**(config.model_dump() if config is not None else {}), **overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(str(part) for part in first["loc"])
+        hint = " Write a list as [1, 2]." if first["type"] in ("tuple_type", "list_type") else ""
+        message = f"{name}: option {option!r}: {first['msg'].lower()}.{hint}"
+        raise ConfigError(message, f"Options: {', '.join(kind.model_fields)}.") from None
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from honeyguide.core.artifact import Arrays
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import ConfigError, FitInterrupted, HoneyguideError, PluginError
-from honeyguide.core.fitting import FitOptions
+from honeyguide.core.errors import FitInterrupted, HoneyguideError, PluginError
+from honeyguide.core.fitting import FitOptions, configured
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.recommender import Lists, Recommender, explain
+from honeyguide.core.recommender import Lists, Recommender
 from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Estimate
 
@@ -105,12 +105,7 @@ class Plugin:
     needs: ClassVar[frozenset[str]] = frozenset()  # of Recommender.states
 
     def __init__(self, config: PluginConfig | None = None, **overrides: Any) -> None:
-        try:
-            base: dict[str, Any] = config.model_dump() if config is not None else {}
-            self.config = self.Config(**{**base, **overrides})
-        except ValidationError as error:
-            options = f"Options: {', '.join(self.Config.model_fields)}."
-            raise ConfigError(explain(self.name, error), options) from None
+        self.config = configured(self.name, self.Config, config, overrides)
 
     # -- before and while training ------------------------------------------------------------
 

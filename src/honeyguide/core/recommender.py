@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import ValidationError
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import PARTS, Dataset
 from honeyguide.core.errors import ArtifactError, CapabilityError, ConfigError, DataError, NotFittedError
-from honeyguide.core.fitting import STATISTICS, Change, FitOptions, FitReport, ModelConfig
+from honeyguide.core.fitting import STATISTICS, Change, FitOptions, FitReport, ModelConfig, configured
 from honeyguide.core.ids import Ids, with_new_items
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.requests import Recommendations, Requests, Scale
@@ -70,11 +69,7 @@ class Recommender(ABC):
     hooks: Hooks  # the plug-ins of a model that has states; none by default
 
     def __init__(self, config: ModelConfig | None = None, **overrides: Any) -> None:
-        try:
-            base: dict[str, Any] = config.model_dump() if config is not None else {}
-            self.config = self.Config(**{**base, **overrides})
-        except ValidationError as error:
-            raise ConfigError(explain(self.name, error), f"Options: {', '.join(self.Config.model_fields)}.") from None
+        self.config = configured(self.name, self.Config, config, overrides)
         self.item_ids: Ids | None = None
         self.report = FitReport()
 
@@ -413,11 +408,3 @@ class Recommender(ABC):
         if self.item_ids is None:
             raise NotFittedError(f"{self.name} is not fitted.", "Call fit(data) or load(directory) first.")
         return self.item_ids
-
-
-def explain(name: str, error: ValidationError) -> str:
-    """What is wrong with the options of ``name``, in words."""
-    first = error.errors()[0]
-    option = ".".join(str(part) for part in first["loc"])
-    hint = " Write a list as [1, 2]." if first["type"] in ("tuple_type", "list_type") else ""
-    return f"{name}: option {option!r}: {first['msg'].lower()}.{hint}"
