@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from honeyguide.experiment.records import read_json
+from result_file import RESULTS
+
 MISSING = "*Not measured yet: run `make bench`.*"
 SEQUENTIAL = ("amazon-beauty", "amazon-toys", "amazon-sports", "ml-1m")  # data sets with an order
 
@@ -58,3 +61,8 @@ def digits(value: float) -> str:
 def options_text(options: dict[str, Any]) -> str:
     """Options that differ from the defaults."""
     return ", ".join(f"`{name}={value}`" for name, value in options.items()) or "defaults"
+
+
+def paper_cell(seed: int, name: str) -> Any | None:
+    """The result of a cell of ``honeyguide reproduce SEED``, or ``None`` where there is none yet."""
+    return (read_json(RESULTS / "papers" / f"{seed:02d}-cpu" / f"{name}.json") or {}).get("result")

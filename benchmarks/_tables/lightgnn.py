@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from _tables import MISSING, digits, markdown, table
+from _tables import MISSING, digits, markdown, paper_cell, table
 from honeyguide.experiment.claims import lightgnn
-from honeyguide.experiment.papers import RESULTS, shown
-from honeyguide.experiment.records import read_json
 
 _MADE = "\n\n`honeyguide reproduce 25` (ml-100k, every second user, test: 25 % of what each liked; means of five seeds)"
 WAYS = ("score", "magnitude", "random")
@@ -19,30 +17,7 @@ WAYS = ("score", "magnitude", "random")
 def cells() -> dict[str, Mapping[str, Any]] | None:
     """The results of the cells of the sweep by name, or ``None`` where they are not there yet."""
     names = [*(f"sweep-{seed}" for seed in lightgnn.SEEDS), "floors"]
-    records = {name: read_json(RESULTS / "25-cpu" / f"{name}.json") for name in names}
-    return {name: record["result"] for name, record in records.items() if record and "result" in record} or None
-
-
-@table("lightgnn-claims")
-def claims() -> str:
-    """One line a claim."""
-    found = read_json(RESULTS / "25.json")
-    if found is None:
-        return MISSING
-    rows = [
-        [
-            entry["claim"],
-            entry["dataset"],
-            shown(entry["value"]) + (f" [{shown(entry['ci'][0])}, {shown(entry['ci'][1])}]" if entry["ci"] else ""),
-            shown(entry["floor"]),
-            entry["verdict"],
-        ]
-        for entry in found["evidence"]
-    ]
-    seconds = round(found["cpu_seconds"])
-    notes = "".join(f"\n\n*{entry['claim']}*: {entry['note']}" for entry in found["evidence"] if entry["note"])
-    header = ["claim", "data", "value", "to reach", "verdict"]
-    return markdown(header, rows, words=5) + f"\n\n`honeyguide reproduce 25`, {seconds:,} CPU-seconds{notes}"
+    return {name: found for name in names if (found := paper_cell(25, name)) is not None} or None
 
 
 @table("lightgnn-runs")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 
-from _tables import MISSING, digits, markdown, table
+from _tables import MISSING, digits, markdown, paper_cell, table
 
-CELLS = Path(__file__).parent.parent / "results" / "papers" / "19-cpu"
+cell = partial(paper_cell, 19)
 LENGTHS = (50, 100, 200, 400, 800)
 NETWORKS = ("tim4rec", "sasrec", "tisasrec")
 _SYSTEMS = {
@@ -21,13 +19,6 @@ _SYSTEMS = {
     "sasrec": "sasrec",
 }
 _COMMAND = "\n\n`honeyguide reproduce 19` (CPU-seconds, one thread)"
-
-
-def cell(name: str) -> dict[str, Any] | None:
-    """The result of a cell."""
-    path = CELLS / f"{name}.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found.get("result")
 
 
 @table("tim4rec-accuracy")

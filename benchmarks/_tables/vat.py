@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from _tables import MISSING, digits, markdown, table
+from _tables import MISSING, digits, markdown, paper_cell, table
+from result_file import RESULTS
 
-CELLS = Path(__file__).parents[1] / "results" / "papers" / "32-cpu"
+CELLS = RESULTS / "papers" / "32-cpu"
+cell = partial(paper_cell, 32)
 _MADE = "\n\n`honeyguide reproduce 32` (profile cpu, means over five seeds)"
 _SYSTEMS = {"plain": "none", "vat": "VAT", "apr": "APR", "inverted": "inverted"}
-
-
-def cell(name: str) -> dict[str, Any] | None:
-    """The result of a cell, if it was run."""
-    path = CELLS / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8"))["result"] if path.is_file() else None
 
 
 def _seeds() -> list[dict[str, Any]]:
