@@ -86,6 +86,7 @@ def test_sessions_and_whoever_comes(served: Served, books: Dataset) -> None:
 def test_popularity_counts_events_since_the_fit(served: Served, books: Dataset) -> None:
     rare = int(np.argmin(served.engine.live.stock.popularity))
     item = names(books, rare)[0]
+    assert item not in shown(served.post("/v1/recommend", {"k": 3}))
     for block in range(3):
         many = [like(f"u{block}-{i}", item, 0) for i in range(200)]
         served.post("/v1/events", {"events": many})

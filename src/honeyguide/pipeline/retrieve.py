@@ -26,17 +26,14 @@ def retrieve(asked: Asked, source: Retrieve, may: Mask) -> IntArray:
         bool ``[m]``: what may be shown.
     """
     if source.source == "popular":
-        return _first(asked.stock.most_popular, may, source.n)
+        return _best(asked.stock.popularity, may, source.n)  # as it is now: the service counts events
     if source.by is not None:
-        return _first(asked.stock.order_by(source.by), may, source.n)
+        order = asked.stock.order_by(source.by)
+        return order[may[order]][: source.n]
     if source.source == "similar":
         return _similar(asked, source, may)
     scores = asked.scores if source.source == "model" else asked.stock.text_vectors @ asked.profile
     return _best(scores, may, source.n)
-
-
-def _first(order: IntArray, may: Mask, n: int) -> IntArray:
-    return order[may[order]][:n]
 
 
 def _best(scores: FloatArray, may: Mask, n: int) -> IntArray:

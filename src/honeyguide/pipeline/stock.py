@@ -110,13 +110,6 @@ class Stock:
         return self._orders[column]
 
     @property
-    def most_popular(self) -> IntArray:
-        """Item codes from the most to the least popular."""
-        if "" not in self._orders:
-            self._orders[""] = np.argsort(-self.popularity, kind="stable").astype(np.int32)
-        return self._orders[""]
-
-    @property
     def text_vectors(self) -> FloatArray:
         """float32 ``[m, d]``: of the items' texts, of length one or zero."""
         return self._read_text()[1]
