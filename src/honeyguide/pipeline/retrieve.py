@@ -10,7 +10,7 @@ from honeyguide.pipeline.asked import Asked, Pool
 from honeyguide.pipeline.config import Rank, Retrieve
 from honeyguide.pipeline.stock import Mask
 
-_FUSION = 60.0  # of reciprocal rank fusion
+FUSION = 60.0  # of reciprocal rank fusion
 
 
 def retrieve(asked: Asked, source: Retrieve, may: Mask) -> IntArray:
@@ -71,5 +71,5 @@ def rank(asked: Asked, sources: dict[str, IntArray], how: Rank) -> Pool:
         scores = np.zeros(len(items), np.float32)
         for found in sources.values():
             places = np.searchsorted(items, found)
-            scores[places] += np.float32(1) / (np.float32(_FUSION) + np.arange(1, len(found) + 1, dtype=np.float32))
+            scores[places] += np.float32(1) / (np.float32(FUSION) + np.arange(1, len(found) + 1, dtype=np.float32))
     return Pool(items, scores, sources).ranked(scores)

@@ -19,15 +19,16 @@ from honeyguide.agent.planner import Planner, shown_of
 from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.core.ragged import IntArray
+from honeyguide.data.store import HistoryStore
 from honeyguide.experiment.bundle import Bundle, open_bundle
 from honeyguide.pipeline.asked import Asked
 from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
 from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
+from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.store import Event, Store
 
 Source = Literal["personal", "session", "popular"]
-_FUSION = 60.0  # as in the pipeline
 _REMEMBERED = 50_000  # users whose histories are held in memory
 _LOG = logging.getLogger("honeyguide.serve")
 
@@ -183,7 +184,7 @@ class Engine:
     def _read(self, user_id: str) -> Person:
         live = self.live
         store = live.bundle.store
-        key: object = int(user_id) if store.user_ids.dtype.is_integer() and user_id.lstrip("-").isdigit() else user_id
+        key = _key(store, user_id)
         liked = [live.bundle.of_users([key]).histories[0]] if key in store else []
         events = self.store.events_of(self.tenant, user_id)
         codes = self.codes([event.item_id for event in events])
@@ -208,7 +209,7 @@ class Engine:
     def forget(self, user_id: str) -> None:
         """A user that was deleted from the store: from the histories of the fit and from memory too."""
         store = self.live.bundle.store
-        key: object = int(user_id) if store.user_ids.dtype.is_integer() and user_id.lstrip("-").isdigit() else user_id
+        key = _key(store, user_id)
         with self._changing:
             if key in store:
                 store.delete(key)
@@ -285,7 +286,7 @@ class Engine:
             own = live.stock.scores(person.liked)[order.items]
             place = np.empty(len(own))
             place[np.argsort(-own, kind="stable")] = np.arange(len(own))
-            both = 1 / (_FUSION + np.arange(len(own))) + 1 / (_FUSION + place)  # reciprocal rank fusion
+            both = 1 / (FUSION + np.arange(len(own))) + 1 / (FUSION + place)  # reciprocal rank fusion
             best = np.argsort(-both, kind="stable")
             order = Order(order.items[best], both[best].astype(np.float32), order.trace)
         return Answer(order, "personal" if len(person.liked) else "popular", live, person)
@@ -319,6 +320,11 @@ def current_version(directory: Path) -> str:
 def _typed(stock: Stock, item_ids: list[str]) -> pl.Series:
     """Ids as they come over the wire, of the type that the catalogue has; what does not fit is unknown."""
     return pl.Series("item_id", item_ids, pl.String).cast(stock.ids.dtype, strict=False)
+
+
+def _key(store: HistoryStore, user_id: str) -> object:
+    """A user id as it comes over the wire, of the type that the histories of the fit have."""
+    return int(user_id) if store.user_ids.dtype.is_integer() and user_id.lstrip("-").isdigit() else user_id
 
 
 def _with_new_items(bundle: Bundle, items: dict[str, dict[str, Any]]) -> Bundle:
