@@ -73,7 +73,7 @@ def test_a_failed_write_leaves_the_store_as_it_was(store, monkeypatch):
     def full(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("honeyguide.core.artifact._sync", full)
+    monkeypatch.setattr("honeyguide.core.artifact.sync", full)
     with pytest.raises(ArtifactError, match="no space"):
         store.delete("reader-ann")
     assert everything(store.directory) == before

@@ -201,14 +201,6 @@ def paired_t(difference: Vector) -> float:
     return float(2 * stdtr(n - 1, -abs(difference.mean()) / (spread / np.sqrt(n))))
 
 
-@metric(
-    "wilcoxon",
-    family="I",
-    direction="neither",
-    formula="P(|W − E W| ≥ what was seen), W = Σ of the ranks of |d| over d > 0",
-    conventions=f"{_PAIRED}; zero differences dropped; exact up to 50 differences without ties, else normal "
-    "with tie correction; no difference at all → 1",
-)
 def t_interval(values: Sequence[float] | npt.NDArray[np.floating]) -> tuple[float, tuple[float, float]]:
     """Mean of a few seeds or folds and its 95 % interval by Student's t, ``mean ± t s / sqrt(n)``.
 
@@ -227,6 +219,14 @@ def t_interval(values: Sequence[float] | npt.NDArray[np.floating]) -> tuple[floa
     return mean, (mean - half, mean + half)
 
 
+@metric(
+    "wilcoxon",
+    family="I",
+    direction="neither",
+    formula="P(|W − E W| ≥ what was seen), W = Σ of the ranks of |d| over d > 0",
+    conventions=f"{_PAIRED}; zero differences dropped; exact up to 50 differences without ties, else normal "
+    "with tie correction; no difference at all → 1",
+)
 def wilcoxon(difference: Vector) -> float:
     """Two-sided p-value of Wilcoxon's signed-rank test on the differences ``[n]``."""
     from scipy.special import ndtr
