@@ -112,10 +112,11 @@ class Pipeline:
         rules = [rule for rule in (*config.rules, *asked.rules) if asked.holds(rule.scenario)]
         with steps.step("filter", len(asked.stock)) as done:
             may = allowed(asked, rules)
-            done(int(may.sum()), conditions=[r.filter for r in rules if r.filter is not None])
+            open_ = int(np.count_nonzero(may))
+            done(open_, conditions=[r.filter for r in rules if r.filter is not None])
         sources: dict[str, IntArray] = {}
         for number, source in enumerate(config.retrieve):
-            with steps.step(f"retrieve {source.source}", int(may.sum())) as done:
+            with steps.step(f"retrieve {source.source}", open_) as done:
                 name = source.source if source.source not in sources else f"{source.source} {number + 1}"
                 sources[name] = retrieve(asked, source, may)
                 done(len(sources[name]))
