@@ -85,10 +85,11 @@ def _errors(app: FastAPI) -> None:
         return to_json({"error": f"{place}: {first['msg']}", "remedy": "See /openapi.json."}, 422)
 
     async def ours(request: Request, error: HoneyguideError) -> Response:
-        status = 400
         if isinstance(error, StorageError):
-            status = 507 if error.full else 503
-        return to_json({"error": error.message, "remedy": error.remedy}, status)
+            _LOG.error("%s", error.message)  # it names hosts and files, so it is not sent
+            said = "the disk of the database is full." if error.full else "the database did not answer."
+            return to_json({"error": said, "remedy": error.remedy}, 507 if error.full else 503)
+        return to_json({"error": error.message, "remedy": error.remedy}, 400)
 
     async def unknown(request: Request, error: StarletteHTTPException) -> Response:
         return to_json({"error": str(error.detail).lower() + ".", "remedy": "See /openapi.json."}, error.status_code)
