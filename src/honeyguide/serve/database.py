@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -88,6 +88,51 @@ def reading(engine: Engine) -> Iterator[Connection]:
             yield connection
     except (DBAPIError, PoolTimeout) as error:
         raise StorageError(f"the database cannot be read: {_words(error)}.") from error
+
+
+class Lookup:
+    """A query that every request makes, sent to the driver itself: SQLAlchemy's own work takes ten times as long.
+
+    Parameters
+    ----------
+    engine
+        Made by :func:`open_database`.
+    query
+        With parameters ``tenant`` and ``user``.
+    """
+
+    def __init__(self, engine: Engine, query: Select[Any]) -> None:
+        compiled = query.compile(dialect=engine.dialect)
+        self._text, self._order = str(compiled), compiled.positiontup
+
+    def rows(self, connection: Any, tenant: str, user: str) -> list[tuple[Any, ...]]:
+        """What it finds, on a connection of :func:`reading_plainly`."""
+        given = {"tenant": tenant, "user": user}
+        cursor = connection.execute(self._text, [given[n] for n in self._order] if self._order else given)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
+@contextmanager
+def reading_plainly(engine: Engine) -> Iterator[Any]:
+    """A connection of the driver, for :class:`Lookup`.
+
+    Raises
+    ------
+    StorageError
+        If the database does not answer.
+    """
+    failures = (engine.dialect.dbapi.Error,) if engine.dialect.dbapi is not None else ()
+    try:
+        borrowed = engine.raw_connection()
+        try:
+            yield borrowed.driver_connection
+        finally:
+            borrowed.close()
+    except (DBAPIError, PoolTimeout) as error:
+        raise StorageError(f"the database cannot be read: {_words(error)}.") from error
+    except failures as error:
+        raise StorageError(f"the database cannot be read: {str(error).strip().removesuffix('.')}.") from error
 
 
 @dataclass(frozen=True)

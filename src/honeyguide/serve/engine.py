@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -26,10 +27,12 @@ from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
 from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
 from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
+from honeyguide.serve.growing import grown, warm, with_new_items
 from honeyguide.serve.store import Event, Store
 
 Source = Literal["personal", "session", "popular"]
 _REMEMBERED = 50_000  # users whose histories are held in memory
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _LOG = logging.getLogger("honeyguide.serve")
 
 
@@ -111,8 +114,10 @@ class Engine:
     def __init__(self, tenant: str, directory: Path, store: Store, pipeline: Path | None = None) -> None:
         self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
         self._people: OrderedDict[str, Person] = OrderedDict()
+        self._changes = 0  # of what is known of anybody
         self._lock = threading.Lock()
         self._changing = threading.Lock()
+        self._warm: threading.Thread | None = None
         self.live = self._open()
 
     # -- the model ----------------------------------------------------------------------------
@@ -120,7 +125,7 @@ class Engine:
     def _open(self) -> Live:
         stamp = current_version(self.directory)
         bundle = open_bundle(self.directory)
-        bundle = _with_new_items(bundle, self.store.items(self.tenant))
+        bundle = with_new_items(bundle, self.store.items(self.tenant))
         return self._live(bundle, stamp, None)
 
     def _live(self, bundle: Bundle, stamp: str, before: PipelineFile | None) -> Live:
@@ -136,13 +141,11 @@ class Engine:
             Grammar(Lexicon.of(stock.items)),
         )
 
-    def _count(self, stock: Stock) -> None:
-        """Events since the fit count for popularity."""
+    def _count(self, stock: Stock, first: int = 0) -> None:
+        """Events since the fit count for popularity, of items from the code ``first`` on."""
         counts = self.store.counts(self.tenant)
-        codes = stock.ids.encode(_typed(stock, list(counts)))
-        for code, n in zip(codes, counts.values(), strict=True):
-            if code >= 0:
-                stock.popularity[code] += n
+        codes, events = _encode(stock, list(counts)), np.fromiter(counts.values(), np.float32, len(counts))
+        stock.popular.count(codes[codes >= first], events[codes >= first])
 
     def refresh(self) -> bool:
         """Take up a new version of the model if there is one; whether there was.
@@ -152,18 +155,42 @@ class Engine:
         if current_version(self.directory) == self.live.stamp:
             return False
         with self._changing:
-            self.live = self._open()
+            live = self._open()
+            if self._warm:
+                warm(live)
+            self.live = live
         with self._lock:
+            self._changes += 1
             self._people.clear()  # codes may be others
         return True
+
+    def warm(self) -> None:
+        """Prepare in the background what makes answers fast, of this version of the model and of later ones.
+
+        Until it is done all items are looked at for a list, and commands over a large catalogue do not read texts.
+        """
+        self._warm = threading.Thread(target=warm, args=(self.live,), name="honeyguide-warm", daemon=True)
+        self._warm.start()
+
+    @property
+    def warming(self) -> bool:
+        """Whether that is under way."""
+        return self._warm is not None and self._warm.is_alive()
 
     def add_items(self, items: dict[str, dict[str, Any]]) -> int:
         """Give new items a place in the model where it can; how many it knows now that it did not know before."""
         with self._changing:
             before = self.live
-            bundle = _with_new_items(before.bundle, items)
-            self.live = self._live(bundle, before.stamp, before.stages)
-            return len(self.live.stock) - len(before.stock)
+            bundle = with_new_items(before.bundle, items)
+            new = len(bundle.item_ids) - len(before.stock)
+            if new:
+                live = grown(before, bundle)
+                self._count(live.stock, len(before.stock))
+                with self._lock:
+                    live.stock.popularity[: len(before.stock)] = before.stock.popularity
+                    self.live, self._changes = live, self._changes + 1
+                    self._people.clear()  # items of their events may be known now
+            return new
 
     # -- people -------------------------------------------------------------------------------
 
@@ -174,37 +201,34 @@ class Engine:
             if found is not None:
                 self._people.move_to_end(user_id)
                 return found
+            before = self._changes
         person = self._read(user_id)
         with self._lock:
-            self._people[user_id] = person
+            if self._changes == before:  # else it may be of before an event that is on disk now
+                self._people[user_id] = person
             while len(self._people) > _REMEMBERED:
                 self._people.popitem(last=False)
         return person
 
     def _read(self, user_id: str) -> Person:
         live = self.live
-        store = live.bundle.store
-        key = _key(store, user_id)
-        liked = [live.bundle.of_users([key]).histories[0]] if key in store else []
-        events = self.store.events_of(self.tenant, user_id)
-        codes = self.codes([event.item_id for event in events])
+        liked = [live.bundle.history(_key(live.bundle.store, user_id))]
+        events, kept = self.store.events_and_preferences(self.tenant, user_id)
+        codes = _encode(live.stock, [event.item_id for event in events])
         good = np.array([event.weight > 0 for event in events], np.bool_)
         known = codes >= 0
         liked.append(codes[known & good])
         hidden = np.unique(codes[known & ~good]).astype(np.int32)
-        kept = self.store.preferences(self.tenant, user_id)
         preferences = Preferences.from_dict(kept) if kept is not None else Preferences()
         return Person(np.concatenate(liked).astype(np.int32), hidden, preferences)
 
     def took(self, events: Sequence[Event]) -> None:
         """Events that are on disk now: histories are read anew, and popularity counts them."""
-        stock = self.live.stock
-        codes = self.codes([event.item_id for event in events])
         with self._lock:
-            for event, code in zip(events, codes, strict=True):
-                self._people.pop(event.user_id, None)
-                if code >= 0 and event.weight > 0:
-                    stock.popularity[code] += 1
+            stock, self._changes = self.live.stock, self._changes + 1
+            for user_id in {event.user_id for event in events}:
+                self._people.pop(user_id, None)
+            stock.popular.count(_encode(stock, [event.item_id for event in events if event.weight > 0]))
 
     def forget(self, user_id: str) -> None:
         """A user that was deleted from the store: from the histories of the fit and from memory too."""
@@ -214,14 +238,14 @@ class Engine:
             if key in store:
                 store.delete(key)
         with self._lock:
+            self._changes += 1
             self._people.pop(user_id, None)
 
     # -- answers ------------------------------------------------------------------------------
 
     def codes(self, item_ids: Sequence[str]) -> IntArray:
         """Codes of external ids; -1 for what is not in the catalogue."""
-        stock = self.live.stock
-        return stock.ids.encode(_typed(stock, list(item_ids)))
+        return _encode(self.live.stock, item_ids)
 
     def recommend(
         self,
@@ -245,7 +269,7 @@ class Engine:
         asked = Asked(live.stock, liked, left_out, rules, scenario, query)
         source: Source = "personal" if len(person.liked) else "session" if len(liked) else "popular"
         stages = live.popular if source == "popular" and query is None else live.stages.current
-        order = Planner(stages).run(asked, person.preferences)
+        order = Planner(stages).run(asked, person.preferences) if person.preferences.wants else stages.run(asked)
         return Answer(order, source, live, replace(person, liked=liked))
 
     def command(self, user_id: str, text: str, shown: Sequence[str] = ()) -> tuple[Delta, Preferences]:
@@ -268,6 +292,7 @@ class Engine:
     def changed(self, user_id: str) -> None:
         """What is kept of a user has changed: it is read anew."""
         with self._lock:
+            self._changes += 1
             self._people.pop(user_id, None)
 
     def search(self, query: str, user_id: str | None = None, rules: tuple[Rule, ...] = ()) -> Answer:
@@ -317,40 +342,13 @@ def current_version(directory: Path) -> str:
         ) from error
 
 
-def _typed(stock: Stock, item_ids: list[str]) -> pl.Series:
-    """Ids as they come over the wire, of the type that the catalogue has; what does not fit is unknown."""
-    return pl.Series("item_id", item_ids, pl.String).cast(stock.ids.dtype, strict=False)
+def _encode(stock: Stock, item_ids: Sequence[str]) -> IntArray:
+    """Codes of ids as they come over the wire, which may be of another type than the catalogue's."""
+    if not stock.ids.dtype.is_integer():
+        return stock.ids.encode(item_ids)
+    return stock.ids.encode([int(name) if _WHOLE.fullmatch(name) else None for name in item_ids])
 
 
 def _key(store: HistoryStore, user_id: str) -> object:
     """A user id as it comes over the wire, of the type that the histories of the fit have."""
     return int(user_id) if store.user_ids.dtype.is_integer() and user_id.lstrip("-").isdigit() else user_id
-
-
-def _with_new_items(bundle: Bundle, items: dict[str, dict[str, Any]]) -> Bundle:
-    """The bundle with those items that its model can take in and does not know."""
-    model, ids = bundle.model, bundle.item_ids
-    if not items or "add_items" not in model.capabilities:
-        return bundle
-    names = pl.Series("item_id", list(items), pl.String).cast(ids.dtype, strict=False)
-    codes = ids.encode(names)
-    rows = [
-        {"item_id": name, **{k: v for k, v in fields.items() if k in bundle.store.items.columns}}
-        for name, code, fields in zip(names, codes, items.values(), strict=True)
-        if code < 0 and name is not None
-    ]
-    if not rows:
-        return bundle
-    schema = {name: bundle.store.items.schema[name] for name in bundle.store.items.columns}
-    table = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
-    for column, dtype in schema.items():
-        if column not in table.columns:
-            table = table.with_columns(pl.lit(None, dtype).alias(column))
-    try:
-        grown = model.add_items(table)
-    except HoneyguideError as error:
-        _LOG.warning("new items have no place in the model: %s", error)
-        return bundle
-    store = bundle.store
-    store.items = pl.concat([store.items, table.select(store.items.columns)], how="vertical_relaxed")
-    return Bundle(bundle.directory, grown, store)

@@ -11,14 +11,14 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from honeyguide.core.errors import ConfigError
-from honeyguide.serve.database import Writer, dialect_of, open_database, reading
+from honeyguide.serve.database import Lookup, Writer, dialect_of, open_database, reading, reading_plainly
 from honeyguide.serve.schema import EVENTS, EXPOSURES, ITEMS, KEYS, METADATA, OF_A_USER, PREFERENCES, USERS
 
 
@@ -64,6 +64,15 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+_OF = (bindparam("tenant"), bindparam("user"))
+_EVENTS_OF = (
+    select(*(EVENTS.c[column.name] for column in fields(Event)))
+    .where(EVENTS.c.tenant == _OF[0], EVENTS.c.user_id == _OF[1])
+    .order_by(EVENTS.c.happened, EVENTS.c.number)
+)
+_PREFERENCES_OF = select(PREFERENCES.c.fields).where(PREFERENCES.c.tenant == _OF[0], PREFERENCES.c.user_id == _OF[1])
+
+
 class Store:
     """The database of the service.
 
@@ -88,6 +97,7 @@ class Store:
                 f"{where} cannot be opened: {str(error.orig).strip()}.", "Check the path: --model or --store."
             ) from error
         self._writer = Writer(self.engine)
+        self._events_of, self._preferences_of = (Lookup(self.engine, query) for query in (_EVENTS_OF, _PREFERENCES_OF))
 
     def close(self) -> None:
         """Finish what is waiting, and close."""
@@ -188,11 +198,15 @@ class Store:
 
     def events_of(self, tenant: str, user_id: str) -> list[Event]:
         """What a user did, oldest first."""
-        e = EVENTS.c
-        columns = (e.event_id, e.user_id, e.item_id, e.kind, e.weight, e.happened)
-        asked = select(*columns).where(e.tenant == tenant, e.user_id == user_id).order_by(e.happened, e.number)
-        with reading(self.engine) as connection:
-            return [Event(*row) for row in connection.execute(asked)]
+        with reading_plainly(self.engine) as connection:
+            return [Event(*row) for row in self._events_of.rows(connection, tenant, user_id)]
+
+    def events_and_preferences(self, tenant: str, user_id: str) -> tuple[list[Event], dict[str, Any] | None]:
+        """What a user did, oldest first, and what the user's commands said."""
+        with reading_plainly(self.engine) as connection:
+            events = [Event(*row) for row in self._events_of.rows(connection, tenant, user_id)]
+            kept = self._preferences_of.rows(connection, tenant, user_id)
+        return events, json.loads(kept[0][0]) if kept else None
 
     def counts(self, tenant: str) -> dict[str, int]:
         """Events with a positive weight of every item."""
