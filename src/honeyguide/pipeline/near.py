@@ -113,7 +113,7 @@ class Near:
             return best(codes, self.vectors[codes] @ user, n)
         everything = open_ >= m - n  # only some that are known by name may not: they are taken out afterwards
         width = self.width if everything else min(self.width * m // open_, len(self.index.vectors))
-        wanted = n + (m - open_) if everything else n
+        wanted = n + m - open_ if everything else n
         items, scores = self._indexed(user, wanted, width, None if everything else may[:indexed])
         if everything:
             kept = may[items]

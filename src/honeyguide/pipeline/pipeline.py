@@ -24,6 +24,7 @@ from honeyguide.pipeline.rules import boost, pin
 from honeyguide.pipeline.stock import Stock
 
 _LOG = logging.getLogger("honeyguide.pipeline")
+_FEW = 20_000  # items that can be looked at within half a millisecond
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,15 @@ class Pipeline:
             _ = stock.model_vectors
         if config.reads_text:
             _ = stock.text_vectors
+
+    def is_quick(self, scenario: str) -> bool:
+        """Whether a request costs a fraction of a millisecond: nothing in it looks at many items, or pairs of them."""
+        how = self.config.diversify
+        if how.method != "none" and (not how.scenario or scenario in how.scenario):
+            return False
+        by_product = self.stock.item_vectors is not None
+        few = by_product and (self.stock.near is not None or len(self.stock) <= _FEW)
+        return all(s.source == "popular" or (s.source == "model" and few) for s in self.config.retrieve)
 
     def run(self, asked: Asked) -> Order:
         """All candidates of a request in order."""

@@ -41,7 +41,7 @@ def _by_model(asked: Asked, n: int, may: Mask) -> IntArray:
     """The best of the model: by the index where there is one and it finds enough, else of all items."""
     near = asked.stock.near
     if near is not None and asked.user is not None:
-        found = near.search(asked.user, n, may, np.count_nonzero(may))
+        found = near.search(asked.user, n, may, int(np.count_nonzero(may)))
         if found is not None:
             return found[0]
     return _best(asked.scores, may, n)
@@ -75,8 +75,9 @@ def _similar(asked: Asked, source: Retrieve, may: Mask) -> IntArray:
 
 def rank(asked: Asked, sources: dict[str, IntArray], how: Rank) -> Pool:
     """The candidates of all sources in one order."""
-    alone = next(iter(sources.values())) if len(sources) == 1 else None
-    items = np.sort(alone) if alone is not None else np.unique(np.concatenate([np.empty(0, np.int32), *sources.values()]))
+    if how.by == "model" and list(sources) == ["model"]:  # in that order already
+        return Pool(sources["model"], asked.scores_of(sources["model"]), sources)
+    items = np.unique(np.concatenate([np.empty(0, np.int32), *sources.values()]))
     if how.by == "model":
         scores = asked.scores_of(items)
     else:

@@ -191,7 +191,7 @@ class Stock:
         if self.item_vectors is None or not len(history):
             return None
         whole: Any = self.model
-        vector: FloatArray = whole.user_vectors(Ragged.from_lists([history]))[0]
+        vector: FloatArray = whole.user_vectors(Ragged(np.array([0, len(history)]), history))[0]
         return vector if vector.any() else None
 
     def index(self, users: FloatArray, kind: Kind | None = None) -> None:

@@ -86,13 +86,18 @@ class Authority:
 
     def identify(self, secret: str | None) -> Identity | None:
         """Who has this key; ``None`` for nobody."""
-        if time.monotonic() - self._looked >= _LOOK_EVERY:
-            self._look()
+        if self.due:
+            self.look()
         if secret is None:
             return EVERYBODY if self._open and not self._keys else None
         return self._keys.get(digest(secret))
 
-    def _look(self) -> None:
+    @property
+    def due(self) -> bool:
+        """Whether the keys are to be read again; who identifies somebody then waits for the database."""
+        return time.monotonic() - self._looked >= _LOOK_EVERY
+
+    def look(self) -> None:
         """Read the keys anew; while the database is away, those that are known go on."""
         before, self._looked = self._looked, time.monotonic()
         try:

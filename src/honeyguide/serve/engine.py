@@ -272,6 +272,12 @@ class Engine:
         order = Planner(stages).run(asked, person.preferences) if person.preferences.wants else stages.run(asked)
         return Answer(order, source, live, replace(person, liked=liked))
 
+    def is_quick(self, user_id: str | None, scenario: str) -> bool:
+        """Whether a list takes less time than it takes to wake a thread for it."""
+        if not self.store.local or not self.live.stages.current.is_quick(scenario):
+            return False
+        return user_id is None or not self.person(user_id).preferences.wants
+
     def command(self, user_id: str, text: str, shown: Sequence[str] = ()) -> tuple[Delta, Preferences]:
         """What a command changes, and the preferences that hold then; they are not kept by this.
 

@@ -99,6 +99,11 @@ class Store:
         self._writer = Writer(self.engine)
         self._events_of, self._preferences_of = (Lookup(self.engine, query) for query in (_EVENTS_OF, _PREFERENCES_OF))
 
+    @property
+    def local(self) -> bool:
+        """Whether a look-up takes no longer than a file of this machine does."""
+        return self.engine.dialect.name == "sqlite"
+
     def close(self) -> None:
         """Finish what is waiting, and close."""
         self._writer.close()
