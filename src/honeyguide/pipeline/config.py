@@ -24,7 +24,8 @@ class Retrieve(_Part):
     ----------
     source
         ``"model"``: the best of the model; ``"similar"``: what is similar to the latest events; ``"popular"``;
-        ``"latest"``: the highest of the column ``by``; ``"text"``: what is like the query, or like the history.
+        ``"latest"``: the highest of the column ``by``, or what was added last; ``"text"``: what is like the query,
+        or like the history.
     n
         How many.
     last
@@ -40,8 +41,8 @@ class Retrieve(_Part):
 
     @model_validator(mode="after")
     def _column(self) -> Self:
-        if (self.source == "latest") != (self.by is not None):
-            raise ValueError("source 'latest' needs 'by', a column of numbers or times, and no other source has it")
+        if self.source != "latest" and self.by is not None:
+            raise ValueError("only the source 'latest' has 'by', a column of numbers or times")
         return self
 
 
