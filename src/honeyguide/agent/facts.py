@@ -48,10 +48,10 @@ class Facts:
         items
             With ``item_id``.
         lexicon
-            Of the same table: numbers that have no word are left out.
+            Of the same table: numbers that nobody compares by a word (*shorter*) are left out.
         """
-        names = {c: values for c in items.columns if (values := _names(c, items[c])) is not None}
-        spoken = [m.field for m in lexicon.measures if m.nouns and (m.less or m.more)]
+        names = {c: rows for c in items.columns if (rows := _names(c, items[c])) is not None}
+        spoken = [m.field for m in lexicon.measures if m.nouns and any(w.endswith("er") for w in (*m.less, *m.more))]
         numbers = {f: items[f].cast(pl.Float64).fill_null(float("nan")).to_numpy() for f in spoken}
         column = next((c for c in _TITLES[:2] if c in items.columns), None)
         texts = items[column].fill_null("").to_list() if column else [""] * items.height

@@ -136,7 +136,8 @@ CLEAR = (
 )  # fmt: skip
 FREE = (
     "forget about", "forget", "drop", "never mind", "ignore", "lift", "remove the limit on", "don't mind",
-    "do not mind", "don't care about", "no limit on", "no need for", "scrap", "cancel", "stop filtering", "you can show me", "you can show",
+    "do not mind", "don't care about", "no limit on", "no need for", "scrap", "cancel", "stop filtering",
+    "you can show me", "you can show",
 )  # fmt: skip
 FINE = (
     "is fine", "are fine", "is ok", "are ok", "is okay", "are okay", "is allowed", "are allowed", "is back",

@@ -152,7 +152,7 @@ class SimulatedUser:
             else:
                 measure = next(m for m in self.lexicon.measures if m.field == want.field)
                 own = float(self.facts.numbers[want.field][self.target])
-                for texts, wants in self._ways(measure, own, float(want.value), own < float(want.value)):
+                for texts, wants in self._bounds(measure, own, own < float(want.value)):
                     found.append(_Wish(gap, texts, wants, (), reason))
         return found
 
@@ -160,7 +160,7 @@ class SimulatedUser:
         found = []
         for field, rows in self.facts.names.items():
             own = rows[self.target]
-            if not own:
+            if not own or "language" in field:  # codes, which nobody says
                 continue
             shares = Counter(value for item in shown.tolist() for value in rows[item])
             for value in sorted({*shares, *own}):
@@ -205,6 +205,12 @@ class SimulatedUser:
         if words:
             texts = tuple(t.format(c=words[0]) for t in templates.COMPARED)
             ways.append((texts, (Want(True, True, "<" if below else ">", field, middle, words[0]),)))
+        return ways + self._bounds(measure, own, below)
+
+    def _bounds(self, measure: Measure, own: float, below: bool) -> list[tuple[tuple[str, ...], tuple[Want, ...]]]:
+        """A bound, and a decade, that the target keeps to."""
+        field = measure.field
+        ways: list[tuple[tuple[str, ...], tuple[Want, ...]]] = []
         is_year, unit = "year" in field, _called(field, templates.UNITS)
         if not is_year and unit is None:
             return ways

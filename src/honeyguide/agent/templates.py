@@ -71,4 +71,4 @@ JOINED = ("{a}, {b}", "{a} and {b}", "{a} but {b}", "{a}. {b}", "{a}, also {b}")
 OPENINGS = ("", "", "", "", "hmm, ", "ok, ", "please, ", "actually, ")
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 UNITS = {"page": "pages", "runtime": "minutes", "price": "dollars", "rating": "stars"}  # by what a field is called
-NOUNS = {"page": "page", "runtime": "length", "price": "price", "rating": "rating", "year": "year", "count": "ratings"}
+NOUNS = {"page": "page", "runtime": "length", "price": "price", "rating": "rating", "year": "year"}
