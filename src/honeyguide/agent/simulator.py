@@ -305,25 +305,3 @@ def _step(width: float) -> float:
     """1, 2 or 5 times a power of ten, near a width."""
     power = 10.0 ** np.floor(np.log10(max(width, 1e-9)))
     return float(min((m * power for m in (1, 2, 5, 10)), key=lambda s: abs(s - width)))
-
-
-def other_target(facts: Facts, first: int, candidates: IntArray, rng: np.random.Generator) -> int:
-    """A target that has no name in common with the first; any other one where all have.
-
-    Parameters
-    ----------
-    facts
-        Of the catalogue.
-    first
-        Item code.
-    candidates
-        Item codes to draw from, as often as they stand there.
-    rng
-        Draws.
-    """
-    own = {(f, v) for f, rows in facts.names.items() for v in rows[first]}
-    shuffled = rng.permutation(candidates[candidates != first])
-    for item in shuffled.tolist():
-        if not own & {(f, v) for f, rows in facts.names.items() for v in rows[item]}:
-            return int(item)
-    return int(shuffled[0])
