@@ -15,7 +15,6 @@ from honeyguide.agent.grammar import Grammar
 from honeyguide.core.errors import HoneyguideError
 from honeyguide.encode.items import ItemText
 from honeyguide.experiment.bundle import Bundle
-from honeyguide.pipeline.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from honeyguide.serve.engine import Live
@@ -67,7 +66,6 @@ def grown(before: Live, bundle: Bundle) -> Live:
         bundle=bundle,
         stock=longer,
         stages=before.stages.over(longer),
-        popular=Pipeline(before.popular.config, longer),
         grammar=Grammar(lexicon),
     )
 

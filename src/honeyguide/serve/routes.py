@@ -19,7 +19,7 @@ from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve import wire
 from honeyguide.serve.auth import Identity
-from honeyguide.serve.engine import NOBODY, Answer, Engine
+from honeyguide.serve.engine import NOBODY, Answer
 from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, to_json
 from honeyguide.serve.store import Event, now
 
@@ -38,10 +38,11 @@ def operations(app: FastAPI, service: Service) -> None:
                 "version": engine.live.version,
                 "items": len(engine.live.stock),
                 "warming": engine.warming,
+                "fallback": engine.live.fallback,
             }
             for name, engine in service.engines.items()
         }
-        broken = any(engine.live.stages.fault is not None for engine in service.engines.values())
+        broken = any(engine.live.degraded for engine in service.engines.values())
         return to_json({"status": "degraded" if broken or not tenants else "ok", "tenants": tenants})
 
     @app.get("/metrics", tags=["operation"], responses=PROBLEMS)
