@@ -17,7 +17,7 @@ from tests.faults.kit import BROKEN, FULL_SIZE, Client, Served, posix, size
 
 pytestmark = [posix, pytest.mark.full]
 
-MINUTES = size(1, 30)
+MINUTES = size(3, 30)
 RATE = 40  # requests a second of all clients together, where the machine is free
 CLIENTS = 4
 LISTS_HELD = 20_000  # whose next pages the service keeps: until there are as many, its memory grows
