@@ -106,7 +106,7 @@ def compiled(folder: Path) -> Path:
 def environment(control: Control | None = None) -> dict[str, str]:
     """Of a child: this checkout, one thread."""
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
     return {**os.environ, **threads, "PYTHONPATH": path, **(control.environment if control is not None else {})}
 
 

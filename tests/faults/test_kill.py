@@ -108,7 +108,8 @@ def check(store: Path, ledger: Ledger, seen: dict[str, tuple[str, str]], last: i
 def burst(service: Served, ledger: Ledger, name: str, items: list[str], seconds: float) -> None:
     """All clients at once, then SIGKILL."""
     threads = [
-        threading.Thread(target=client, args=(service, ledger, f"{name}.{n}", items, hash((name, n)))) for n in range(CLIENTS)
+        threading.Thread(target=client, args=(service, ledger, f"{name}.{n}", items, hash((name, n))))
+        for n in range(CLIENTS)
     ]
     for thread in threads:
         thread.start()

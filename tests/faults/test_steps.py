@@ -22,8 +22,7 @@ from tests.faults.kit import KILL, ROOT, Control, environment, posix
 from honeyguide.core.dataset import Dataset
 from honeyguide.data.export import export
 from honeyguide.data.store import HistoryStore
-from honeyguide.experiment.bundle import open_bundle, save_bundle
-from honeyguide.models.linear.itemknn import ItemKNN
+from honeyguide.experiment.bundle import open_bundle
 from honeyguide.serve.backup import check
 from honeyguide.serve.engine import Engine
 from honeyguide.serve.store import Event, Store

@@ -16,7 +16,7 @@ import honeyguide.data.load
 import honeyguide.experiment.bundle
 import honeyguide.experiment.update
 import honeyguide.models.linear.itemknn
-import honeyguide.serve.backup  # noqa: F401
+import honeyguide.serve.backup
 
 
 def run(arguments: list[str], log: str) -> None:

@@ -262,7 +262,11 @@ class HistoryStore:
         while True:
             users, events = self._people
             learnt = _named(users, events).join(
-                waiting.with_columns(learnt=True), on=waiting.columns, how="left", nulls_equal=True, maintain_order="left"
+                waiting.with_columns(learnt=True),
+                on=waiting.columns,
+                how="left",
+                nulls_equal=True,
+                maintain_order="left",
             )["learnt"]
             states = np.where(learnt.fill_null(False).to_numpy(), LEARNT, events.states).astype(np.uint8)
             try:
