@@ -35,9 +35,13 @@ def serve(
     from honeyguide.serve.app import create_app
     from honeyguide.serve.auth import DEFAULT_TENANT
     from honeyguide.serve.engine import Engine
+    from honeyguide.serve.fallback import must_be_a_folder
     from honeyguide.serve.service import Settings
     from honeyguide.serve.store import Store
 
+    models = {DEFAULT_TENANT: model, **_tenants(tenant or [])}
+    for folder in models.values():
+        must_be_a_folder(folder)
     database = Store(store_url(store, model))
     try:
         if not is_loopback(host) and not database.api_keys():
@@ -45,8 +49,9 @@ def serve(
                 f"there is no API key, so {host} is not listened on.",
                 f"Make one first: honeyguide keys create NAME --model {model}; or leave --host away.",
             )
-        models = {DEFAULT_TENANT: model, **_tenants(tenant or [])}
         engines = {name: Engine(name, folder, database, pipeline) for name, folder in models.items()}
+        for name in (name for name, engine in engines.items() if engine.live.fallback):
+            console.notes().print(f"No model can be read in {models[name]}: what is popular, or latest, is shown.")
         app = create_app(database, engines, Settings(open_=is_loopback(host), rate=rate))
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
         uvicorn.run(

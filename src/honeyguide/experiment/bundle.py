@@ -146,10 +146,14 @@ class Bundle:
 
 
 def save_bundle(directory: str | Path, model: Recommender, data: Dataset) -> Bundle:
-    """Write ``model`` and the histories of ``data`` (all parts: what people did is what they did)."""
+    """Write the histories of ``data`` (all parts: what people did is what they did), and then ``model``.
+
+    In this order a service that takes up the model finds its histories there.
+    """
     root = Path(directory)
+    store = HistoryStore.create(root / _STORE, data)
     model.save(root)
-    return Bundle(root, model, HistoryStore.create(root / _STORE, data))
+    return Bundle(root, model, store)
 
 
 def open_bundle(directory: str | Path, version: str | None = None) -> Bundle:

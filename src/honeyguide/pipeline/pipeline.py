@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.core.ragged import FloatArray, IntArray
 from honeyguide.pipeline.asked import Asked, Pool, allowed
-from honeyguide.pipeline.config import PipelineConfig, Rule, read_pipeline
+from honeyguide.pipeline.config import Diversify, PipelineConfig, Rank, Retrieve, Rule, read_pipeline
 from honeyguide.pipeline.diversify import dpp, mmr, spread
 from honeyguide.pipeline.retrieve import rank, retrieve
 from honeyguide.pipeline.rules import boost, pin
@@ -89,6 +89,7 @@ class Pipeline:
 
     def __init__(self, config: PipelineConfig, stock: Stock) -> None:
         self.config, self.stock = config, stock
+        self._others: dict[str, Pipeline] = {}
         for rule in config.rules:
             text = rule.filter or rule.boost
             if text is not None:
@@ -105,6 +106,13 @@ class Pipeline:
             _ = stock.model_vectors
         if config.reads_text:
             _ = stock.text_vectors
+
+    def instead(self, source: Literal["popular", "latest"]) -> Pipeline:
+        """The same rules over what is popular or was added last: for those of whom the model knows nothing."""
+        if source not in self._others:
+            plain = {"retrieve": (Retrieve(source=source, n=500),), "rank": Rank(by="fusion"), "diversify": Diversify()}
+            self._others[source] = Pipeline(self.config.model_copy(update=plain), self.stock)
+        return self._others[source]
 
     def run(self, asked: Asked) -> Order:
         """All candidates of a request in order."""

@@ -27,8 +27,9 @@ def retrieve(asked: Asked, source: Retrieve, may: Mask) -> IntArray:
     """
     if source.source == "popular":
         return _best(asked.stock.popularity, may, source.n)  # as it is now: the service counts events
-    if source.by is not None:
-        order = asked.stock.order_by(source.by)
+    if source.source == "latest":
+        newest = np.arange(len(asked.stock) - 1, -1, -1, dtype=np.int32)  # codes are only ever appended
+        order = asked.stock.order_by(source.by) if source.by is not None else newest
         return order[may[order]][: source.n]
     if source.source == "similar":
         return _similar(asked, source, may)

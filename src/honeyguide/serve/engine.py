@@ -17,18 +17,19 @@ from honeyguide.agent.grammar import Grammar
 from honeyguide.agent.lexicon import Lexicon
 from honeyguide.agent.planner import Planner, shown_of
 from honeyguide.agent.preferences import Delta, Preferences
-from honeyguide.core.errors import ConfigError, HoneyguideError
+from honeyguide.core.errors import HoneyguideError
 from honeyguide.core.ragged import IntArray
 from honeyguide.data.store import HistoryStore
-from honeyguide.experiment.bundle import Bundle, open_bundle
+from honeyguide.experiment.bundle import Bundle
 from honeyguide.pipeline.asked import Asked
 from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
 from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
 from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
+from honeyguide.serve.fallback import NO_VERSION, current_version, drop_damaged_histories, usable, without_model
 from honeyguide.serve.store import Event, Store
 
-Source = Literal["personal", "session", "popular"]
+Source = Literal["personal", "session", "popular", "latest"]
 _REMEMBERED = 50_000  # users whose histories are held in memory
 _LOG = logging.getLogger("honeyguide.serve")
 
@@ -57,25 +58,30 @@ class Live:
         The model with its item table.
     stages
         The pipeline, read again when its file changes.
-    popular
-        A pipeline for those of whom nothing is known.
     stamp
         Of the version of the model that was read: its name and digest.
     grammar
         Of commands over its items.
+    fallback
+        Whether there is no model, and what the store knows has its place.
     """
 
     bundle: Bundle
     stock: Stock
     stages: PipelineFile
-    popular: Pipeline
     stamp: str
     grammar: Grammar
+    fallback: bool = False
+
+    @property
+    def degraded(self) -> bool:
+        """Whether something is missing: the model, the histories of its fit, or stages that can be used."""
+        return self.fallback or not len(self.bundle.store) or self.stages.fault is not None
 
     @property
     def version(self) -> str:
         """Name of the version of the model."""
-        return self.stamp.split()[0]
+        return NO_VERSION if self.fallback else self.stamp.split()[0]
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class Engine:
     tenant
         Its name.
     directory
-        Folder of the fitted model.
+        Folder of the fitted model. Without one that can be read the store's items are shown, the popular ones first.
     store
         Events and items since then.
     pipeline
@@ -104,8 +110,8 @@ class Engine:
 
     Raises
     ------
-    ArtifactError, ConfigError, DataError
-        If the model or the pipeline cannot be used.
+    HoneyguideError
+        If the model is whole but cannot be used here, or the pipeline cannot be.
     """
 
     def __init__(self, tenant: str, directory: Path, store: Store, pipeline: Path | None = None) -> None:
@@ -118,23 +124,28 @@ class Engine:
     # -- the model ----------------------------------------------------------------------------
 
     def _open(self) -> Live:
-        stamp = current_version(self.directory)
-        bundle = open_bundle(self.directory)
-        bundle = _with_new_items(bundle, self.store.items(self.tenant))
-        return self._live(bundle, stamp, None)
+        self._stale = False
+        (bundle, stamp), items = usable(self.directory), self.store.items(self.tenant)
+        fallback = bundle is None
+        if bundle is None:
+            bundle = without_model(self.directory, items, self.store.counts(self.tenant))
+        return self._live(_with_new_items(bundle, items), stamp, None, fallback)
 
-    def _live(self, bundle: Bundle, stamp: str, before: PipelineFile | None) -> Live:
+    def _live(self, bundle: Bundle, stamp: str, before: PipelineFile | None, fallback: bool = False) -> Live:
         stock = bundle.stock()
         self._count(stock)
-        popular = PipelineConfig(retrieve=(Retrieve(source="popular", n=500),), rank=Rank(by="fusion"))
-        return Live(
-            bundle,
-            stock,
-            PipelineFile(self._file, stock) if before is None else before.over(stock),
-            Pipeline(popular, stock),
-            stamp,
-            Grammar(Lexicon.of(stock.items)),
-        )
+        stages = self._stages(stock, fallback) if before is None else before.over(stock)
+        return Live(bundle, stock, stages, stamp, Grammar(Lexicon.of(stock.items)), fallback)
+
+    def _stages(self, stock: Stock, fallback: bool) -> PipelineFile:
+        try:
+            return PipelineFile(self._file, stock)
+        except HoneyguideError as error:
+            if not fallback:
+                raise
+            plain = PipelineFile(None, stock)  # stages that fit the model need not fit what there is without it
+            plain.fault = error
+            return plain
 
     def _count(self, stock: Stock) -> None:
         """Events since the fit count for popularity."""
@@ -149,16 +160,23 @@ class Engine:
 
         Requests go on with the old one until the new one is ready; one that cannot be read leaves the old one.
         """
-        if current_version(self.directory) == self.live.stamp:
+        if current_version(self.directory) == self.live.stamp and not self._stale:
             return False
+        self._reopen()
+        return True
+
+    def _reopen(self) -> None:
         with self._changing:
             self.live = self._open()
         with self._lock:
             self._people.clear()  # codes may be others
-        return True
 
     def add_items(self, items: dict[str, dict[str, Any]]) -> int:
         """Give new items a place in the model where it can; how many it knows now that it did not know before."""
+        before = self.live
+        if before.fallback:
+            self._reopen()
+            return len(self.live.stock) - len(before.stock)
         with self._changing:
             before = self.live
             bundle = _with_new_items(before.bundle, items)
@@ -205,6 +223,7 @@ class Engine:
                 self._people.pop(event.user_id, None)
                 if code >= 0 and event.weight > 0:
                     stock.popularity[code] += 1
+            self._stale |= self.live.fallback and bool((codes < 0).any())  # such items get a place at the next look
 
     def forget(self, user_id: str) -> None:
         """A user that was deleted from the store: from the histories of the fit and from memory too."""
@@ -213,6 +232,7 @@ class Engine:
         with self._changing:
             if key in store:
                 store.delete(key)
+            drop_damaged_histories(self.directory)
         with self._lock:
             self._people.pop(user_id, None)
 
@@ -243,10 +263,20 @@ class Engine:
         liked = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
         left_out = np.unique(np.concatenate([liked, person.hidden, self.codes(exclude)])).astype(np.int32)
         asked = Asked(live.stock, liked, left_out, rules, scenario, query)
-        source: Source = "personal" if len(person.liked) else "session" if len(liked) else "popular"
-        stages = live.popular if source == "popular" and query is None else live.stages.current
-        order = Planner(stages).run(asked, person.preferences)
+        order, source = self._first(asked, person, live.stages.current, live.fallback)
         return Answer(order, source, live, replace(person, liked=liked))
+
+    def _first(self, asked: Asked, person: Person, stages: Pipeline, fallback: bool) -> tuple[Order, Source]:
+        """The first list of the chain that is not empty: the last two parts need no model."""
+        own: Source = "personal" if len(person.liked) else "session"
+        if (len(asked.history) and not fallback) or asked.query is not None:
+            order = Planner(stages).run(asked, person.preferences)
+            if len(order.items) or asked.query is not None:
+                return order, own if len(asked.history) else "popular"
+        order = Planner(stages.instead("popular")).run(asked, person.preferences)
+        if asked.stock.popularity[order.items].any():
+            return order, "popular"
+        return Planner(stages.instead("latest")).run(asked, person.preferences), "latest"
 
     def command(self, user_id: str, text: str, shown: Sequence[str] = ()) -> tuple[Delta, Preferences]:
         """What a command changes, and the preferences that hold then; they are not kept by this.
@@ -299,22 +329,6 @@ class Engine:
     def ids(self, live: Live, codes: IntArray) -> list[str]:
         """External ids, as the service writes them."""
         return [str(item) for item in live.stock.ids.decode(codes).to_list()]
-
-
-def current_version(directory: Path) -> str:
-    """Name and digest of the version of a model that is in use.
-
-    Raises
-    ------
-    ConfigError
-        If there is none.
-    """
-    try:
-        return (directory / "CURRENT").read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigError(
-            f"There is no fitted model in {directory}.", "Write one with 'honeyguide fit DATA --out DIR'."
-        ) from error
 
 
 def _typed(stock: Stock, item_ids: list[str]) -> pl.Series:

@@ -37,10 +37,11 @@ def operations(app: FastAPI, service: Service) -> None:
                 "model": engine.live.bundle.model.name,
                 "version": engine.live.version,
                 "items": len(engine.live.stock),
+                "fallback": engine.live.fallback,
             }
             for name, engine in service.engines.items()
         }
-        broken = any(engine.live.stages.fault is not None for engine in service.engines.values())
+        broken = any(engine.live.degraded for engine in service.engines.values())
         return to_json({"status": "degraded" if broken or not tenants else "ok", "tenants": tenants})
 
     @app.get("/metrics", tags=["operation"], responses=PROBLEMS)

@@ -211,8 +211,9 @@ class Store:
             return {str(item): int(n) for item, n in connection.execute(asked)}
 
     def items(self, tenant: str, since: int = -1) -> dict[str, dict[str, Any]]:
-        """What is known of items, of those changed after ``since``."""
-        asked = select(ITEMS.c.item_id, ITEMS.c.fields).where(ITEMS.c.tenant == tenant, ITEMS.c.changed > since)
+        """What is known of items, of those changed after ``since``, the latest last."""
+        i = ITEMS.c
+        asked = select(i.item_id, i.fields).where(i.tenant == tenant, i.changed > since).order_by(i.changed, i.item_id)
         with self._reading() as connection:
             return {str(name): json.loads(fields) for name, fields in connection.execute(asked)}
 
