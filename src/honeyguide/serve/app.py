@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from honeyguide.core.errors import HoneyguideError, StorageError
+from honeyguide.core.errors import ArtifactError, HoneyguideError, StorageError
 from honeyguide.serve import pages, routes
 from honeyguide.serve.engine import Engine
 from honeyguide.serve.mcp_mount import McpMount
@@ -73,6 +74,16 @@ async def _watch(service: Service) -> None:
                     _LOG.info("tenant %s: model version %s", tenant, engine.live.version)
             except HoneyguideError as error:
                 _LOG.warning("tenant %s: the new model is not taken up: %s", tenant, error)
+            except Exception:  # a fault of ours with one version must not end the looks for the next
+                _LOG.exception("tenant %s: the new model is not taken up", tenant)
+
+
+def _status(error: HoneyguideError) -> int:
+    """507 where the disk is full, 503 where it, or what is on it, is broken; else the request was wrong."""
+    full = isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or (isinstance(error, StorageError) and error.full):
+        return 507
+    return 503 if isinstance(error, StorageError | ArtifactError) else 400
 
 
 def _errors(app: FastAPI) -> None:
@@ -85,10 +96,7 @@ def _errors(app: FastAPI) -> None:
         return to_json({"error": f"{place}: {first['msg']}", "remedy": "See /openapi.json."}, 422)
 
     async def ours(request: Request, error: HoneyguideError) -> Response:
-        status = 400
-        if isinstance(error, StorageError):
-            status = 507 if error.full else 503
-        return to_json({"error": error.message, "remedy": error.remedy}, status)
+        return to_json({"error": error.message, "remedy": error.remedy}, _status(error))
 
     async def unknown(request: Request, error: StarletteHTTPException) -> Response:
         return to_json({"error": str(error.detail).lower() + ".", "remedy": "See /openapi.json."}, error.status_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,8 @@ from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
 from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.fallback import NO_VERSION, current_version, drop_damaged_histories, usable, without_model
+from honeyguide.serve.held import Held, HeldLists
+from honeyguide.serve.new_items import with_new_items
 from honeyguide.serve.store import Event, Store
 
 Source = Literal["personal", "session", "popular", "latest"]
@@ -117,7 +120,9 @@ class Engine:
     def __init__(self, tenant: str, directory: Path, store: Store, pipeline: Path | None = None) -> None:
         self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
         self._people: OrderedDict[str, Person] = OrderedDict()
-        self._lock = threading.Lock()
+        self._held = HeldLists()
+        self._news = 0  # grows with whatever may change what is known of a person
+        self._lock = threading.Lock()  # of what is above, and of the exchange of the model
         self._changing = threading.Lock()
         self.live = self._open()
 
@@ -129,7 +134,7 @@ class Engine:
         fallback = bundle is None
         if bundle is None:
             bundle = without_model(self.directory, items, self.store.counts(self.tenant))
-        return self._live(_with_new_items(bundle, items), stamp, None, fallback)
+        return self._live(with_new_items(bundle, items), stamp, None, fallback)
 
     def _live(self, bundle: Bundle, stamp: str, before: PipelineFile | None, fallback: bool = False) -> Live:
         stock = bundle.stock()
@@ -167,9 +172,19 @@ class Engine:
 
     def _reopen(self) -> None:
         with self._changing:
-            self.live = self._open()
+            self._exchange(self._open())
+
+    def _exchange(self, live: Live) -> None:
+        """Put another model in the place of this one; what is held in memory is brought to its codes."""
+        old, new = self.live.stock.ids, live.stock.ids
+        same = new is old or new.values.head(len(old)).equals(old.values)
+        codes = None if same else new.encode(old.values)
         with self._lock:
-            self._people.clear()  # codes may be others
+            self.live = live
+            self._news += 1
+            self._people.clear()
+            if codes is not None:
+                self._held.recode(codes)
 
     def add_items(self, items: dict[str, dict[str, Any]]) -> int:
         """Give new items a place in the model where it can; how many it knows now that it did not know before."""
@@ -179,33 +194,36 @@ class Engine:
             return len(self.live.stock) - len(before.stock)
         with self._changing:
             before = self.live
-            bundle = _with_new_items(before.bundle, items)
-            self.live = self._live(bundle, before.stamp, before.stages)
+            bundle = with_new_items(before.bundle, items)
+            if bundle is before.bundle:
+                return 0
+            self._exchange(self._live(bundle, before.stamp, before.stages))
             return len(self.live.stock) - len(before.stock)
 
     # -- people -------------------------------------------------------------------------------
 
-    def person(self, user_id: str) -> Person:
-        """What a user did, up to the last event that was taken in."""
+    def person(self, user_id: str, live: Live | None = None) -> Person:
+        """What a user did, up to the last event that was taken in; in the codes of ``live``, by default of now."""
         with self._lock:
-            found = self._people.get(user_id)
+            live = self.live if live is None else live
+            found, news = self._people.get(user_id) if live is self.live else None, self._news
             if found is not None:
                 self._people.move_to_end(user_id)
                 return found
-        person = self._read(user_id)
+        person = self._read(user_id, live)
         with self._lock:
-            self._people[user_id] = person
-            while len(self._people) > _REMEMBERED:
-                self._people.popitem(last=False)
+            if news == self._news and live is self.live:  # else it may be of yesterday
+                self._people[user_id] = person
+                while len(self._people) > _REMEMBERED:
+                    self._people.popitem(last=False)
         return person
 
-    def _read(self, user_id: str) -> Person:
-        live = self.live
+    def _read(self, user_id: str, live: Live) -> Person:
         store = live.bundle.store
         key = _key(store, user_id)
         liked = [live.bundle.of_users([key]).histories[0]] if key in store else []
         events = self.store.events_of(self.tenant, user_id)
-        codes = self.codes([event.item_id for event in events])
+        codes = self.codes([event.item_id for event in events], live)
         good = np.array([event.weight > 0 for event in events], np.bool_)
         known = codes >= 0
         liked.append(codes[known & good])
@@ -219,6 +237,7 @@ class Engine:
         stock = self.live.stock
         codes = self.codes([event.item_id for event in events])
         with self._lock:
+            self._news += 1
             for event, code in zip(events, codes, strict=True):
                 self._people.pop(event.user_id, None)
                 if code >= 0 and event.weight > 0:
@@ -230,17 +249,18 @@ class Engine:
         store = self.live.bundle.store
         key = _key(store, user_id)
         with self._changing:
-            if key in store:
-                store.delete(key)
             drop_damaged_histories(self.directory)
+            if any((self.directory / "store").glob("v*")):
+                store.discard(key)
+        self.changed(user_id)
         with self._lock:
-            self._people.pop(user_id, None)
+            self._held.forget(user_id)
 
     # -- answers ------------------------------------------------------------------------------
 
-    def codes(self, item_ids: Sequence[str]) -> IntArray:
-        """Codes of external ids; -1 for what is not in the catalogue."""
-        stock = self.live.stock
+    def codes(self, item_ids: Sequence[str], live: Live | None = None) -> IntArray:
+        """Codes of external ids; -1 for what is not in the catalogue of ``live``, by default of now."""
+        stock = (self.live if live is None else live).stock
         return stock.ids.encode(_typed(stock, list(item_ids)))
 
     def recommend(
@@ -258,10 +278,10 @@ class Engine:
         Personal where there is a history, from the session where there is one, else what is popular within the filter.
         """
         live = self.live
-        person = self.person(user_id) if user_id is not None else NOBODY
-        own = self.codes(session)
+        person = self.person(user_id, live) if user_id is not None else NOBODY
+        own = self.codes(session, live)
         liked = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
-        left_out = np.unique(np.concatenate([liked, person.hidden, self.codes(exclude)])).astype(np.int32)
+        left_out = np.unique(np.concatenate([liked, person.hidden, self.codes(exclude, live)])).astype(np.int32)
         asked = Asked(live.stock, liked, left_out, rules, scenario, query)
         order, source = self._first(asked, person, live.stages.current, live.fallback)
         return Answer(order, source, live, replace(person, liked=liked))
@@ -291,13 +311,14 @@ class Engine:
             Ids of the items before the person's eyes.
         """
         live, before = self.live, self.person(user_id).preferences
-        codes = self.codes(shown)
+        codes = self.codes(shown, live)
         delta = live.grammar.parse(text, before, shown_of(live.stock, codes[codes >= 0]))
         return delta, before.after(delta)
 
     def changed(self, user_id: str) -> None:
         """What is kept of a user has changed: it is read anew."""
         with self._lock:
+            self._news += 1
             self._people.pop(user_id, None)
 
     def search(self, query: str, user_id: str | None = None, rules: tuple[Rule, ...] = ()) -> Answer:
@@ -309,7 +330,7 @@ class Engine:
             If items have no words.
         """
         live = self.live
-        person = self.person(user_id) if user_id is not None else NOBODY
+        person = self.person(user_id, live) if user_id is not None else NOBODY
         found = PipelineConfig(retrieve=(Retrieve(source="text", n=100),), rank=Rank(by="fusion"))
         order = Pipeline(found, live.stock).run(Asked(live.stock, NOBODY.liked, NOBODY.liked, rules, query=query))
         if len(person.liked) and len(order.items):
@@ -320,6 +341,20 @@ class Engine:
             best = np.argsort(-both, kind="stable")
             order = Order(order.items[best], both[best].astype(np.float32), order.trace)
         return Answer(order, "personal" if len(person.liked) else "popular", live, person)
+
+    def keep(self, recommendation_id: str, answer: Answer, k: int, user_id: str | None = None) -> None:
+        """Hold a list for its next pages, not the model that made it."""
+        held = Held(replace(answer.order, trace=()), answer.source, answer.person, k, user_id, time.monotonic())
+        with self._lock:
+            if answer.live is not self.live:  # it was exchanged while the list was made
+                held = held.recoded(self.live.stock.ids.encode(answer.live.stock.ids.values))
+            self._held.keep(recommendation_id, held)
+
+    def held(self, recommendation_id: str) -> tuple[Answer, int] | None:
+        """A list that is held, and the items of its pages; ``None`` where it is not held any more."""
+        with self._lock:
+            found, live = self._held.get(recommendation_id), self.live
+        return (Answer(found.order, found.source, live, found.person), found.k) if found is not None else None
 
     def fields(self, live: Live, codes: IntArray) -> list[dict[str, Any]]:
         """The row of the item table of each code."""
@@ -339,32 +374,3 @@ def _typed(stock: Stock, item_ids: list[str]) -> pl.Series:
 def _key(store: HistoryStore, user_id: str) -> object:
     """A user id as it comes over the wire, of the type that the histories of the fit have."""
     return int(user_id) if store.user_ids.dtype.is_integer() and user_id.lstrip("-").isdigit() else user_id
-
-
-def _with_new_items(bundle: Bundle, items: dict[str, dict[str, Any]]) -> Bundle:
-    """The bundle with those items that its model can take in and does not know."""
-    model, ids = bundle.model, bundle.item_ids
-    if not items or "add_items" not in model.capabilities:
-        return bundle
-    names = pl.Series("item_id", list(items), pl.String).cast(ids.dtype, strict=False)
-    codes = ids.encode(names)
-    rows = [
-        {"item_id": name, **{k: v for k, v in fields.items() if k in bundle.store.items.columns}}
-        for name, code, fields in zip(names, codes, items.values(), strict=True)
-        if code < 0 and name is not None
-    ]
-    if not rows:
-        return bundle
-    schema = {name: bundle.store.items.schema[name] for name in bundle.store.items.columns}
-    table = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
-    for column, dtype in schema.items():
-        if column not in table.columns:
-            table = table.with_columns(pl.lit(None, dtype).alias(column))
-    try:
-        grown = model.add_items(table)
-    except HoneyguideError as error:
-        _LOG.warning("new items have no place in the model: %s", error)
-        return bundle
-    store = bundle.store
-    store.items = pl.concat([store.items, table.select(store.items.columns)], how="vertical_relaxed")
-    return Bundle(bundle.directory, grown, store)
