@@ -76,7 +76,9 @@ def _nobody(ask: Ask) -> list[Asking]:
 
 def _next_page(ask: Ask) -> list[Asking]:
     lists = [ask("POST", "/v1/recommend", {"user_id": _user()}) for _ in range(500)]
-    return [("GET", f"/v1/recommend/{lists[n % 500]['recommendation_id']}?page={1 + n // 500}", None) for n in range(4200)]
+    return [
+        ("GET", f"/v1/recommend/{lists[n % 500]['recommendation_id']}?page={1 + n // 500}", None) for n in range(4200)
+    ]
 
 
 def _similar(ask: Ask) -> list[Asking]:
@@ -138,7 +140,9 @@ ROWS: dict[str, Row] = {
 def titles(data: Path, n: int = 5) -> Iterator[tuple[str, str, str]]:
     """Users, and a new title and category that their latest events call for."""
     events, items = pl.read_parquet(data / "interactions.parquet"), pl.read_parquet(data / "items.parquet")
-    busy = events.group_by("user_id").agg(pl.len(), pl.col("item_id").sort_by("timestamp").last()).sort("len", "user_id")
+    busy = (
+        events.group_by("user_id").agg(pl.len(), pl.col("item_id").sort_by("timestamp").last()).sort("len", "user_id")
+    )
     for user, _, item in busy.tail(n).iter_rows():
         title, category = items.filter(pl.col("item_id") == item).select("title", "category").row(0)
         yield str(user), " ".join(reversed(title.split()[:3])), category

@@ -150,9 +150,9 @@ class PipelineConfig(_Part):
     page
         Items of a page.
     index
-        How the source ``"model"`` of the service finds the best, where a score is an inner product: ``"exact"`` looks at
-        all items; ``"ivf"`` and ``"hnsw"`` (faiss) and ``"cells"`` (numpy) at some, 95 % of the best among them; ``"auto"``
-        does so from 20,000 items on. It is read when a model is.
+        How the source ``"model"`` of the service finds the best, where a score is an inner product: ``"exact"`` looks
+        at all items; ``"ivf"`` and ``"hnsw"`` (faiss) and ``"cells"`` (numpy) at some, with 95 % of the best among
+        them; ``"auto"`` does so from 20,000 items on. It is read when a model is.
     encoder
         Of texts, for ``source = "text"`` and ``by = "text"``.
     """

@@ -195,7 +195,7 @@ class Stock:
         return vector if vector.any() else None
 
     def index(self, users: FloatArray, kind: Kind | None = None) -> None:
-        """Find the best of the model by an index from now on, if one is good enough for a sample of ``users [q, d]``."""
+        """Find the best of the model by an index, if one is good enough for a sample of ``users [q, d]``."""
         if self.item_vectors is not None:
             self.near = Near.over(self.item_vectors, users, kind)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from honeyguide.core.errors import HoneyguideError, StorageError
+from honeyguide.core.errors import ArtifactError, HoneyguideError, StorageError
 from honeyguide.serve import pages, routes
 from honeyguide.serve.direct import Bounds, DirectRoute
 from honeyguide.serve.engine import Engine
@@ -74,6 +75,16 @@ async def _watch(service: Service) -> None:
                     _LOG.info("tenant %s: model version %s", tenant, engine.live.version)
             except HoneyguideError as error:
                 _LOG.warning("tenant %s: the new model is not taken up: %s", tenant, error)
+            except Exception:  # a fault of ours with one version must not end the looks for the next
+                _LOG.exception("tenant %s: the new model is not taken up", tenant)
+
+
+def _status(error: HoneyguideError) -> int:
+    """507 where the disk is full, 503 where it, or what is on it, is broken; else the request was wrong."""
+    full = isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or (isinstance(error, StorageError) and error.full):
+        return 507
+    return 503 if isinstance(error, StorageError | ArtifactError) else 400
 
 
 def _errors(app: FastAPI) -> None:
@@ -86,11 +97,7 @@ def _errors(app: FastAPI) -> None:
         return to_json({"error": f"{place}: {first['msg']}", "remedy": "See /openapi.json."}, 422)
 
     async def ours(request: Request, error: HoneyguideError) -> Response:
-        if isinstance(error, StorageError):
-            _LOG.error("%s", error.message)  # it names hosts and files, so it is not sent
-            said = "the disk of the database is full." if error.full else "the database did not answer."
-            return to_json({"error": said, "remedy": error.remedy}, 507 if error.full else 503)
-        return to_json({"error": error.message, "remedy": error.remedy}, 400)
+        return to_json({"error": error.message, "remedy": error.remedy}, _status(error))
 
     async def unknown(request: Request, error: StarletteHTTPException) -> Response:
         return to_json({"error": str(error.detail).lower() + ".", "remedy": "See /openapi.json."}, error.status_code)

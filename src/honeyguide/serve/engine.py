@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,9 @@ from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
 from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.fallback import NO_VERSION, current_version, drop_damaged_histories, usable, without_model
-from honeyguide.serve.growing import grown, warm, with_new_items
+from honeyguide.serve.growing import grown, warm
+from honeyguide.serve.held import Held, HeldLists
+from honeyguide.serve.new_items import with_new_items
 from honeyguide.serve.store import Event, Store
 
 Source = Literal["personal", "session", "popular", "latest"]
@@ -119,8 +122,9 @@ class Engine:
     def __init__(self, tenant: str, directory: Path, store: Store, pipeline: Path | None = None) -> None:
         self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
         self._people: OrderedDict[str, Person] = OrderedDict()
-        self._changes = 0  # of what is known of anybody
-        self._lock = threading.Lock()
+        self._held = HeldLists()
+        self._news = 0  # grows with whatever may change what is known of a person
+        self._lock = threading.RLock()  # of what is above, and of the exchange of the model
         self._changing = threading.Lock()
         self._warm: threading.Thread | None = None
         self.live = self._open()
@@ -172,10 +176,19 @@ class Engine:
             live = self._open()
             if self._warm:
                 warm(live)
-            self.live = live
+            self._exchange(live)
+
+    def _exchange(self, live: Live) -> None:
+        """Put another model in the place of this one; what is held in memory is brought to its codes."""
+        old, new = self.live.stock.ids, live.stock.ids
+        same = new is old or new.values.head(len(old)).equals(old.values)
+        codes = None if same else new.encode(old.values)
         with self._lock:
-            self._changes += 1
-            self._people.clear()  # codes may be others
+            self.live = live
+            self._news += 1
+            self._people.clear()
+            if codes is not None:
+                self._held.recode(codes)
 
     def warm(self) -> None:
         """Prepare in the background what makes answers fast, of this version of the model and of later ones.
@@ -199,39 +212,37 @@ class Engine:
         with self._changing:
             before = self.live
             bundle = with_new_items(before.bundle, items)
-            new = len(bundle.item_ids) - len(before.stock)
-            if new:
-                live = grown(before, bundle)
-                self._count(live.stock, len(before.stock))
-                with self._lock:
-                    live.stock.popularity[: len(before.stock)] = before.stock.popularity
-                    self.live, self._changes = live, self._changes + 1
-                    self._people.clear()  # items of their events may be known now
-            return new
+            if bundle is before.bundle:
+                return 0
+            live = grown(before, bundle)
+            self._count(live.stock, len(before.stock))
+            with self._lock:  # events go on being counted until here
+                live.stock.popularity[: len(before.stock)] = before.stock.popularity
+                self._exchange(live)
+            return len(live.stock) - len(before.stock)
 
     # -- people -------------------------------------------------------------------------------
 
-    def person(self, user_id: str) -> Person:
-        """What a user did, up to the last event that was taken in."""
+    def person(self, user_id: str, live: Live | None = None) -> Person:
+        """What a user did, up to the last event that was taken in; in the codes of ``live``, by default of now."""
         with self._lock:
-            found = self._people.get(user_id)
+            live = self.live if live is None else live
+            found, news = self._people.get(user_id) if live is self.live else None, self._news
             if found is not None:
                 self._people.move_to_end(user_id)
                 return found
-            before = self._changes
-        person = self._read(user_id)
+        person = self._read(user_id, live)
         with self._lock:
-            if self._changes == before:  # else it may be of before an event that is on disk now
+            if news == self._news and live is self.live:  # else it may be of yesterday
                 self._people[user_id] = person
-            while len(self._people) > _REMEMBERED:
-                self._people.popitem(last=False)
+                while len(self._people) > _REMEMBERED:
+                    self._people.popitem(last=False)
         return person
 
-    def _read(self, user_id: str) -> Person:
-        live = self.live
+    def _read(self, user_id: str, live: Live) -> Person:
         liked = [live.bundle.history(_key(live.bundle.store, user_id))]
         events, kept = self.store.events_and_preferences(self.tenant, user_id)
-        codes = _encode(live.stock, [event.item_id for event in events])
+        codes = self.codes([event.item_id for event in events], live)
         good = np.array([event.weight > 0 for event in events], np.bool_)
         known = codes >= 0
         liked.append(codes[known & good])
@@ -242,11 +253,11 @@ class Engine:
     def took(self, events: Sequence[Event]) -> None:
         """Events that are on disk now: histories are read anew, and popularity counts them."""
         with self._lock:
-            stock, self._changes = self.live.stock, self._changes + 1
+            self._news += 1
             for user_id in {event.user_id for event in events}:
                 self._people.pop(user_id, None)
-            codes = _encode(stock, [event.item_id for event in events])
-            stock.popular.count(codes[np.array([event.weight > 0 for event in events], np.bool_)])
+            codes = self.codes([event.item_id for event in events])
+            self.live.stock.popular.count(codes[np.array([event.weight > 0 for event in events], np.bool_)])
             self._stale |= self.live.fallback and bool((codes < 0).any())  # such items get a place at the next look
 
     def forget(self, user_id: str) -> None:
@@ -254,18 +265,18 @@ class Engine:
         store = self.live.bundle.store
         key = _key(store, user_id)
         with self._changing:
-            if key in store:
-                store.delete(key)
             drop_damaged_histories(self.directory)
+            if any((self.directory / "store").glob("v*")):
+                store.discard(key)
+        self.changed(user_id)
         with self._lock:
-            self._changes += 1
-            self._people.pop(user_id, None)
+            self._held.forget(user_id)
 
     # -- answers ------------------------------------------------------------------------------
 
-    def codes(self, item_ids: Sequence[str]) -> IntArray:
-        """Codes of external ids; -1 for what is not in the catalogue."""
-        return _encode(self.live.stock, item_ids)
+    def codes(self, item_ids: Sequence[str], live: Live | None = None) -> IntArray:
+        """Codes of external ids; -1 for what is not in the catalogue of ``live``, by default of now."""
+        return _encode((self.live if live is None else live).stock, item_ids)
 
     def recommend(
         self,
@@ -282,10 +293,10 @@ class Engine:
         Personal where there is a history, from the session where there is one, else what is popular within the filter.
         """
         live = self.live
-        person = self.person(user_id) if user_id is not None else NOBODY
-        own = self.codes(session)
+        person = self.person(user_id, live) if user_id is not None else NOBODY
+        own = self.codes(session, live)
         liked = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
-        left_out = np.unique(np.concatenate([liked, person.hidden, self.codes(exclude)])).astype(np.int32)
+        left_out = np.unique(np.concatenate([liked, person.hidden, self.codes(exclude, live)])).astype(np.int32)
         asked = Asked(live.stock, liked, left_out, rules, scenario, query)
         order, source = self._first(asked, person, live.stages.current, live.fallback)
         return Answer(order, source, live, replace(person, liked=liked))
@@ -321,14 +332,14 @@ class Engine:
             Ids of the items before the person's eyes.
         """
         live, before = self.live, self.person(user_id).preferences
-        codes = self.codes(shown)
+        codes = self.codes(shown, live)
         delta = live.grammar.parse(text, before, shown_of(live.stock, codes[codes >= 0]))
         return delta, before.after(delta)
 
     def changed(self, user_id: str) -> None:
         """What is kept of a user has changed: it is read anew."""
         with self._lock:
-            self._changes += 1
+            self._news += 1
             self._people.pop(user_id, None)
 
     def search(self, query: str, user_id: str | None = None, rules: tuple[Rule, ...] = ()) -> Answer:
@@ -340,7 +351,7 @@ class Engine:
             If items have no words.
         """
         live = self.live
-        person = self.person(user_id) if user_id is not None else NOBODY
+        person = self.person(user_id, live) if user_id is not None else NOBODY
         found = PipelineConfig(retrieve=(Retrieve(source="text", n=100),), rank=Rank(by="fusion"))
         order = Pipeline(found, live.stock).run(Asked(live.stock, NOBODY.liked, NOBODY.liked, rules, query=query))
         if len(person.liked) and len(order.items):
@@ -351,6 +362,20 @@ class Engine:
             best = np.argsort(-both, kind="stable")
             order = Order(order.items[best], both[best].astype(np.float32), order.trace)
         return Answer(order, "personal" if len(person.liked) else "popular", live, person)
+
+    def keep(self, recommendation_id: str, answer: Answer, k: int, user_id: str | None = None) -> None:
+        """Hold a list for its next pages, not the model that made it."""
+        held = Held(replace(answer.order, trace=()), answer.source, answer.person, k, user_id, time.monotonic())
+        with self._lock:
+            if answer.live is not self.live:  # it was exchanged while the list was made
+                held = held.recoded(self.live.stock.ids.encode(answer.live.stock.ids.values))
+            self._held.keep(recommendation_id, held)
+
+    def held(self, recommendation_id: str) -> tuple[Answer, int] | None:
+        """A list that is held, and the items of its pages; ``None`` where it is not held any more."""
+        with self._lock:
+            found, live = self._held.get(recommendation_id), self.live
+        return (Answer(found.order, found.source, live, found.person), found.k) if found is not None else None
 
     def fields(self, live: Live, codes: IntArray) -> list[dict[str, Any]]:
         """The row of the item table of each code."""

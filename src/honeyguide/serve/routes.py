@@ -98,10 +98,11 @@ def items(app: FastAPI, service: Service) -> None:
         found = await asyncio.to_thread(service.store.item, who.tenant, item_id)
         if found is None:
             engine = service.engine(who)
-            code = int(engine.codes([item_id])[0])
+            live = engine.live
+            code = int(engine.codes([item_id], live)[0])
             if code < 0:
                 raise HTTPProblem(404, f"there is no item {item_id!r}.")
-            found = engine.fields(engine.live, np.array([code], np.int32))[0]
+            found = engine.fields(live, np.array([code], np.int32))[0]
         return to_json({"item_id": item_id, "fields": found})
 
     @app.delete("/v1/items/{item_id:path}", response_model=wire.Deleted, responses=PROBLEMS, tags=["items"])
@@ -136,23 +137,26 @@ def users(app: FastAPI, service: Service) -> None:
         """Everything that is kept of a user."""
         found: dict[str, Any] = await asyncio.to_thread(service.store.export_user, who.tenant, user_id)
         engine = service.engines.get(who.tenant)
-        person = await asyncio.to_thread(engine.person, user_id) if engine is not None else None
-        history = engine.ids(engine.live, person.liked) if engine is not None and person is not None else []
+        history: list[str] = []
+        if engine is not None:
+            live = engine.live
+            history = engine.ids(live, (await asyncio.to_thread(engine.person, user_id, live)).liked)
         return to_json({"user_id": user_id, "history": history, **found})
 
     @app.get("/v1/users/{user_id:path}", response_model=wire.Profile, responses=PROBLEMS, tags=["users"])
     async def profile(user_id: wire.Id, who: Identity = needs(service, "read")) -> Response:
         """What is known of a user, and what commands said that still holds."""
         engine = service.engine(who)
-        person = await asyncio.to_thread(engine.person, user_id)
+        live = engine.live
+        person = await asyncio.to_thread(engine.person, user_id, live)
         fields = await asyncio.to_thread(service.store.user, who.tenant, user_id)
         return to_json(
             {
                 "user_id": user_id,
                 "fields": fields or {},
                 "preferences": _wants(person.preferences),
-                "liked": engine.ids(engine.live, person.liked),
-                "hidden": engine.ids(engine.live, person.hidden),
+                "liked": engine.ids(live, person.liked),
+                "hidden": engine.ids(live, person.hidden),
             }
         )
 
@@ -184,8 +188,9 @@ def lists(app: FastAPI, service: Service) -> None:
         # What takes less time than a thread takes to be woken is done at once.
         answer = ask() if engine.is_quick(body.user_id, body.scenario) else await asyncio.to_thread(ask)
         k = body.k or answer.live.stages.current.config.page
-        page = partial(_page, service, who, answer, _new_id(), 0, k, explain=body.explain, trace=body.trace)
-        return await asyncio.to_thread(page) if body.explain else page()
+        page = partial(_page, service, who, answer, _new_id(), 0, k, user_id=body.user_id)
+        cut = partial(page, explain=body.explain, trace=body.trace)
+        return await asyncio.to_thread(cut) if body.explain else cut()
 
     @app.get("/v1/recommend/{recommendation_id}", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def more(
@@ -195,10 +200,10 @@ def lists(app: FastAPI, service: Service) -> None:
         who: Identity = needs(service, "read"),
     ) -> Response:
         """Another page of a list: the same order, so that nothing comes twice."""
-        held = service.pages.get((who.tenant, recommendation_id))
+        held = service.engine(who).held(recommendation_id)
         if held is None:
             raise HTTPProblem(404, "this list is not held any more.", "Ask for a new one.")
-        _, answer, k = held
+        answer, k = held
         cut = partial(_page, service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
         return await asyncio.to_thread(cut) if explain else cut()
 
@@ -206,12 +211,12 @@ def lists(app: FastAPI, service: Service) -> None:
     async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read")) -> Response:
         """Why an item is where it is: the events that raised it most, and where it would be without them."""
         engine = service.engine(who)
-        code = int(engine.codes([body.item_id])[0])
+        live = engine.live
+        code = int(engine.codes([body.item_id], live)[0])
         if code < 0:
             raise HTTPProblem(404, f"there is no item {body.item_id!r}.")
-        live = engine.live
-        person = engine.person(body.user_id) if body.user_id is not None else NOBODY
-        own = engine.codes(body.session)
+        person = engine.person(body.user_id, live) if body.user_id is not None else NOBODY
+        own = engine.codes(body.session, live)
         history = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
         titles, verb = live.stock.titles, verb_for(live.stock.items.columns)
         (reason,) = await asyncio.to_thread(because, live.bundle.model, history, [code])
@@ -235,14 +240,16 @@ def lists(app: FastAPI, service: Service) -> None:
         engine.changed(body.user_id)
         answer = await asyncio.to_thread(partial(engine.recommend, body.user_id, scenario=body.scenario))
         more = {"heard": delta.heard, "preferences": _wants(after)}
-        return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, more=more)
+        return _page(
+            service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, user_id=body.user_id, more=more
+        )
 
     @app.post("/v1/search", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def search(body: wire.SearchIn, who: Identity = needs(service, "read")) -> Response:
         """Items that are like a text, and liked by the user where one is named."""
         engine = service.engine(who)
         answer = await asyncio.to_thread(engine.search, body.query, body.user_id, request_rules(body.where))
-        return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False)
+        return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, user_id=body.user_id)
 
     @app.get("/v1/items/{item_id:path}/similar", responses=PROBLEMS, tags=["lists"])
     async def similar(
@@ -250,10 +257,10 @@ def lists(app: FastAPI, service: Service) -> None:
     ) -> Response:
         """Items that the model holds to be alike."""
         engine = service.engine(who)
-        code = int(engine.codes([item_id])[0])
+        live = engine.live
+        code = int(engine.codes([item_id], live)[0])
         if code < 0:
             raise HTTPProblem(404, f"there is no item {item_id!r}.")
-        live = engine.live
         found = await asyncio.to_thread(live.bundle.model.similar, np.array([code], np.int32), k)
         codes = found.items[0][found.items[0] >= 0]
         return to_json({"items": _entries(live, codes, found.scores[0], 1)})
@@ -269,6 +276,7 @@ def _page(
     *,
     explain: bool,
     trace: bool,
+    user_id: str | None = None,
     more: dict[str, Any] | None = None,
 ) -> Response:
     engine, live = service.engine(who), answer.live
@@ -278,7 +286,7 @@ def _page(
         _explain(answer, codes, entries)
     following = page + 1 if len(answer.order.items) > (page + 1) * k else None
     if page == 0:
-        service.keep(who.tenant, recommendation_id, answer, k)
+        engine.keep(recommendation_id, answer, k, user_id)
     service.meters.lists.labels(answer.source).inc()
     return to_json(
         {
