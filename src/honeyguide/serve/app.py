@@ -16,6 +16,7 @@ from honeyguide.core.errors import HoneyguideError, StorageError
 from honeyguide.serve import pages, routes
 from honeyguide.serve.engine import Engine
 from honeyguide.serve.mcp import create_mcp, mounted
+from honeyguide.serve.operator import operator
 from honeyguide.serve.service import HTTPProblem, Service, Settings, shared, to_json
 from honeyguide.serve.store import Store
 
@@ -58,7 +59,7 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
     _errors(app)
     _middleware(app, service)
     pages.add_pages(app)
-    for register in (routes.operations, routes.events, routes.lists, routes.items, routes.users):
+    for register in (routes.operations, operator, routes.events, routes.lists, routes.items, routes.users):
         register(app, service)
     return app
 

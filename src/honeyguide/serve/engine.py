@@ -21,15 +21,18 @@ from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.core.ragged import IntArray
 from honeyguide.data.store import HistoryStore
 from honeyguide.experiment.bundle import Bundle, open_bundle
+from honeyguide.explain.paths import ItemGraph
 from honeyguide.pipeline.asked import Asked
 from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
 from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
 from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
+from honeyguide.serve.history import liked_now
 from honeyguide.serve.store import Event, Store
 
 Source = Literal["personal", "session", "popular"]
 _REMEMBERED = 50_000  # users whose histories are held in memory
+_IN_GRAPH = 200_000  # users from whose histories paths are told
 _LOG = logging.getLogger("honeyguide.serve")
 
 
@@ -112,7 +115,8 @@ class Engine:
         self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
         self._people: OrderedDict[str, Person] = OrderedDict()
         self._lock = threading.Lock()
-        self._changing = threading.Lock()
+        self._changing, self._graphing = threading.Lock(), threading.Lock()
+        self._graph: tuple[Live, ItemGraph] | None = None
         self.live = self._open()
 
     # -- the model ----------------------------------------------------------------------------
@@ -185,16 +189,14 @@ class Engine:
         live = self.live
         store = live.bundle.store
         key = _key(store, user_id)
-        liked = [live.bundle.of_users([key]).histories[0]] if key in store else []
+        at_fit = live.bundle.of_users([key]).histories[0] if key in store else NOBODY.liked
         events = self.store.events_of(self.tenant, user_id)
         codes = self.codes([event.item_id for event in events])
-        good = np.array([event.weight > 0 for event in events], np.bool_)
-        known = codes >= 0
-        liked.append(codes[known & good])
-        hidden = np.unique(codes[known & ~good]).astype(np.int32)
+        liked = liked_now(at_fit, events, codes)
+        hidden = [code for event, code in zip(events, codes.tolist(), strict=True) if event.weight <= 0 and code >= 0]
         kept = self.store.preferences(self.tenant, user_id)
         preferences = Preferences.from_dict(kept) if kept is not None else Preferences()
-        return Person(np.concatenate(liked).astype(np.int32), hidden, preferences)
+        return Person(liked, np.unique(np.array(hidden, np.int32)), preferences)
 
     def took(self, events: Sequence[Event]) -> None:
         """Events that are on disk now: histories are read anew, and popularity counts them."""
@@ -206,6 +208,23 @@ class Engine:
                 if code >= 0 and event.weight > 0:
                     stock.popularity[code] += 1
 
+    def took_back(self, event: Event) -> None:
+        """An event that is deleted from the store: it counts for nothing any more."""
+        stock, (code,) = self.live.stock, self.codes([event.item_id])
+        with self._lock:
+            self._people.pop(event.user_id, None)
+            if code >= 0 and event.weight > 0:
+                stock.popularity[code] -= 1
+
+    def graph(self) -> ItemGraph:
+        """Which items people took together, by the histories of the fit; made when it is first asked for."""
+        live = self.live
+        with self._graphing:
+            if self._graph is None or self._graph[0] is not live:
+                _, people = live.bundle.users(0, _IN_GRAPH)
+                self._graph = live, ItemGraph(people.histories, len(live.stock))
+            return self._graph[1]
+
     def forget(self, user_id: str) -> None:
         """A user that was deleted from the store: from the histories of the fit and from memory too."""
         store = self.live.bundle.store
@@ -213,6 +232,8 @@ class Engine:
         with self._changing:
             if key in store:
                 store.delete(key)
+        with self._graphing:
+            self._graph = None
         with self._lock:
             self._people.pop(user_id, None)
 

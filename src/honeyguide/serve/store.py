@@ -149,6 +149,12 @@ class Store:
         where = (ITEMS.c.tenant == tenant) & (ITEMS.c.item_id == item_id)
         return self._writer.submit(lambda connection: connection.execute(delete(ITEMS).where(where)).rowcount)
 
+    def delete_event(self, tenant: str, user_id: str, event_id: str) -> Future[int]:
+        """Forget one event of a user; the number of rows."""
+        e = EVENTS.c
+        where = (e.tenant == tenant) & (e.user_id == user_id) & (e.event_id == event_id)
+        return self._writer.submit(lambda c: c.execute(delete(EVENTS).where(where)).rowcount, after=_forget_log)
+
     def delete_user(self, tenant: str, user_id: str) -> Future[int]:
         """Forget a user: no row of any table names the id any more. The number of rows."""
 
