@@ -153,6 +153,11 @@ class HistoryStore:
             raise self._unknown(user_id)
         return events.histories[code]
 
+    def known_history(self, user_id: object) -> IntArray:
+        """As :meth:`history`; empty for somebody who is not in the store."""
+        code = int(self._user_ids.encode([user_id])[0])
+        return self._events.histories[code] if code >= 0 else np.empty(0, np.int32)
+
     def histories(self, user_ids: pl.Series | Sequence[object]) -> Ragged:
         """Item codes of many users in the given order; empty for those who are not in the store."""
         users, events = self._people

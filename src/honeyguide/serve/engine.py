@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import polars as pl
 
 from honeyguide.agent.grammar import Grammar
 from honeyguide.agent.lexicon import Lexicon
@@ -28,12 +28,14 @@ from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
 from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.fallback import NO_VERSION, current_version, drop_damaged_histories, usable, without_model
+from honeyguide.serve.growing import grown, warm
 from honeyguide.serve.held import Held, HeldLists
 from honeyguide.serve.new_items import with_new_items
 from honeyguide.serve.store import Event, Store
 
 Source = Literal["personal", "session", "popular", "latest"]
 _REMEMBERED = 50_000  # users whose histories are held in memory
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _LOG = logging.getLogger("honeyguide.serve")
 
 
@@ -122,8 +124,9 @@ class Engine:
         self._people: OrderedDict[str, Person] = OrderedDict()
         self._held = HeldLists()
         self._news = 0  # grows with whatever may change what is known of a person
-        self._lock = threading.Lock()  # of what is above, and of the exchange of the model
+        self._lock = threading.RLock()  # of what is above, and of the exchange of the model
         self._changing = threading.Lock()
+        self._warm: threading.Thread | None = None
         self.live = self._open()
 
     # -- the model ----------------------------------------------------------------------------
@@ -152,13 +155,11 @@ class Engine:
             plain.fault = error
             return plain
 
-    def _count(self, stock: Stock) -> None:
-        """Events since the fit count for popularity."""
+    def _count(self, stock: Stock, first: int = 0) -> None:
+        """Events since the fit count for popularity, of items from the code ``first`` on."""
         counts = self.store.counts(self.tenant)
-        codes = stock.ids.encode(_typed(stock, list(counts)))
-        for code, n in zip(codes, counts.values(), strict=True):
-            if code >= 0:
-                stock.popularity[code] += n
+        codes, events = _encode(stock, list(counts)), np.fromiter(counts.values(), np.float32, len(counts))
+        stock.popular.count(codes[codes >= first], events[codes >= first])
 
     def refresh(self) -> bool:
         """Take up a new version of the model if there is one; whether there was.
@@ -172,7 +173,10 @@ class Engine:
 
     def _reopen(self) -> None:
         with self._changing:
-            self._exchange(self._open())
+            live = self._open()
+            if self._warm:
+                warm(live)
+            self._exchange(live)
 
     def _exchange(self, live: Live) -> None:
         """Put another model in the place of this one; what is held in memory is brought to its codes."""
@@ -186,6 +190,19 @@ class Engine:
             if codes is not None:
                 self._held.recode(codes)
 
+    def warm(self) -> None:
+        """Prepare in the background what makes answers fast, of this version of the model and of later ones.
+
+        Until it is done all items are looked at for a list, and commands over a large catalogue do not read texts.
+        """
+        self._warm = threading.Thread(target=warm, args=(self.live,), name="honeyguide-warm", daemon=True)
+        self._warm.start()
+
+    @property
+    def warming(self) -> bool:
+        """Whether that is under way."""
+        return self._warm is not None and self._warm.is_alive()
+
     def add_items(self, items: dict[str, dict[str, Any]]) -> int:
         """Give new items a place in the model where it can; how many it knows now that it did not know before."""
         before = self.live
@@ -197,8 +214,12 @@ class Engine:
             bundle = with_new_items(before.bundle, items)
             if bundle is before.bundle:
                 return 0
-            self._exchange(self._live(bundle, before.stamp, before.stages))
-            return len(self.live.stock) - len(before.stock)
+            live = grown(before, bundle)
+            self._count(live.stock, len(before.stock))
+            with self._lock:  # events go on being counted until here
+                live.stock.popularity[: len(before.stock)] = before.stock.popularity
+                self._exchange(live)
+            return len(live.stock) - len(before.stock)
 
     # -- people -------------------------------------------------------------------------------
 
@@ -219,29 +240,24 @@ class Engine:
         return person
 
     def _read(self, user_id: str, live: Live) -> Person:
-        store = live.bundle.store
-        key = _key(store, user_id)
-        liked = [live.bundle.of_users([key]).histories[0]] if key in store else []
-        events = self.store.events_of(self.tenant, user_id)
+        liked = [live.bundle.history(_key(live.bundle.store, user_id))]
+        events, kept = self.store.events_and_preferences(self.tenant, user_id)
         codes = self.codes([event.item_id for event in events], live)
         good = np.array([event.weight > 0 for event in events], np.bool_)
         known = codes >= 0
         liked.append(codes[known & good])
         hidden = np.unique(codes[known & ~good]).astype(np.int32)
-        kept = self.store.preferences(self.tenant, user_id)
         preferences = Preferences.from_dict(kept) if kept is not None else Preferences()
         return Person(np.concatenate(liked).astype(np.int32), hidden, preferences)
 
     def took(self, events: Sequence[Event]) -> None:
         """Events that are on disk now: histories are read anew, and popularity counts them."""
-        stock = self.live.stock
-        codes = self.codes([event.item_id for event in events])
         with self._lock:
             self._news += 1
-            for event, code in zip(events, codes, strict=True):
-                self._people.pop(event.user_id, None)
-                if code >= 0 and event.weight > 0:
-                    stock.popularity[code] += 1
+            for user_id in {event.user_id for event in events}:
+                self._people.pop(user_id, None)
+            codes = self.codes([event.item_id for event in events])
+            self.live.stock.popular.count(codes[np.array([event.weight > 0 for event in events], np.bool_)])
             self._stale |= self.live.fallback and bool((codes < 0).any())  # such items get a place at the next look
 
     def forget(self, user_id: str) -> None:
@@ -260,8 +276,7 @@ class Engine:
 
     def codes(self, item_ids: Sequence[str], live: Live | None = None) -> IntArray:
         """Codes of external ids; -1 for what is not in the catalogue of ``live``, by default of now."""
-        stock = (self.live if live is None else live).stock
-        return stock.ids.encode(_typed(stock, list(item_ids)))
+        return _encode((self.live if live is None else live).stock, item_ids)
 
     def recommend(
         self,
@@ -285,6 +300,12 @@ class Engine:
         asked = Asked(live.stock, liked, left_out, rules, scenario, query)
         order, source = self._first(asked, person, live.stages.current, live.fallback)
         return Answer(order, source, live, replace(person, liked=liked))
+
+    def is_quick(self, user_id: str | None, scenario: str) -> bool:
+        """Whether a list takes less time than it takes to wake a thread for it."""
+        if not self.store.local or not self.live.stages.current.is_quick(scenario):
+            return False
+        return user_id is None or not self.person(user_id).preferences.wants
 
     def _first(self, asked: Asked, person: Person, stages: Pipeline, fallback: bool) -> tuple[Order, Source]:
         """The first list of the chain that is not empty: the last two parts need no model."""
@@ -366,9 +387,11 @@ class Engine:
         return [str(item) for item in live.stock.ids.decode(codes).to_list()]
 
 
-def _typed(stock: Stock, item_ids: list[str]) -> pl.Series:
-    """Ids as they come over the wire, of the type that the catalogue has; what does not fit is unknown."""
-    return pl.Series("item_id", item_ids, pl.String).cast(stock.ids.dtype, strict=False)
+def _encode(stock: Stock, item_ids: Sequence[str]) -> IntArray:
+    """Codes of ids as they come over the wire, which may be of another type than the catalogue's."""
+    if not stock.ids.dtype.is_integer():
+        return stock.ids.encode(item_ids)
+    return stock.ids.encode([int(name) if _WHOLE.fullmatch(name) else None for name in item_ids])
 
 
 def _key(store: HistoryStore, user_id: str) -> object:

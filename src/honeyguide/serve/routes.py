@@ -19,7 +19,7 @@ from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve import wire
 from honeyguide.serve.auth import Identity
-from honeyguide.serve.engine import NOBODY, Answer, Engine
+from honeyguide.serve.engine import NOBODY, Answer
 from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, to_json
 from honeyguide.serve.store import Event, now
 
@@ -37,6 +37,7 @@ def operations(app: FastAPI, service: Service) -> None:
                 "model": engine.live.bundle.model.name,
                 "version": engine.live.version,
                 "items": len(engine.live.stock),
+                "warming": engine.warming,
                 "fallback": engine.live.fallback,
             }
             for name, engine in service.engines.items()
@@ -176,17 +177,20 @@ def lists(app: FastAPI, service: Service) -> None:
     async def recommend(body: wire.RecommendIn, who: Identity = needs(service, "read")) -> Response:
         """A list for a known user, for an anonymous session, or for whoever comes."""
         engine = service.engine(who)
-        answer = engine.recommend(
+        ask = partial(
+            engine.recommend,
             body.user_id,
             body.session,
             scenario=body.scenario,
             rules=request_rules(body.where),
             exclude=body.exclude,
         )
+        # What takes less time than a thread takes to be woken is done at once.
+        answer = ask() if engine.is_quick(body.user_id, body.scenario) else await asyncio.to_thread(ask)
         k = body.k or answer.live.stages.current.config.page
-        return _page(
-            service, who, answer, _new_id(), 0, k, explain=body.explain, trace=body.trace, user_id=body.user_id
-        )
+        page = partial(_page, service, who, answer, _new_id(), 0, k, user_id=body.user_id)
+        cut = partial(page, explain=body.explain, trace=body.trace)
+        return await asyncio.to_thread(cut) if body.explain else cut()
 
     @app.get("/v1/recommend/{recommendation_id}", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def more(
@@ -200,7 +204,8 @@ def lists(app: FastAPI, service: Service) -> None:
         if held is None:
             raise HTTPProblem(404, "this list is not held any more.", "Ask for a new one.")
         answer, k = held
-        return _page(service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
+        cut = partial(_page, service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
+        return await asyncio.to_thread(cut) if explain else cut()
 
     @app.post("/v1/explain", response_model=wire.ExplainOut, responses=PROBLEMS, tags=["lists"])
     async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read")) -> Response:
@@ -256,9 +261,9 @@ def lists(app: FastAPI, service: Service) -> None:
         code = int(engine.codes([item_id], live)[0])
         if code < 0:
             raise HTTPProblem(404, f"there is no item {item_id!r}.")
-        found = live.bundle.model.similar(np.array([code], np.int32), k)
+        found = await asyncio.to_thread(live.bundle.model.similar, np.array([code], np.int32), k)
         codes = found.items[0][found.items[0] >= 0]
-        return to_json({"items": _entries(engine, live, codes, found.scores[0], 1)})
+        return to_json({"items": _entries(live, codes, found.scores[0], 1)})
 
 
 def _page(
@@ -276,7 +281,7 @@ def _page(
 ) -> Response:
     engine, live = service.engine(who), answer.live
     codes, scores = answer.order.page(page, k)
-    entries = _entries(engine, live, codes, scores, 1 + page * k)
+    entries = _entries(live, codes, scores, 1 + page * k)
     if explain and len(codes) and len(answer.person.liked):
         _explain(answer, codes, entries)
     following = page + 1 if len(answer.order.items) > (page + 1) * k else None
@@ -304,11 +309,11 @@ def _wants(preferences: Preferences) -> list[dict[str, Any]]:
     ]
 
 
-def _entries(engine: Engine, live: Any, codes: Any, scores: Any, first: int) -> list[dict[str, Any]]:
-    rows = zip(engine.ids(live, codes), engine.fields(live, codes), scores, strict=False)
+def _entries(live: Any, codes: Any, scores: Any, first: int) -> list[dict[str, Any]]:
+    rows = zip(live.stock.shown.of(codes), scores[: len(codes)].tolist(), strict=True)
     return [
-        {"item_id": name, "rank": rank, "score": float(score), "fields": fields}
-        for rank, (name, fields, score) in enumerate(rows, start=first)
+        {"item_id": name, "rank": rank, "score": score, "fields": fields}
+        for rank, ((name, fields), score) in enumerate(rows, start=first)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -92,11 +93,13 @@ def shared(store: Store, engines: dict[str, Engine], settings: Settings) -> Serv
 def needs(service: Service, scope: Scope) -> Any:
     """A dependency: the identity of whoever asks, who must have ``scope``."""
 
-    def check(
+    async def check(
         request: Request,
         authorization: Annotated[str | None, Header(description="Bearer KEY")] = None,
     ) -> Identity:
         kind, _, secret = (authorization or "").partition(" ")
+        if service.authority.due:
+            await asyncio.to_thread(service.authority.look)
         who = service.authority.identify(secret.strip() if kind.lower() == "bearer" and secret else None)
         if who is None:
             raise HTTPProblem(
