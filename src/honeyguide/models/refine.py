@@ -60,9 +60,11 @@ def walked(arm: Arm) -> Iterator[tuple[str, Dimension]]:
 
 def moved(trial: Trial, name: str, dimension: Dimension, up: bool) -> Arm | None:
     """The arm with one option larger or smaller by a factor; ``None`` where that leaves the limits."""
-    config: Any = trial.model.config
-    factor = _FACTORS[isinstance(dimension, Real)]
-    value = getattr(config, name) * (factor if up else 1 / factor)
+    config: Any = getattr(trial.model, "resolved", trial.model.config)
+    factor, start = _FACTORS[isinstance(dimension, Real)], getattr(config, name)
+    if start is None:
+        return None
+    value = start * (factor if up else 1 / factor)
     value = float(f"{value:.3g}") if isinstance(dimension, Real) else round(value)
     if not dimension.holds(value):
         return None

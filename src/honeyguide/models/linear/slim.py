@@ -24,6 +24,7 @@ from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
 _TARGETS = 256  # columns solved together
 _CANDIDATES = 2048  # of all of them together, where one column has not more: a Gram matrix of 16 MiB
 _SAMPLE = 400  # columns from which the cost is estimated
+_PER_TAKER, _LIMITS = 0.1, (0.5, 2.0)  # lambda by default: so much for each taker of an item, between these
 _SMALL = 6144  # items up to which all may be candidates: a Gram matrix of 144 MiB
 
 
@@ -33,7 +34,8 @@ class SLIMConfig(ModelConfig):
     Parameters
     ----------
     l1
-        ``lambda``, in users: items that so many users or fewer took together have no weight.
+        ``lambda``, in users: items that so many users or fewer took together have no weight. By default a tenth of
+        the users that an item has on average, between .5 and 2.
     l2
         ``beta``, in users too.
     sweeps
@@ -42,7 +44,7 @@ class SLIMConfig(ModelConfig):
         A column is done when no weight moved by more than this in a sweep.
     """
 
-    l1: float = Field(default=2.0, ge=0)
+    l1: float | None = Field(default=None, ge=0)
     l2: float = Field(default=50.0, gt=0)
     sweeps: int = Field(default=50, ge=1)
     tolerance: float = Field(default=1e-3, gt=0)
@@ -72,12 +74,19 @@ class SLIM(Recommender):
         filled = min(products, float(n) ** 2)
         sample = np.random.default_rng(0).choice(n, min(n, _SAMPLE), replace=False)
         counts = a[:, sample].T.tocsr() @ a  # [sample, n_items]
-        counts.data[counts.data <= self.config.l1] = 0
+        counts.data[counts.data <= self._l1(a)] = 0
         counts.eliminate_zeros()
         moved = float(np.sqrt(np.diff(counts.indptr)).sum()) * n / max(1, len(sample))
         width = float(n if n <= _SMALL else _CANDIDATES)
         memory = 12.0 * filled + 4 * width * (width + 3 * _TARGETS) + 1e8
         return Estimate(memory, 1e-8 * products + 2.5e-4 * moved)
+
+    def _l1(self, a: sp.csr_matrix) -> float:
+        """``lambda`` for a train matrix: what is sparse has few pairs that more than one user took."""
+        if self.config.l1 is not None:
+            return self.config.l1
+        takers = a.nnz / max(1, np.count_nonzero(np.bincount(a.indices)))
+        return float(np.clip(_PER_TAKER * takers, *_LIMITS))
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         from rich.console import Console
@@ -85,13 +94,15 @@ class SLIM(Recommender):
 
         c, a = self.config, data.matrix("train")
         gram = (a.T @ a).tocsr()  # [n_items, n_items], users who took both
-        blocks = list(column_blocks(gram, c.l1))
+        l1 = self._l1(a)
+        self.resolved = c.model_copy(update={"l1": l1})
+        blocks = list(column_blocks(gram, l1))
         columns = []
         for targets, candidates in track(blocks, "SLIM", console=Console(stderr=True), disable=not options.progress):
             inner = gram[candidates][:, candidates].toarray()  # [n, n]
             right = gram[targets][:, candidates].toarray()  # [b, n]
             right[targets[:, None] == candidates] = 0  # no weight for the item itself
-            w = elastic_net(inner, right, c.l1, c.l2, c.sweeps, c.tolerance)
+            w = elastic_net(inner, right, l1, c.l2, c.sweeps, c.tolerance)
             rows, places = np.nonzero(w)
             columns.append((candidates[places], targets[rows], w[rows, places]))
         i, j, values = (np.concatenate(part) for part in zip(*columns, strict=True))
