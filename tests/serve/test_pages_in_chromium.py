@@ -384,7 +384,7 @@ def test_a_key_is_asked_for_and_errors_are_said(browser: Browser, site: Site, pi
     with browser.page() as page:
         page.open(site.address)
         page.wait("document.querySelector('#feed .notice.bad')")
-        assert "a key is needed" in text(page, "feed") and page.value("document.activeElement.id") == "key"
+        assert "asks for a key" in text(page, "feed") and page.value("document.activeElement.id") == "key"
         page.picture(pictures / "feed-refused.png")
         page.write(secret)
         page.press("Enter")

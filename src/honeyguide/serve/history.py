@@ -24,13 +24,13 @@ def liked_now(at_fit: IntArray, events: Sequence[Event], codes: IntArray) -> Int
     codes
         Of their items; -1 for what is not in the catalogue.
     """
+    good = np.array([event.weight > 0 for event in events], np.bool_) & (codes >= 0)
     against = {
         int(code): place
         for place, (event, code) in enumerate(zip(events, codes, strict=True))
         if event.weight < 0 and event.kind != _NO_VERDICT
     }
-    kept = [code for code in at_fit.tolist() if code not in against]
-    for place, (event, code) in enumerate(zip(events, codes.tolist(), strict=True)):
-        if event.weight > 0 and code >= 0 and place > against.get(code, -1):
-            kept.append(code)
-    return np.array(kept, np.int32)
+    if against:
+        at_fit = at_fit[~np.isin(at_fit, list(against))]
+        good &= np.array([place > against.get(int(code), -1) for place, code in enumerate(codes)], np.bool_)
+    return np.concatenate([at_fit, codes[good]]).astype(np.int32)

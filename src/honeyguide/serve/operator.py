@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 
 from honeyguide.serve.auth import Identity
+from honeyguide.serve.database import reading
 from honeyguide.serve.engine import Engine
 from honeyguide.serve.observe import Meters
 from honeyguide.serve.schema import EVENTS, ITEMS
@@ -223,7 +224,7 @@ def _ingest(service: Service, tenant: str) -> dict[str, Any]:
     e, instant = EVENTS.c, now()
     first = (instant // _HOUR - 23) * _HOUR
     hour = (e.received - e.received % _HOUR) / _HOUR
-    with service.store.engine.connect() as connection:
+    with reading(service.store.engine) as connection:
         stored, latest = connection.execute(select(func.count(), func.max(e.received)).where(e.tenant == tenant)).one()
         recent = connection.execute(
             select(hour.label("hour"), func.count()).where(e.tenant == tenant, e.received >= first).group_by("hour")
@@ -241,7 +242,7 @@ def _ingest(service: Service, tenant: str) -> dict[str, Any]:
 def _catalogue(store: Store, tenant: str, engine: Engine) -> dict[str, Any]:
     stock = engine.live.stock
     best = np.argsort(-stock.popularity, kind="stable")[:_TOP].astype(np.int32)
-    with store.engine.connect() as connection:
+    with reading(store.engine) as connection:
         posted = [str(i) for i in connection.execute(select(ITEMS.c.item_id).where(ITEMS.c.tenant == tenant)).scalars()]
     waiting = [name for name, code in zip(posted, engine.codes(posted), strict=True) if code < 0]
     return {

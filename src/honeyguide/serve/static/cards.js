@@ -1,6 +1,6 @@
 // A card of the feed: what an item is, what can be said of it, and the reason that opens.
 
-import { draw, listed, make, number } from "/static/dom.js";
+import { draw, listed, make, number, sentence } from "/static/dom.js";
 import { plainly } from "/static/wishes.js";
 import { coverOf, factsOf, makerOf, shade, tagsOf, titleOf } from "/static/facts.js";
 
@@ -58,8 +58,6 @@ async function open(entry, why, reason, acts) {
   reason.hidden = !opening;
   why.setAttribute("aria-expanded", String(opening));
 }
-
-const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
 
 function told(found, title, acts) {
   const parts = [make("p", { class: "said" }, sentence(found.why))];

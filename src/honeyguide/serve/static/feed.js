@@ -2,7 +2,7 @@
 
 import { ask } from "/static/api.js";
 import { card, gone, waiting } from "/static/cards.js";
-import { at, make } from "/static/dom.js";
+import { at, make, sentence } from "/static/dom.js";
 import { titleOf } from "/static/facts.js";
 import { shortcuts } from "/static/keys.js";
 import { echoed, plainly } from "/static/wishes.js";
@@ -33,20 +33,22 @@ async function tried(work) {
   at("feed").setAttribute("aria-busy", "true");
   try { await work(); } catch (error) {
     if (error.status === 401 || error.status === 403) { at("key-field").hidden = false; at("key").focus(); }
-    done(error.message);
-    if (!at("feed").querySelector(".card:not(.wait)")) broken(error);
+    const text = error.status === 401 ? "This service asks for a key: enter it above." : sentence(error.message);
+    if (at("feed").querySelector(".card:not(.wait)")) done(text);
+    else broken(text);
   } finally { at("feed").setAttribute("aria-busy", "false"); }
 }
 
-function broken(error) {
+function broken(text) {
+  done("");
   at("source").textContent = "";
-  at("feed").replaceChildren(make("li", { class: "notice bad" }, make("p", {}, error.message),
+  at("feed").replaceChildren(make("li", { class: "notice bad" }, make("p", { role: "alert" }, text),
     make("button", { type: "button", on: { click: () => tried(begin) } }, "Try again")));
 }
 
 const SOURCES = {
   personal: "From what you did.", session: "From this visit.",
-  popular: "What many like: nothing is known of you yet.",
+  popular: "What many like: nothing is known of you yet.", latest: "What is new: nothing is known of you yet.",
 };
 
 // -- acts on items --------------------------------------------------------------------------------

@@ -76,9 +76,10 @@ function traffic(found) {
   const most = (row, value) => (value >= row.limit_ms ? `≥ ${ms(value)}` : ms(value));
   const status = (count) => (count ? make("b", {}, number(count)) : "0");
   put("traffic", table([
-    ["Route", (row) => make("code", {}, row.route)], ["Requests", (row) => number(row.requests), "n"], ["Refused", (row) => status(row.refused), "n"], ["Errors", (row) => status(row.errors), "n"],
+    ["Route", (row) => make("code", {}, row.route), "k"], ["Requests", (row) => number(row.requests), "n"], ["Refused", (row) => status(row.refused), "n"], ["Errors", (row) => status(row.errors), "n"],
     ["Mean", (row) => ms(row.mean_ms), "n"], ["p50", (row) => most(row, row.p50_ms), "n"], ["p95", (row) => most(row, row.p95_ms), "n"], ["p99 ms", (row) => most(row, row.p99_ms), "n"],
-  ], asked, `Since the start, in milliseconds, of all tenants; quantiles are read from a histogram. Pages, their files and the rest: ${number(pages.reduce((sum, row) => sum + row.requests, 0))} requests.`));
+  ], asked));
+  at("since").textContent = `Since the start, in milliseconds, of all tenants; quantiles are read from a histogram. Pages, their files and the rest: ${number(pages.reduce((sum, row) => sum + row.requests, 0))} requests.`;
 }
 
 function lists(counts) {
