@@ -276,7 +276,7 @@ def test_every_example_is_a_command_that_is_understood(browser: Browser, site: S
         page.press("Enter")
         page.press("Enter")  # the example stands in the box, where the focus is
         page.wait("document.getElementById('heard').textContent.startsWith('Understood')")
-        assert page.value("document.querySelectorAll('#wants button').length") == 1
+        page.wait("document.querySelectorAll('#wants button').length === 1")
 
 
 def test_an_anonymous_visit_is_of_this_tab_alone(browser: Browser, site: Site) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from honeyguide.core.errors import HoneyguideError
-from honeyguide.lm.port import LM, Prompt, fenced, one_line
+from honeyguide.lm.port import LM, Message, Prompt, fenced, one_line
 
 _LONGEST = 400  # characters of an answer
 _PLACE = re.compile(r"\[(\d{1,2})\]")
@@ -91,6 +91,15 @@ class Said:
     refused: str | None = None
 
 
+_EXAMPLES = (
+    (Facts("Deep Water", ("The Long Shore",), "", "read"), "You enjoyed [1], so [0] may well be for you."),
+    (
+        Facts("Night Train", ("The Station", "Last Stop"), "", "watched"),
+        "Since you watched [1] and [2], you might like [0] too.",
+    ),
+)
+
+
 def say(facts: Sequence[Facts], lm: LM | None = None) -> list[Said]:
     """Each reason in words; by ``lm`` where there is one, something to say, and its answer stands the check."""
     found = [Said(one.template) for one in facts]
@@ -108,18 +117,24 @@ def say(facts: Sequence[Facts], lm: LM | None = None) -> list[Said]:
 
 
 def prompt_of(facts: Facts) -> Prompt:
-    """What a model is asked: the evidence as fenced, numbered data."""
-    lines = [f"[0] {one_line(facts.item)}"]
-    lines += [f"[{n}] {one_line(name)}" for n, name in enumerate(facts.evidence, start=1)]
-    lines += [f"joined by: {one_line(path)}" for path in facts.paths]
-    did = f" The person {facts.verb} [1] and the others." if facts.verb is not None else ""
-    return Prompt.of(
-        f"{fenced(chr(10).join(lines), 'evidence')}\nWhy is [0] recommended?{did} Answer with one sentence.",
-        system=_SYSTEM,
+    """What a model is asked: two examples, and the evidence as fenced, numbered data."""
+    turns: list[Message] = [Message("system", _SYSTEM)]
+    for example, sentence in _EXAMPLES:
+        turns += [Message("user", _question(example)), Message("assistant", sentence)]
+    return Prompt(
+        (*turns, Message("user", _question(facts))),
         max_tokens=80,
         stop=("\n",),
         saw_target=True,  # the recommended item is in it: such text explains, it is never evaluated
     )
+
+
+def _question(facts: Facts) -> str:
+    lines = [f"[0] {one_line(facts.item)}"]
+    lines += [f"[{n}] {one_line(name)}" for n, name in enumerate(facts.evidence, start=1)]
+    lines += [f"joined by: {one_line(path)}" for path in facts.paths]
+    did = f"I {facts.verb} the others. " if facts.verb is not None else ""
+    return f"{fenced(chr(10).join(lines), 'evidence')}\n{did}Why is [0] recommended to me?"
 
 
 def checked(answer: str, facts: Facts) -> tuple[str, str | None]:

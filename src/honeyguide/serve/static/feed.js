@@ -216,6 +216,7 @@ async function command(text) {
     found = await ask("POST", "/v1/command", { user_id: known(), command: text, shown: state.shown.slice(0, 100), k: PAGE });
   } catch (error) { at("heard").textContent = ""; throw error; }
   at("heard").textContent = echoed(found);
+  wants(found.preferences);
   if (!found.heard) return;
   at("command").value = "";
   state.search = null;
