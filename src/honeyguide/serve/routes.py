@@ -39,13 +39,14 @@ def operations(app: FastAPI, service: Service) -> None:
                 "model": engine.live.bundle.model.name,
                 "version": engine.live.version,
                 "items": len(engine.live.stock),
-                "warming": engine.warming,
                 "fallback": engine.live.fallback,
             }
             for name, engine in service.engines.items()
         }
+        warming = any(engine.warming for engine in service.engines.values())
         broken = any(engine.live.degraded for engine in service.engines.values())
-        return to_json({"status": "degraded" if broken or not tenants else "ok", "tenants": tenants})
+        status = "degraded" if broken or not tenants else "ok"
+        return to_json({"status": status, "warming": warming, "tenants": tenants})
 
     @app.get("/metrics", tags=["operation"], responses=PROBLEMS)
     async def metrics(who: Identity = needs(service, "admin")) -> Response:

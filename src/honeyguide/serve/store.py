@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from honeyguide.core.errors import ConfigError
-from honeyguide.serve.database import Lookup, Writer, dialect_of, open_database, reading, reading_plainly
+from honeyguide.serve.database import Lookup, Lookups, Writer, dialect_of, open_database, reading
 from honeyguide.serve.schema import EVENTS, EXPOSURES, ITEMS, KEYS, METADATA, OF_A_USER, PREFERENCES, USERS
 
 
@@ -97,6 +97,7 @@ class Store:
                 f"{where} cannot be opened: {str(error.orig).strip()}.", "Check the path: --model or --store."
             ) from error
         self._writer = Writer(self.engine)
+        self._lookups = Lookups(self.engine)
         self._events_of, self._preferences_of = (Lookup(self.engine, query) for query in (_EVENTS_OF, _PREFERENCES_OF))
 
     @property
@@ -107,6 +108,7 @@ class Store:
     def close(self) -> None:
         """Finish what is waiting, and close."""
         self._writer.close()
+        self._lookups.close()
         self.engine.dispose()
 
     # -- writing ------------------------------------------------------------------------------
@@ -209,12 +211,12 @@ class Store:
 
     def events_of(self, tenant: str, user_id: str) -> list[Event]:
         """What a user did, oldest first."""
-        with reading_plainly(self.engine) as connection:
+        with self._lookups.connection() as connection:
             return [Event(*row) for row in self._events_of.rows(connection, tenant, user_id)]
 
     def events_and_preferences(self, tenant: str, user_id: str) -> tuple[list[Event], dict[str, Any] | None]:
         """What a user did, oldest first, and what the user's commands said."""
-        with reading_plainly(self.engine) as connection:
+        with self._lookups.connection() as connection:
             events = [Event(*row) for row in self._events_of.rows(connection, tenant, user_id)]
             kept = self._preferences_of.rows(connection, tenant, user_id)
         return events, json.loads(kept[0][0]) if kept else None
