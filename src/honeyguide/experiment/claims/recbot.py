@@ -128,7 +128,7 @@ def _judge_drift(results: Mapping[str, Result]) -> Judgement:
         f"alone {_series(last)}. For the new film the untouched feed has {_means(static, 0).mean():.3f}, and a "
         f"conversation begun anew {_series(anew)}. Two commands after the switch: {_interval(gain, ci)} against the "
         f"untouched feed (p = {p:.1g}), {_interval(memory, memory_ci)} against piled wishes (p = {memory_p:.1g}). "
-        "Served again means: better than by the untouched feed. A conversation begun anew is ahead, because the first command "
+        "Served again means: better than by the untouched feed. A conversation begun anew is ahead: the first command "
         "after the switch goes into taking back what hides the new film."
     )
     return Judgement(gain, verdict(bool(holds)), ci, note)
