@@ -16,8 +16,8 @@ from honeyguide.metrics.stats import permutation, t_interval
 
 MOVIES, BOOKS = "ml-1m", "goodbooks-mini"
 _SIZES: dict[tuple[str, Profile], tuple[int, int, int]] = {  # people to choose weights on, sessions, with a switch
-    (MOVIES, "cpu"): (60, 100, 100),
-    (BOOKS, "cpu"): (60, 60, 0),
+    (MOVIES, "cpu"): (50, 80, 80),
+    (BOOKS, "cpu"): (50, 50, 0),
     (MOVIES, "paper"): (500, 1000, 1000),
     (BOOKS, "paper"): (300, 500, 500),
 }

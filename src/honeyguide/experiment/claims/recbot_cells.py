@@ -291,6 +291,8 @@ def sessions(name: str, seed: int, sizes: tuple[int, int, int]) -> dict[str, Any
         "commands": _commanded(world, config, intent),
         "no attenuator": _commanded(world, replace(config, attenuation=0.0), intent),
         "no intent attention": _commanded(world, replace(config, collaborative=0.0), intent),
+        "paper's parts": _commanded(world, PlannerConfig(base=0.0), head),
+        "paper's parts, no intent attention": _commanded(world, PlannerConfig(base=0.0, collaborative=0.0), head),
         "static": lambda asked: Unmoved(asked, world.pipeline),
         "popularity": lambda asked: Unmoved(asked, world.popular),
         "concatenated": lambda asked: Concatenated(asked, world.pipeline),
