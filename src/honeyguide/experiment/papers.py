@@ -34,6 +34,7 @@ _MODULES = {
     41: "honeyguide.experiment.claims.ada_retrieval",
     49: "honeyguide.experiment.claims.rel_mf",
     56: "honeyguide.experiment.claims.knn_embed",
+    58: "honeyguide.experiment.claims.llm_answers",
 }
 
 

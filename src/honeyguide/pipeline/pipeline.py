@@ -10,20 +10,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.core.ragged import FloatArray, IntArray
 from honeyguide.pipeline.asked import Asked, Pool, allowed
-from honeyguide.pipeline.config import PipelineConfig, Rule, read_pipeline
+from honeyguide.pipeline.config import Diversify, PipelineConfig, Rank, Retrieve, Rule, read_pipeline
 from honeyguide.pipeline.diversify import dpp, mmr, spread
 from honeyguide.pipeline.retrieve import rank, retrieve
 from honeyguide.pipeline.rules import boost, pin
 from honeyguide.pipeline.stock import Stock
 
 _LOG = logging.getLogger("honeyguide.pipeline")
+_FEW = 20_000  # items that can be looked at within half a millisecond
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Pipeline:
 
     def __init__(self, config: PipelineConfig, stock: Stock) -> None:
         self.config, self.stock = config, stock
+        self._others: dict[str, Pipeline] = {}
         for rule in config.rules:
             text = rule.filter or rule.boost
             if text is not None:
@@ -106,16 +108,33 @@ class Pipeline:
         if config.reads_text:
             _ = stock.text_vectors
 
+    def instead(self, source: Literal["popular", "latest"]) -> Pipeline:
+        """The same rules over what is popular or was added last: for those of whom the model knows nothing."""
+        if source not in self._others:
+            plain = {"retrieve": (Retrieve(source=source, n=500),), "rank": Rank(by="fusion"), "diversify": Diversify()}
+            self._others[source] = Pipeline(self.config.model_copy(update=plain), self.stock)
+        return self._others[source]
+
+    def is_quick(self, scenario: str) -> bool:
+        """Whether a request costs a fraction of a millisecond: nothing in it looks at many items, or pairs of them."""
+        how = self.config.diversify
+        if how.method != "none" and (not how.scenario or scenario in how.scenario):
+            return False
+        by_product = self.stock.item_vectors is not None
+        few = by_product and (self.stock.near is not None or len(self.stock) <= _FEW)
+        return all(s.source == "popular" or (s.source == "model" and few) for s in self.config.retrieve)
+
     def run(self, asked: Asked) -> Order:
         """All candidates of a request in order."""
         config, steps = self.config, _Steps()
         rules = [rule for rule in (*config.rules, *asked.rules) if asked.holds(rule.scenario)]
         with steps.step("filter", len(asked.stock)) as done:
             may = allowed(asked, rules)
-            done(int(may.sum()), conditions=[r.filter for r in rules if r.filter is not None])
+            open_ = int(np.count_nonzero(may))
+            done(open_, conditions=[r.filter for r in rules if r.filter is not None])
         sources: dict[str, IntArray] = {}
         for number, source in enumerate(config.retrieve):
-            with steps.step(f"retrieve {source.source}", int(may.sum())) as done:
+            with steps.step(f"retrieve {source.source}", open_) as done:
                 name = source.source if source.source not in sources else f"{source.source} {number + 1}"
                 sources[name] = retrieve(asked, source, may)
                 done(len(sources[name]))

@@ -166,7 +166,7 @@ class ListOut(_Wire):
     """A list, and the handle of its next page."""
 
     recommendation_id: str
-    source: Literal["personal", "session", "popular"]
+    source: Literal["personal", "session", "popular", "latest"]
     model: str
     version: str
     items: list[ItemOut]
