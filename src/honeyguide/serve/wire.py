@@ -178,6 +178,7 @@ class CommandOut(ListOut):
     """What was understood, all that holds now, and the list that obeys."""
 
     heard: bool
+    note: str = ""
     preferences: list[Wanted]
 
 

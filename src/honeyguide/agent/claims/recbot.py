@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from honeyguide.agent.claims.recbot_cells import ROUNDS, SEEDS, SWITCH, sessions
+from honeyguide.agent.claims.recbot_parsers import distilled, endpoint, grammar, latency, local_model
 from honeyguide.agent.golden import KINDS
-from honeyguide.experiment.claims.recbot_cells import ROUNDS, SEEDS, SWITCH, sessions
-from honeyguide.experiment.claims.recbot_parsers import distilled, endpoint, grammar, latency, local_model
 from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, verdict
 from honeyguide.metrics.stats import permutation, t_interval
 
 MOVIES, BOOKS = "ml-1m", "goodbooks-mini"
 _SIZES: dict[tuple[str, Profile], tuple[int, int, int]] = {  # people to choose weights on, sessions, with a switch
-    (MOVIES, "cpu"): (50, 80, 80),
+    (MOVIES, "cpu"): (50, 70, 70),
     (BOOKS, "cpu"): (50, 50, 0),
     (MOVIES, "paper"): (500, 1000, 1000),
     (BOOKS, "paper"): (300, 500, 500),
