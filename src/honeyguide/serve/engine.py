@@ -16,12 +16,14 @@ import numpy as np
 
 from honeyguide.agent.grammar import Grammar
 from honeyguide.agent.lexicon import Lexicon
+from honeyguide.agent.parsers import parser_over
 from honeyguide.agent.planner import Planner, shown_of
 from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import HoneyguideError
 from honeyguide.core.ragged import IntArray
 from honeyguide.data.store import HistoryStore
 from honeyguide.experiment.bundle import Bundle
+from honeyguide.lm.port import LM
 from honeyguide.pipeline.asked import Asked
 from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
 from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
@@ -119,6 +121,8 @@ class Engine:
     HoneyguideError
         If the model is whole but cannot be used here, or the pipeline cannot be.
     """
+
+    lm: LM | None = None  # says how commands are meant, where it is not the grammar that does
 
     def __init__(self, tenant: str, directory: Path, store: Store, pipeline: Path | None = None) -> None:
         self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
@@ -331,7 +335,7 @@ class Engine:
         """
         live, before = self.live, self.person(user_id).preferences
         codes = self.codes(shown, live)
-        delta = live.grammar.parse(text, before, shown_of(live.stock, codes[codes >= 0]))
+        delta = parser_over(live.grammar, self.lm).parse(text, before, shown_of(live.stock, codes[codes >= 0]))
         return delta, before.after(delta)
 
     def changed(self, user_id: str) -> None:

@@ -246,7 +246,7 @@ def lists(app: FastAPI, service: Service) -> None:
         await _done(service.store.put_preferences(who.tenant, body.user_id, after.to_dict()))
         engine.changed(body.user_id)
         answer = await asyncio.to_thread(partial(engine.recommend, body.user_id, scenario=body.scenario))
-        more = {"heard": delta.heard, "echo": echo(delta, before), "preferences": _wants(after)}
+        more = {"heard": delta.heard, "echo": echo(delta, before), "note": delta.note, "preferences": _wants(after)}
         return _page(
             service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, user_id=body.user_id, more=more
         )

@@ -239,6 +239,7 @@ class CommandOut(ListOut):
 
     heard: bool
     echo: Echo
+    note: str = ""
     preferences: list[Wanted]
 
 
