@@ -17,6 +17,7 @@ from honeyguide.serve import pages, routes
 from honeyguide.serve.direct import Bounds, DirectRouter
 from honeyguide.serve.engine import Engine
 from honeyguide.serve.mcp_mount import McpMount
+from honeyguide.serve.operator import operator
 from honeyguide.serve.service import HTTPProblem, Service, Settings, shared, to_json
 from honeyguide.serve.store import Store
 
@@ -60,7 +61,7 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
     _errors(app)
     app.add_middleware(Bounds, service=service)
     pages.add_pages(app)
-    for register in (routes.operations, routes.events, routes.lists, routes.items, routes.users):
+    for register in (routes.operations, operator, routes.events, routes.lists, routes.items, routes.users):
         register(app, service)
     return app
 
