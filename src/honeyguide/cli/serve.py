@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import socket
@@ -66,6 +67,8 @@ def serve(
             engine.lm = lm
             engine.warm()
         app = create_app(database, engines, Settings(open_=is_loopback(host), rate=rate))
+        gc.collect()
+        gc.freeze()  # what is there stays: no collection need look at it again
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
         uvicorn.run(
             app, host=host, port=port, log_level="warning", access_log=False, h11_max_incomplete_event_size=65536

@@ -7,15 +7,15 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from honeyguide.agent.grammar import Grammar
-from honeyguide.agent.lexicon import Lexicon
 from honeyguide.agent.parsers import parser_over
 from honeyguide.agent.planner import Planner, shown_of
 from honeyguide.agent.preferences import Delta, Preferences
@@ -30,7 +30,7 @@ from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
 from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.fallback import NO_VERSION, current_version, drop_damaged_histories, usable, without_model
-from honeyguide.serve.growing import grown, warm
+from honeyguide.serve.growing import grammar_of, grown, warm
 from honeyguide.serve.held import Held, HeldLists
 from honeyguide.serve.history import liked_now
 from honeyguide.serve.new_items import with_new_items
@@ -68,8 +68,8 @@ class Live:
         The pipeline, read again when its file changes.
     stamp
         Of the version of the model that was read: its name and digest.
-    grammar
-        Of commands over its items.
+    words
+        Makes the grammar of commands over its items, when there is one to read.
     fallback
         Whether there is no model, and what the store knows has its place.
     """
@@ -78,8 +78,13 @@ class Live:
     stock: Stock
     stages: PipelineFile
     stamp: str
-    grammar: Grammar
+    words: Callable[[], Grammar]
     fallback: bool = False
+
+    @cached_property
+    def grammar(self) -> Grammar:
+        """Of commands; its words are all the titles, so it is made once."""
+        return self.words()
 
     @property
     def degraded(self) -> bool:
@@ -148,7 +153,7 @@ class Engine:
         stock = bundle.stock()
         self._count(stock)
         stages = self._stages(stock, fallback) if before is None else before.over(stock)
-        return Live(bundle, stock, stages, stamp, Grammar(Lexicon.of(stock.items)), fallback)
+        return Live(bundle, stock, stages, stamp, partial(grammar_of, stock.items), fallback)
 
     def _stages(self, stock: Stock, fallback: bool) -> PipelineFile:
         try:
