@@ -16,6 +16,10 @@ StoreUrl = Annotated[
     typer.Option("--store", metavar="URL", help="sqlite:///FILE or postgresql+psycopg://...; default: in MODEL."),
 ]
 
+ExperimentsFile = Annotated[
+    Path | None, typer.Option("--experiments", metavar="FILE", help="Experiments as a TOML file.")
+]
+
 
 def serve(
     model: options.Bundle,
@@ -26,6 +30,11 @@ def serve(
     tenant: Annotated[
         list[str] | None, typer.Option("--tenant", metavar="NAME=MODEL", help="Another tenant with its own model.")
     ] = None,
+    experiments: ExperimentsFile = None,
+    exposures: Annotated[bool, typer.Option("--exposures/--no-exposures", help="Log what is shown.")] = True,
+    exposure_days: Annotated[
+        int, typer.Option("--exposure-days", min=0, help="Days that what was shown is kept; 0: for ever.")
+    ] = 90,
     rate: Annotated[float, typer.Option("--rate", min=0, help="Requests a second of every key; 0: no limit.")] = 0.0,
 ) -> None:
     """Serve a fitted model over HTTP. Without API keys only this machine is listened to."""
@@ -52,7 +61,14 @@ def serve(
         engines = {name: Engine(name, folder, database, pipeline) for name, folder in models.items()}
         for name in (name for name, engine in engines.items() if engine.live.fallback):
             console.notes().print(f"No model can be read in {models[name]}: what is popular, or latest, is shown.")
-        app = create_app(database, engines, Settings(open_=is_loopback(host), rate=rate))
+        settings = Settings(
+            open_=is_loopback(host),
+            rate=rate,
+            experiments=experiments,
+            exposures=exposures,
+            exposure_days=exposure_days,
+        )
+        app = create_app(database, engines, settings)
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
         uvicorn.run(
             app, host=host, port=port, log_level="warning", access_log=False, h11_max_incomplete_event_size=65536

@@ -43,6 +43,7 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
         async with mcp.session_manager.run():
             yield
         watch.cancel()
+        await asyncio.to_thread(service.exposures.close)
 
     app = FastAPI(
         title="honeyguide",
@@ -67,6 +68,7 @@ async def _watch(service: Service) -> None:
     """Take up new versions of the models."""
     while True:
         await asyncio.sleep(service.settings.refresh_seconds)
+        await asyncio.to_thread(service.experiments.refresh)
         for tenant, engine in service.engines.items():
             try:
                 if await asyncio.to_thread(engine.refresh):

@@ -6,9 +6,9 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,75 +23,18 @@ from honeyguide.data.store import HistoryStore
 from honeyguide.experiment.bundle import Bundle
 from honeyguide.pipeline.asked import Asked
 from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
+from honeyguide.pipeline.explore import explore
 from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
 from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
-from honeyguide.serve.fallback import NO_VERSION, current_version, drop_damaged_histories, usable, without_model
+from honeyguide.serve.answer import NOBODY, Answer, Live, Person, Source
+from honeyguide.serve.fallback import current_version, drop_damaged_histories, usable, without_model
 from honeyguide.serve.store import Event, Store
 
-Source = Literal["personal", "session", "popular", "latest"]
+__all__ = ["NOBODY", "Answer", "Engine", "Live", "Person", "Source"]
+
 _REMEMBERED = 50_000  # users whose histories are held in memory
 _LOG = logging.getLogger("honeyguide.serve")
-
-
-@dataclass(frozen=True)
-class Person:
-    """What is known of a user: item codes, oldest first, of what was liked, and of what is not to be shown."""
-
-    liked: IntArray
-    hidden: IntArray
-    preferences: Preferences = field(default_factory=Preferences)
-
-
-NOBODY = Person(np.empty(0, np.int32), np.empty(0, np.int32))
-
-
-@dataclass(frozen=True)
-class Live:
-    """A model in service; a new one takes the place of the whole.
-
-    Parameters
-    ----------
-    bundle
-        The model, and the histories that were there when it was fitted.
-    stock
-        The model with its item table.
-    stages
-        The pipeline, read again when its file changes.
-    stamp
-        Of the version of the model that was read: its name and digest.
-    grammar
-        Of commands over its items.
-    fallback
-        Whether there is no model, and what the store knows has its place.
-    """
-
-    bundle: Bundle
-    stock: Stock
-    stages: PipelineFile
-    stamp: str
-    grammar: Grammar
-    fallback: bool = False
-
-    @property
-    def degraded(self) -> bool:
-        """Whether something is missing: the model, the histories of its fit, or stages that can be used."""
-        return self.fallback or not len(self.bundle.store) or self.stages.fault is not None
-
-    @property
-    def version(self) -> str:
-        """Name of the version of the model."""
-        return NO_VERSION if self.fallback else self.stamp.split()[0]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The order made for a request, and what it was made from."""
-
-    order: Order
-    source: Source
-    live: Live
-    person: Person
 
 
 class Engine:
@@ -119,6 +62,9 @@ class Engine:
         self._people: OrderedDict[str, Person] = OrderedDict()
         self._lock = threading.Lock()
         self._changing = threading.Lock()
+        self.beside: tuple[
+            Engine, ...
+        ] = ()  # of the tenant's other models, in experiments: they hear what this one hears
         self.live = self._open()
 
     # -- the model ----------------------------------------------------------------------------
@@ -160,10 +106,10 @@ class Engine:
 
         Requests go on with the old one until the new one is ready; one that cannot be read leaves the old one.
         """
-        if current_version(self.directory) == self.live.stamp and not self._stale:
-            return False
-        self._reopen()
-        return True
+        changed = current_version(self.directory) != self.live.stamp or self._stale
+        if changed:
+            self._reopen()
+        return any([changed, *(other.refresh() for other in self.beside)])
 
     def _reopen(self) -> None:
         with self._changing:
@@ -173,6 +119,8 @@ class Engine:
 
     def add_items(self, items: dict[str, dict[str, Any]]) -> int:
         """Give new items a place in the model where it can; how many it knows now that it did not know before."""
+        for other in self.beside:
+            other.add_items(items)
         before = self.live
         if before.fallback:
             self._reopen()
@@ -216,6 +164,8 @@ class Engine:
 
     def took(self, events: Sequence[Event]) -> None:
         """Events that are on disk now: histories are read anew, and popularity counts them."""
+        for other in self.beside:
+            other.took(events)
         stock = self.live.stock
         codes = self.codes([event.item_id for event in events])
         with self._lock:
@@ -227,6 +177,8 @@ class Engine:
 
     def forget(self, user_id: str) -> None:
         """A user that was deleted from the store: from the histories of the fit and from memory too."""
+        for other in self.beside:
+            other.forget(user_id)
         store = self.live.bundle.store
         key = _key(store, user_id)
         with self._changing:
@@ -238,9 +190,9 @@ class Engine:
 
     # -- answers ------------------------------------------------------------------------------
 
-    def codes(self, item_ids: Sequence[str]) -> IntArray:
+    def codes(self, item_ids: Sequence[str], live: Live | None = None) -> IntArray:
         """Codes of external ids; -1 for what is not in the catalogue."""
-        stock = self.live.stock
+        stock = (live or self.live).stock
         return stock.ids.encode(_typed(stock, list(item_ids)))
 
     def recommend(
@@ -252,10 +204,24 @@ class Engine:
         rules: tuple[Rule, ...] = (),
         exclude: Sequence[str] = (),
         query: str | None = None,
+        stages: PipelineFile | None = None,
+        seed: str | None = None,
     ) -> Answer:
         """The order for a known user, for an anonymous session, or for whoever comes.
 
-        Personal where there is a history, from the session where there is one, else what is popular within the filter.
+        Personal where there is a history, from the session where there is one, else what is popular within the filter,
+        else what was added last.
+
+        Parameters
+        ----------
+        user_id, session
+            Whose history, and what was looked at since, as external ids, oldest first.
+        scenario, rules, exclude, query
+            As in :class:`~honeyguide.pipeline.asked.Asked`.
+        stages
+            In place of those of the service.
+        seed
+            Of what the stages draw at random; ``None`` to draw nothing.
         """
         live = self.live
         person = self.person(user_id) if user_id is not None else NOBODY
@@ -263,8 +229,12 @@ class Engine:
         liked = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
         left_out = np.unique(np.concatenate([liked, person.hidden, self.codes(exclude)])).astype(np.int32)
         asked = Asked(live.stock, liked, left_out, rules, scenario, query)
-        order, source = self._first(asked, person, live.stages.current, live.fallback)
-        return Answer(order, source, live, replace(person, liked=liked))
+        use, drawn = (stages or live.stages).current, None
+        order, source = self._first(asked, person, use, live.fallback)
+        how = use.config.explore
+        if seed is not None and how.method != "none" and asked.holds(how.scenario):
+            order, drawn = explore(order, how, seed, use.pinned(asked))
+        return Answer(order, source, live, replace(person, liked=liked), scenario, use.config.page, drawn)
 
     def _first(self, asked: Asked, person: Person, stages: Pipeline, fallback: bool) -> tuple[Order, Source]:
         """The first list of the chain that is not empty: the last two parts need no model."""
@@ -297,6 +267,8 @@ class Engine:
 
     def changed(self, user_id: str) -> None:
         """What is kept of a user has changed: it is read anew."""
+        for other in self.beside:
+            other.changed(user_id)
         with self._lock:
             self._people.pop(user_id, None)
 
@@ -319,7 +291,8 @@ class Engine:
             both = 1 / (FUSION + np.arange(len(own))) + 1 / (FUSION + place)  # reciprocal rank fusion
             best = np.argsort(-both, kind="stable")
             order = Order(order.items[best], both[best].astype(np.float32), order.trace)
-        return Answer(order, "personal" if len(person.liked) else "popular", live, person)
+        source: Source = "personal" if len(person.liked) else "popular"
+        return Answer(order, source, live, person, "search", unit=user_id or "")
 
     def fields(self, live: Live, codes: IntArray) -> list[dict[str, Any]]:
         """The row of the item table of each code."""

@@ -161,28 +161,18 @@ class Store:
 
         return self._writer.submit(job, after=_forget_log)
 
-    def log_exposure(
-        self, tenant: str, recommendation_id: str, user_id: str, scenario: str, variant: str, shown: list[Any]
-    ) -> Future[None]:
-        """Keep what was shown to whom; a later page replaces the entry by a longer one."""
-        row = {
-            "tenant": tenant,
-            "recommendation_id": recommendation_id,
-            "user_id": user_id,
-            "scenario": scenario,
-            "variant": variant,
-            "shown": json.dumps(shown),
-            "created": now(),
-        }
+    def log_exposures(self, rows: Sequence[dict[str, Any]]) -> Future[None]:
+        """Keep pages that were shown, as rows of the table; one that is there already is the same."""
 
         def job(connection: Connection) -> None:
-            upsert = _dialect(connection).insert(EXPOSURES)
-            key = ["tenant", "recommendation_id"]
-            connection.execute(
-                upsert.on_conflict_do_update(index_elements=key, set_={"shown": upsert.excluded.shown}), row
-            )
+            connection.execute(_insert_new(connection, EXPOSURES), list(rows))
 
         return self._writer.submit(job)
+
+    def purge_exposures(self, before: int) -> Future[int]:
+        """Delete the pages that were shown before a time; how many."""
+        where = EXPOSURES.c.created < before
+        return self._writer.submit(lambda connection: connection.execute(delete(EXPOSURES).where(where)).rowcount)
 
     def add_key(self, row: KeyRow) -> None:
         """Keep an API key."""
@@ -200,21 +190,21 @@ class Store:
         e = EVENTS.c
         columns = (e.event_id, e.user_id, e.item_id, e.kind, e.weight, e.happened)
         asked = select(*columns).where(e.tenant == tenant, e.user_id == user_id).order_by(e.happened, e.number)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [Event(*row) for row in connection.execute(asked)]
 
     def counts(self, tenant: str) -> dict[str, int]:
         """Events with a positive weight of every item."""
         e = EVENTS.c
         asked = select(e.item_id, func.count()).where(e.tenant == tenant, e.weight > 0).group_by(e.item_id)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return {str(item): int(n) for item, n in connection.execute(asked)}
 
     def items(self, tenant: str, since: int = -1) -> dict[str, dict[str, Any]]:
         """What is known of items, of those changed after ``since``, the latest last."""
         i = ITEMS.c
         asked = select(i.item_id, i.fields).where(i.tenant == tenant, i.changed > since).order_by(i.changed, i.item_id)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return {str(name): json.loads(fields) for name, fields in connection.execute(asked)}
 
     def item(self, tenant: str, item_id: str) -> dict[str, Any] | None:
@@ -230,14 +220,14 @@ class Store:
         return self._fields(PREFERENCES, tenant, PREFERENCES.c.user_id == user_id)
 
     def _fields(self, table: Any, tenant: str, where: Any) -> dict[str, Any] | None:
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(select(table.c.fields).where(table.c.tenant == tenant, where)).scalar()
         return None if found is None else dict(json.loads(found))
 
     def export_user(self, tenant: str, user_id: str) -> dict[str, list[dict[str, Any]]]:
         """Every row that names a user, by table."""
         found = {}
-        with self._reading() as connection:
+        with self.reading() as connection:
             for table in OF_A_USER:
                 asked = select(table).where(table.c.tenant == tenant, table.c.user_id == user_id)
                 rows = connection.execute(asked)
@@ -246,11 +236,12 @@ class Store:
 
     def api_keys(self) -> list[KeyRow]:
         """All API keys."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [KeyRow(*row) for row in connection.execute(select(KEYS).order_by(KEYS.c.created))]
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """A connection to read from; what goes wrong with it is a :class:`StorageError`."""
         try:
             with self.engine.connect() as connection:
                 yield connection
