@@ -119,9 +119,9 @@ def interleaved(log: pl.DataFrame, config: Experiment) -> dict[str, Any]:
     """The report of an interleaved experiment: credit of events, and of whom more users' events were."""
     first, second = (v.name for v in config.variant)
     clicked = log.filter((pl.col("reward") > 0) & pl.col("credit").is_not_null())
-    edge = (2 * pl.col("credit") - 1) * pl.col("reward")  # A's credit less B's
-    by_list = clicked.group_by("recommendation_id").agg(edge.sum())["credit"].to_numpy()
-    by_user = clicked.group_by("user_id").agg(edge.sum())["credit"].to_numpy()
+    edge = ((2 * pl.col("credit") - 1) * pl.col("reward")).alias("edge")  # A's credit less B's
+    by_list = clicked.group_by("recommendation_id").agg(edge.sum())["edge"].to_numpy()
+    by_user = clicked.group_by("user_id").agg(edge.sum())["edge"].to_numpy()
     by_list, by_user = np.round(by_list, 9), np.round(by_user, 9)
     wins, losses = int((by_user > 0).sum()), int((by_user < 0).sum())
     p = sign_test(by_user) if len(by_user) else float("nan")
