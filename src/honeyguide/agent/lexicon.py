@@ -33,9 +33,9 @@ _MEASURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] =
         ("older", "old", "classic", "classics", "vintage"),
         ("newer", "new", "recent", "modern"),
     ),
+    "count": (("ratings",), ("obscure", "lesser-known", "niche"), ("famous", "popular", "well-known")),
     "rating": (("stars", "star", "rating", "rated"), ("worse",), ("better", "acclaimed")),
     "popular": (("popular", "popularity"), ("obscure", "lesser-known", "niche"), ("famous", "popular", "well-known")),
-    "count": (("ratings",), ("obscure", "lesser-known", "niche"), ("famous", "popular", "well-known")),
 }
 _ALIASES: dict[tuple[str, ...], list[tuple[str, ...]]] = {  # what values are called beside their own words, by stems
     ("sci", "fi"): [("science", "fiction"), ("scifi",)],

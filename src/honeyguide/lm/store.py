@@ -55,8 +55,8 @@ class AnswerStore:
         if row is None:
             return None
         found = json.loads(row[0])
-        usage = Usage(**found.pop("usage"))
-        kept = Answer(**found, usage=usage)
+        usage, logprobs = Usage(**found.pop("usage")), found.pop("logprobs", None)
+        kept = Answer(**found, usage=usage, logprobs=None if logprobs is None else tuple(logprobs))
         return replace(kept, cached=True, usage=Usage(), saw_target=bool(row[1]) or prompt.saw_target)
 
     def put(self, prompt: Prompt, answer: Answer) -> None:
@@ -64,6 +64,23 @@ class AnswerStore:
         row = (answer.model, prompt.key(), json.dumps(asdict(answer)), int(answer.saw_target or prompt.saw_target))
         with self._lock:
             self._connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)
+
+    def only_model(self) -> str:
+        """The model whose answers these are.
+
+        Raises
+        ------
+        ArtifactError
+            If they are of several, or there are none.
+        """
+        with self._lock:
+            found = [row[0] for row in self._connection.execute("SELECT DISTINCT model FROM answers ORDER BY model")]
+        if len(found) != 1:
+            raise ArtifactError(
+                f"{self.path} has the answers of {', '.join(found) or 'no model'}.",
+                "Name a file with those of one model.",
+            )
+        return str(found[0])
 
     def __len__(self) -> int:
         with self._lock:

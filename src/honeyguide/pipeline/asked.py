@@ -45,6 +45,14 @@ class Asked:
     scenario: str = "default"
     query: str | None = None
 
+    def narrowed(self, rules: Sequence[Rule], excluded: IntArray) -> Asked:
+        """With more rules and less to show; what was computed of the history stands."""
+        found = replace(
+            self, rules=(*self.rules, *rules), excluded=np.union1d(self.excluded, excluded).astype(np.int32)
+        )
+        found.__dict__.update({name: value for name, value in self.__dict__.items() if name in ("scores", "profile")})
+        return found
+
     @cached_property
     def scores(self) -> FloatArray:
         """float32 ``[m]``: the model's scores of all items, asked for once."""
