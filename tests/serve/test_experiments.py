@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -131,22 +132,21 @@ class Trialled(Served):
         self.service.experiments.refresh()
 
 
-def start(folder: Path, models: Path, text: str) -> Iterator[Trialled]:
+def start(folder: Path, models: Path, text: str, store: Store, url: str) -> Iterator[Trialled]:
     (folder / "e.toml").write_text(text)
     (folder / "short.toml").write_text('page = 4\n[[rules]]\nfilter = "title contains the"\n')
-    store = Store(f"sqlite:///{folder / 'store.db'}")
     key = new_key(store, "default", "all", ("read", "write", "admin"))
-    engine = Engine("default", models / "ials", store)
+    shutil.copytree(models / "ials", folder / "model")
+    engine = Engine("default", folder / "model", store)
     settings = Settings(experiments=folder / "e.toml", refresh_seconds=60)
     with TestClient(create_app(store, {"default": engine}, settings)) as client:
-        yield Trialled(client, store, engine, folder, key, folder / "e.toml")
-    store.close()
+        yield Trialled(client, store, url, engine, folder, key, folder / "e.toml")
 
 
 @pytest.fixture
-def trialled(models: Path, books: Dataset, tmp_path: Path) -> Iterator[Trialled]:
+def trialled(models: Path, books: Dataset, tmp_path: Path, store: Store, store_url: str) -> Iterator[Trialled]:
     save_bundle(tmp_path / "knn", ItemKNN().fit(books), books)
-    yield from start(tmp_path, models, FILE)
+    yield from start(tmp_path, models, FILE, store, store_url)
 
 
 def test_variants_are_served_named_and_logged(trialled: Trialled, books: Dataset) -> None:
@@ -223,12 +223,10 @@ def test_the_file_is_read_again_and_a_broken_one_leaves_the_last_good_one(triall
     assert trialled.get("/health")["status"] == "ok"
 
 
-def test_a_file_that_is_broken_at_the_start_is_refused(models: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_broken_at_the_start_is_refused(models: Path, tmp_path: Path, store: Store) -> None:
     (tmp_path / "e.toml").write_text(FILE.replace("scenario", "tenant = 'other'\nscenario"))
-    store = Store(f"sqlite:///{tmp_path / 'store.db'}")
     with pytest.raises(ConfigError, match="tenant 'other'"):
         Experiments(tmp_path / "e.toml", {"default": Engine("default", models / "ials", store)})
-    store.close()
 
 
 def test_stages_follow_a_new_model(trialled: Trialled, books: Dataset) -> None:
@@ -252,9 +250,11 @@ variant = [{name = "ials"}, {name = "knn", model = "knn"}]
 
 
 @pytest.mark.parametrize("method", ["team-draft", "probabilistic"])
-def test_lists_are_joined_from_two_models(models: Path, books: Dataset, tmp_path: Path, method: str) -> None:
+def test_lists_are_joined_from_two_models(
+    models: Path, books: Dataset, tmp_path: Path, store: Store, store_url: str, method: str
+) -> None:
     save_bundle(tmp_path / "knn", ItemKNN().fit(books), books)
-    for served in start(tmp_path, models, JOINED.replace("METHOD", method)):
+    for served in start(tmp_path, models, JOINED.replace("METHOD", method), store, store_url):
         user = a_user(books)
         found = served.post("/v1/recommend", {"user_id": user, "k": 10})
         assert (found["experiment"], found["variant"]) == ("models", "interleaved")
@@ -288,7 +288,7 @@ def test_the_report_is_in_the_api_and_on_the_command_line(trialled: Trialled, bo
     assert sum(v["users"] for v in report["variants"]) == 30 and report["winner"] is None
     assert report["variants"][1]["against"] == "control" and not report["sample_ratio"]["mismatch"]
     (trialled.folder / "m").mkdir()
-    url = str(trialled.store.engine.url)
+    url = trialled.url
     run = ["experiment", str(trialled.folder / "m"), "--store", url, "--experiments", str(trialled.file)]
     said = CliRunner().invoke(cli, [*run, "--json"])
     assert said.exit_code == 0 and json.loads(said.stdout)["experiments"] == [report]

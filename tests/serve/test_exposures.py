@@ -45,14 +45,12 @@ def log_of(served: Served, **options: object) -> pl.DataFrame:
 
 
 @pytest.fixture
-def exploring(models: Path, tmp_path: Path) -> Iterator[Served]:
+def exploring(models: Path, tmp_path: Path, store: Store, store_url: str) -> Iterator[Served]:
     """A service that draws the head of its lists."""
     (tmp_path / "stages.toml").write_text(EXPLORE)
-    store = Store(f"sqlite:///{tmp_path / 'store.db'}")
     engine = Engine("default", models / "ials", store, tmp_path / "stages.toml")
     with TestClient(create_app(store, {"default": engine}, Settings())) as client:
-        yield Served(client, store, engine, tmp_path, "no key yet")
-    store.close()
+        yield Served(client, store, store_url, engine, tmp_path, "no key yet")
 
 
 def test_every_page_that_is_shown_is_logged(served: Served, books: Dataset) -> None:
@@ -122,13 +120,6 @@ def test_events_on_what_was_shown_are_joined_within_the_window(store: Store) -> 
     assert joined(store, "a", kinds=["buy"])["clicks"].sum() == 0
     assert joined(store, "b").is_empty() and joined(store, "a", experiment="other").is_empty()
     assert joined(store, "a", days=0.001).is_empty()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    found = Store(f"sqlite:///{tmp_path / 'log.db'}")
-    yield found
-    found.close()
 
 
 def test_the_log_tells_what_another_order_would_have_been_worth(
@@ -255,7 +246,7 @@ def test_the_export_is_a_file_that_off_policy_metrics_read(exploring: Served, tm
         event = like(f"v{visitor}", shown(found)[0], 1)
         exploring.client.post("/v1/events", json={"events": [event]})
     service_of(exploring).exposures.flush()
-    out, url = tmp_path / "log.parquet", str(exploring.store.engine.url)
+    out, url = tmp_path / "log.parquet", exploring.url
     (tmp_path / "m").mkdir()
     run = ["exposures", str(tmp_path / "m"), "--store", url, "--out", str(out), "--slots", "3", "--json"]
     result = CliRunner().invoke(cli, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,8 @@ from typing import Annotated
 import typer
 
 from honeyguide.cli import console, options
+
+_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 StoreUrl = Annotated[
     str | None,
@@ -38,6 +41,8 @@ def serve(
     rate: Annotated[float, typer.Option("--rate", min=0, help="Requests a second of every key; 0: no limit.")] = 0.0,
 ) -> None:
     """Serve a fitted model over HTTP. Without API keys only this machine is listened to."""
+    for pool in _POOLS:  # requests come side by side: several threads for one would only wait for each other
+        os.environ.setdefault(pool, "1")
     import uvicorn
 
     from honeyguide.core.errors import ConfigError
@@ -61,6 +66,8 @@ def serve(
         engines = {name: Engine(name, folder, database, pipeline) for name, folder in models.items()}
         for name in (name for name, engine in engines.items() if engine.live.fallback):
             console.notes().print(f"No model can be read in {models[name]}: what is popular, or latest, is shown.")
+        for engine in engines.values():
+            engine.warm()
         settings = Settings(
             open_=is_loopback(host),
             rate=rate,

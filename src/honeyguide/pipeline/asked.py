@@ -59,6 +59,19 @@ class Asked:
         return self.stock.scores(self.history)
 
     @cached_property
+    def user(self) -> FloatArray | None:
+        """float32 ``[d]``: the user's vector, of models whose scores are its products with those of the items."""
+        return self.stock.user_vector(self.history)
+
+    def scores_of(self, items: IntArray) -> FloatArray:
+        """float32 ``[c]``: the model's scores of some items; those of all are asked for only where they must be."""
+        vectors = self.stock.item_vectors
+        if self.stock.near is None or vectors is None or self.user is None:
+            return self.scores[items]
+        found: FloatArray = vectors[items] @ self.user
+        return found
+
+    @cached_property
     def profile(self) -> FloatArray:
         """float32 ``[d]`` of length one or zero: of the query's text, or without one of the history's texts."""
         if self.query is not None:
@@ -108,8 +121,7 @@ def allowed(asked: Asked, filters: Sequence[Rule]) -> Mask:
     for rule in filters:
         if rule.filter is not None:
             may &= asked.stock.mask(rule.filter)
-    seen = asked.excluded[asked.excluded >= 0]
-    may[seen] = False
+    may[asked.excluded[asked.excluded >= 0]] = False
     return may
 
 

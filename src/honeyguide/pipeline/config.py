@@ -150,6 +150,10 @@ class PipelineConfig(_Part):
         The stages.
     page
         Items of a page.
+    index
+        How the source ``"model"`` of the service finds the best, where a score is an inner product: ``"exact"`` looks
+        at all items; ``"ivf"`` and ``"hnsw"`` (faiss) and ``"cells"`` (numpy) at some, with 95 % of the best among
+        them; ``"auto"`` does so from 20,000 items on. It is read when a model is.
     encoder
         Of texts, for ``source = "text"`` and ``by = "text"``.
     """
@@ -160,6 +164,7 @@ class PipelineConfig(_Part):
     diversify: Diversify = Diversify()
     explore: Explore = Explore()
     page: int = Field(default=10, ge=1, le=1000)
+    index: Literal["auto", "exact", "ivf", "cells", "hnsw"] = "auto"
     encoder: str = "auto"
 
     @property

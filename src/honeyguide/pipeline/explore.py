@@ -41,6 +41,11 @@ class Drawn:
     propensity: Vector
     credit: Vector | None = None
 
+    def unknown(self) -> Drawn:
+        """The same after places have moved in an unknown way: nothing is claimed of them."""
+        lost = np.full(len(self.chance), np.nan)
+        return Drawn(self.head[:0], lost, lost, lost)
+
 
 def explore(order: Order, how: Explore, seed: str, fixed: IntArray) -> tuple[Order, Drawn | None]:
     """Draw the head of an order.

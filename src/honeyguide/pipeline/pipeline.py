@@ -24,6 +24,7 @@ from honeyguide.pipeline.rules import boost, pin
 from honeyguide.pipeline.stock import Stock
 
 _LOG = logging.getLogger("honeyguide.pipeline")
+_FEW = 20_000  # items that can be looked at within half a millisecond
 
 
 @dataclass(frozen=True)
@@ -119,16 +120,26 @@ class Pipeline:
         pins = [rule.pin for rule in (*self.config.rules, *asked.rules) if rule.pin and asked.holds(rule.scenario)]
         return self.stock.ids.encode([name for pin in pins for name in pin])
 
+    def is_quick(self, scenario: str) -> bool:
+        """Whether a request costs a fraction of a millisecond: nothing in it looks at many items, or pairs of them."""
+        how = self.config.diversify
+        if how.method != "none" and (not how.scenario or scenario in how.scenario):
+            return False
+        by_product = self.stock.item_vectors is not None
+        few = by_product and (self.stock.near is not None or len(self.stock) <= _FEW)
+        return all(s.source == "popular" or (s.source == "model" and few) for s in self.config.retrieve)
+
     def run(self, asked: Asked) -> Order:
         """All candidates of a request in order."""
         config, steps = self.config, _Steps()
         rules = [rule for rule in (*config.rules, *asked.rules) if asked.holds(rule.scenario)]
         with steps.step("filter", len(asked.stock)) as done:
             may = allowed(asked, rules)
-            done(int(may.sum()), conditions=[r.filter for r in rules if r.filter is not None])
+            open_ = int(np.count_nonzero(may))
+            done(open_, conditions=[r.filter for r in rules if r.filter is not None])
         sources: dict[str, IntArray] = {}
         for number, source in enumerate(config.retrieve):
-            with steps.step(f"retrieve {source.source}", int(may.sum())) as done:
+            with steps.step(f"retrieve {source.source}", open_) as done:
                 name = source.source if source.source not in sources else f"{source.source} {number + 1}"
                 sources[name] = retrieve(asked, source, may)
                 done(len(sources[name]))

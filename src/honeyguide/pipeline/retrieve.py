@@ -26,15 +26,26 @@ def retrieve(asked: Asked, source: Retrieve, may: Mask) -> IntArray:
         bool ``[m]``: what may be shown.
     """
     if source.source == "popular":
-        return _best(asked.stock.popularity, may, source.n)  # as it is now: the service counts events
+        return asked.stock.popular.best(may, source.n)  # as it is now: the service counts events
     if source.source == "latest":
         newest = np.arange(len(asked.stock) - 1, -1, -1, dtype=np.int32)  # codes are only ever appended
         order = asked.stock.order_by(source.by) if source.by is not None else newest
         return order[may[order]][: source.n]
     if source.source == "similar":
         return _similar(asked, source, may)
-    scores = asked.scores if source.source == "model" else asked.stock.text_vectors @ asked.profile
-    return _best(scores, may, source.n)
+    if source.source == "text":
+        return _best(asked.stock.text_vectors @ asked.profile, may, source.n)
+    return _by_model(asked, source.n, may)
+
+
+def _by_model(asked: Asked, n: int, may: Mask) -> IntArray:
+    """The best of the model: by the index where there is one and it finds enough, else of all items."""
+    near = asked.stock.near
+    if near is not None and asked.user is not None:
+        found = near.search(asked.user, n, may, int(np.count_nonzero(may)))
+        if found is not None:
+            return found[0]
+    return _best(asked.scores, may, n)
 
 
 def _best(scores: FloatArray, may: Mask, n: int) -> IntArray:
@@ -65,9 +76,11 @@ def _similar(asked: Asked, source: Retrieve, may: Mask) -> IntArray:
 
 def rank(asked: Asked, sources: dict[str, IntArray], how: Rank) -> Pool:
     """The candidates of all sources in one order."""
+    if how.by == "model" and list(sources) == ["model"]:  # in that order already
+        return Pool(sources["model"], asked.scores_of(sources["model"]), sources)
     items = np.unique(np.concatenate([np.empty(0, np.int32), *sources.values()]))
     if how.by == "model":
-        scores = asked.scores[items]
+        scores = asked.scores_of(items)
     else:
         scores = np.zeros(len(items), np.float32)
         for found in sources.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from honeyguide.agent.grammar import Grammar
 from honeyguide.agent.lexicon import Lexicon
@@ -29,11 +29,15 @@ from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.answer import NOBODY, Answer, Live, Person, Source
 from honeyguide.serve.fallback import current_version, drop_damaged_histories, usable, without_model
+from honeyguide.serve.growing import grown, warm
+from honeyguide.serve.held import Held, HeldLists
+from honeyguide.serve.new_items import with_new_items
 from honeyguide.serve.store import Event, Store
 
 __all__ = ["NOBODY", "Answer", "Engine", "Live", "Person", "Source"]
 
 _REMEMBERED = 50_000  # users whose histories are held in memory
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _LOG = logging.getLogger("honeyguide.serve")
 
 
@@ -60,11 +64,14 @@ class Engine:
     def __init__(self, tenant: str, directory: Path, store: Store, pipeline: Path | None = None) -> None:
         self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
         self._people: OrderedDict[str, Person] = OrderedDict()
-        self._lock = threading.Lock()
+        self._held = HeldLists()
+        self._news = 0  # grows with whatever may change what is known of a person
+        self._lock = threading.RLock()  # of what is above, and of the exchange of the model
         self._changing = threading.Lock()
+        self._warm: threading.Thread | None = None
         self.beside: tuple[
             Engine, ...
-        ] = ()  # of the tenant's other models, in experiments: they hear what this one hears
+        ] = ()  # of the tenant's other models in experiments: they hear what this one does
         self.live = self._open()
 
     # -- the model ----------------------------------------------------------------------------
@@ -75,7 +82,7 @@ class Engine:
         fallback = bundle is None
         if bundle is None:
             bundle = without_model(self.directory, items, self.store.counts(self.tenant))
-        return self._live(_with_new_items(bundle, items), stamp, None, fallback)
+        return self._live(with_new_items(bundle, items), stamp, None, fallback)
 
     def _live(self, bundle: Bundle, stamp: str, before: PipelineFile | None, fallback: bool = False) -> Live:
         stock = bundle.stock()
@@ -93,13 +100,11 @@ class Engine:
             plain.fault = error
             return plain
 
-    def _count(self, stock: Stock) -> None:
-        """Events since the fit count for popularity."""
+    def _count(self, stock: Stock, first: int = 0) -> None:
+        """Events since the fit count for popularity, of items from the code ``first`` on."""
         counts = self.store.counts(self.tenant)
-        codes = stock.ids.encode(_typed(stock, list(counts)))
-        for code, n in zip(codes, counts.values(), strict=True):
-            if code >= 0:
-                stock.popularity[code] += n
+        codes, events = _encode(stock, list(counts)), np.fromiter(counts.values(), np.float32, len(counts))
+        stock.popular.count(codes[codes >= first], events[codes >= first])
 
     def refresh(self) -> bool:
         """Take up a new version of the model if there is one; whether there was.
@@ -113,9 +118,35 @@ class Engine:
 
     def _reopen(self) -> None:
         with self._changing:
-            self.live = self._open()
+            live = self._open()
+            if self._warm:
+                warm(live)
+            self._exchange(live)
+
+    def _exchange(self, live: Live) -> None:
+        """Put another model in the place of this one; what is held in memory is brought to its codes."""
+        old, new = self.live.stock.ids, live.stock.ids
+        same = new is old or new.values.head(len(old)).equals(old.values)
+        codes = None if same else new.encode(old.values)
         with self._lock:
-            self._people.clear()  # codes may be others
+            self.live = live
+            self._news += 1
+            self._people.clear()
+            if codes is not None:
+                self._held.recode(codes)
+
+    def warm(self) -> None:
+        """Prepare in the background what makes answers fast, of this version of the model and of later ones.
+
+        Until it is done all items are looked at for a list, and commands over a large catalogue do not read texts.
+        """
+        self._warm = threading.Thread(target=warm, args=(self.live,), name="honeyguide-warm", daemon=True)
+        self._warm.start()
+
+    @property
+    def warming(self) -> bool:
+        """Whether that is under way."""
+        return self._warm is not None and self._warm.is_alive()
 
     def add_items(self, items: dict[str, dict[str, Any]]) -> int:
         """Give new items a place in the model where it can; how many it knows now that it did not know before."""
@@ -127,38 +158,42 @@ class Engine:
             return len(self.live.stock) - len(before.stock)
         with self._changing:
             before = self.live
-            bundle = _with_new_items(before.bundle, items)
-            self.live = self._live(bundle, before.stamp, before.stages)
-            return len(self.live.stock) - len(before.stock)
+            bundle = with_new_items(before.bundle, items)
+            if bundle is before.bundle:
+                return 0
+            live = grown(before, bundle)
+            self._count(live.stock, len(before.stock))
+            with self._lock:  # events go on being counted until here
+                live.stock.popularity[: len(before.stock)] = before.stock.popularity
+                self._exchange(live)
+            return len(live.stock) - len(before.stock)
 
     # -- people -------------------------------------------------------------------------------
 
-    def person(self, user_id: str) -> Person:
-        """What a user did, up to the last event that was taken in."""
+    def person(self, user_id: str, live: Live | None = None) -> Person:
+        """What a user did, up to the last event that was taken in; in the codes of ``live``, by default of now."""
         with self._lock:
-            found = self._people.get(user_id)
+            live = self.live if live is None else live
+            found, news = self._people.get(user_id) if live is self.live else None, self._news
             if found is not None:
                 self._people.move_to_end(user_id)
                 return found
-        person = self._read(user_id)
+        person = self._read(user_id, live)
         with self._lock:
-            self._people[user_id] = person
-            while len(self._people) > _REMEMBERED:
-                self._people.popitem(last=False)
+            if news == self._news and live is self.live:  # else it may be of yesterday
+                self._people[user_id] = person
+                while len(self._people) > _REMEMBERED:
+                    self._people.popitem(last=False)
         return person
 
-    def _read(self, user_id: str) -> Person:
-        live = self.live
-        store = live.bundle.store
-        key = _key(store, user_id)
-        liked = [live.bundle.of_users([key]).histories[0]] if key in store else []
-        events = self.store.events_of(self.tenant, user_id)
-        codes = self.codes([event.item_id for event in events])
+    def _read(self, user_id: str, live: Live) -> Person:
+        liked = [live.bundle.history(_key(live.bundle.store, user_id))]
+        events, kept = self.store.events_and_preferences(self.tenant, user_id)
+        codes = self.codes([event.item_id for event in events], live)
         good = np.array([event.weight > 0 for event in events], np.bool_)
         known = codes >= 0
         liked.append(codes[known & good])
         hidden = np.unique(codes[known & ~good]).astype(np.int32)
-        kept = self.store.preferences(self.tenant, user_id)
         preferences = Preferences.from_dict(kept) if kept is not None else Preferences()
         return Person(np.concatenate(liked).astype(np.int32), hidden, preferences)
 
@@ -166,13 +201,12 @@ class Engine:
         """Events that are on disk now: histories are read anew, and popularity counts them."""
         for other in self.beside:
             other.took(events)
-        stock = self.live.stock
-        codes = self.codes([event.item_id for event in events])
         with self._lock:
-            for event, code in zip(events, codes, strict=True):
-                self._people.pop(event.user_id, None)
-                if code >= 0 and event.weight > 0:
-                    stock.popularity[code] += 1
+            self._news += 1
+            for user_id in {event.user_id for event in events}:
+                self._people.pop(user_id, None)
+            codes = self.codes([event.item_id for event in events])
+            self.live.stock.popular.count(codes[np.array([event.weight > 0 for event in events], np.bool_)])
             self._stale |= self.live.fallback and bool((codes < 0).any())  # such items get a place at the next look
 
     def forget(self, user_id: str) -> None:
@@ -182,18 +216,18 @@ class Engine:
         store = self.live.bundle.store
         key = _key(store, user_id)
         with self._changing:
-            if key in store:
-                store.delete(key)
             drop_damaged_histories(self.directory)
+            if any((self.directory / "store").glob("v*")):
+                store.discard(key)
+        self.changed(user_id)
         with self._lock:
-            self._people.pop(user_id, None)
+            self._held.forget(user_id)
 
     # -- answers ------------------------------------------------------------------------------
 
     def codes(self, item_ids: Sequence[str], live: Live | None = None) -> IntArray:
-        """Codes of external ids; -1 for what is not in the catalogue."""
-        stock = (live or self.live).stock
-        return stock.ids.encode(_typed(stock, list(item_ids)))
+        """Codes of external ids; -1 for what is not in the catalogue of ``live``, by default of now."""
+        return _encode((self.live if live is None else live).stock, item_ids)
 
     def recommend(
         self,
@@ -224,10 +258,10 @@ class Engine:
             Of what the stages draw at random; ``None`` to draw nothing.
         """
         live = self.live
-        person = self.person(user_id) if user_id is not None else NOBODY
-        own = self.codes(session)
+        person = self.person(user_id, live) if user_id is not None else NOBODY
+        own = self.codes(session, live)
         liked = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
-        left_out = np.unique(np.concatenate([liked, person.hidden, self.codes(exclude)])).astype(np.int32)
+        left_out = np.unique(np.concatenate([liked, person.hidden, self.codes(exclude, live)])).astype(np.int32)
         asked = Asked(live.stock, liked, left_out, rules, scenario, query)
         use, drawn = (stages or live.stages).current, None
         order, source = self._first(asked, person, use, live.fallback)
@@ -235,6 +269,12 @@ class Engine:
         if seed is not None and how.method != "none" and asked.holds(how.scenario):
             order, drawn = explore(order, how, seed, use.pinned(asked))
         return Answer(order, source, live, replace(person, liked=liked), scenario, use.config.page, drawn)
+
+    def is_quick(self, user_id: str | None, scenario: str) -> bool:
+        """Whether a list takes less time than it takes to wake a thread for it."""
+        if not self.store.local or not self.live.stages.current.is_quick(scenario):
+            return False
+        return user_id is None or not self.person(user_id).preferences.wants
 
     def _first(self, asked: Asked, person: Person, stages: Pipeline, fallback: bool) -> tuple[Order, Source]:
         """The first list of the chain that is not empty: the last two parts need no model."""
@@ -261,7 +301,7 @@ class Engine:
             Ids of the items before the person's eyes.
         """
         live, before = self.live, self.person(user_id).preferences
-        codes = self.codes(shown)
+        codes = self.codes(shown, live)
         delta = live.grammar.parse(text, before, shown_of(live.stock, codes[codes >= 0]))
         return delta, before.after(delta)
 
@@ -270,6 +310,7 @@ class Engine:
         for other in self.beside:
             other.changed(user_id)
         with self._lock:
+            self._news += 1
             self._people.pop(user_id, None)
 
     def search(self, query: str, user_id: str | None = None, rules: tuple[Rule, ...] = ()) -> Answer:
@@ -281,7 +322,7 @@ class Engine:
             If items have no words.
         """
         live = self.live
-        person = self.person(user_id) if user_id is not None else NOBODY
+        person = self.person(user_id, live) if user_id is not None else NOBODY
         found = PipelineConfig(retrieve=(Retrieve(source="text", n=100),), rank=Rank(by="fusion"))
         order = Pipeline(found, live.stock).run(Asked(live.stock, NOBODY.liked, NOBODY.liked, rules, query=query))
         if len(person.liked) and len(order.items):
@@ -294,6 +335,23 @@ class Engine:
         source: Source = "personal" if len(person.liked) else "popular"
         return Answer(order, source, live, person, "search", unit=user_id or "")
 
+    def keep(self, recommendation_id: str, answer: Answer, k: int) -> None:
+        """Hold a list for its next pages, not the model that made it."""
+        made, held = answer.live.bundle.directory, Held.of(answer, k)
+        maker = next((other for other in self.beside if other.directory == made), self)
+        with maker._lock:
+            if answer.live is not maker.live:  # it was exchanged while the list was made
+                held = held.recoded(maker.live.stock.ids.encode(answer.live.stock.ids.values))
+            maker._held.keep(recommendation_id, held)
+
+    def held(self, recommendation_id: str) -> tuple[Answer, int] | None:
+        """A list that is held, and the items of its pages; ``None`` where it is not held any more."""
+        with self._lock:
+            found, live = self._held.get(recommendation_id), self.live
+        if found is not None:
+            return found.answer(live), found.k
+        return next((one for other in self.beside if (one := other.held(recommendation_id)) is not None), None)
+
     def fields(self, live: Live, codes: IntArray) -> list[dict[str, Any]]:
         """The row of the item table of each code."""
         found: list[dict[str, Any]] = live.stock.items[codes.tolist()].to_dicts()
@@ -304,40 +362,13 @@ class Engine:
         return [str(item) for item in live.stock.ids.decode(codes).to_list()]
 
 
-def _typed(stock: Stock, item_ids: list[str]) -> pl.Series:
-    """Ids as they come over the wire, of the type that the catalogue has; what does not fit is unknown."""
-    return pl.Series("item_id", item_ids, pl.String).cast(stock.ids.dtype, strict=False)
+def _encode(stock: Stock, item_ids: Sequence[str]) -> IntArray:
+    """Codes of ids as they come over the wire, which may be of another type than the catalogue's."""
+    if not stock.ids.dtype.is_integer():
+        return stock.ids.encode(item_ids)
+    return stock.ids.encode([int(name) if _WHOLE.fullmatch(name) else None for name in item_ids])
 
 
 def _key(store: HistoryStore, user_id: str) -> object:
     """A user id as it comes over the wire, of the type that the histories of the fit have."""
     return int(user_id) if store.user_ids.dtype.is_integer() and user_id.lstrip("-").isdigit() else user_id
-
-
-def _with_new_items(bundle: Bundle, items: dict[str, dict[str, Any]]) -> Bundle:
-    """The bundle with those items that its model can take in and does not know."""
-    model, ids = bundle.model, bundle.item_ids
-    if not items or "add_items" not in model.capabilities:
-        return bundle
-    names = pl.Series("item_id", list(items), pl.String).cast(ids.dtype, strict=False)
-    codes = ids.encode(names)
-    rows = [
-        {"item_id": name, **{k: v for k, v in fields.items() if k in bundle.store.items.columns}}
-        for name, code, fields in zip(names, codes, items.values(), strict=True)
-        if code < 0 and name is not None
-    ]
-    if not rows:
-        return bundle
-    schema = {name: bundle.store.items.schema[name] for name in bundle.store.items.columns}
-    table = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
-    for column, dtype in schema.items():
-        if column not in table.columns:
-            table = table.with_columns(pl.lit(None, dtype).alias(column))
-    try:
-        grown = model.add_items(table)
-    except HoneyguideError as error:
-        _LOG.warning("new items have no place in the model: %s", error)
-        return bundle
-    store = bundle.store
-    store.items = pl.concat([store.items, table.select(store.items.columns)], how="vertical_relaxed")
-    return Bundle(bundle.directory, grown, store)

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from honeyguide.core.errors import StorageError
-from honeyguide.core.ragged import IntArray
-from honeyguide.serve.answer import Answer, Live
+from honeyguide.serve.answer import Answer
 from honeyguide.serve.observe import Meters
 from honeyguide.serve.store import Store, now
 
@@ -33,13 +32,24 @@ _LOG = logging.getLogger("honeyguide.serve")
 
 @dataclass(frozen=True, eq=False)
 class _Note:
+    """What is written of a page; it holds no model, which may be exchanged while the note waits."""
+
     tenant: str
     recommendation_id: str
     page: int
+    user_id: str
+    scenario: str
+    experiment: str
+    variant: str
+    source: str
+    version: str
     first: int
-    items: Sequence[str]
-    answer: Answer
+    shown: dict[str, Any]
     created: int
+
+    def row(self) -> dict[str, Any]:
+        """As the table has it."""
+        return {**self.__dict__, "shown": json.dumps(self.shown, separators=(",", ":"))}
 
 
 class ExposureLog:
@@ -83,13 +93,18 @@ class ExposureLog:
         answer
             What the page was cut from; a list forced for a look at a variant is not kept.
         """
-        if not self.on or not items or (answer.trial is not None and answer.trial.forced):
+        trial = answer.trial
+        if not self.on or not items or (trial is not None and trial.forced):
             return
+        if len(self._waiting) >= self.most:
+            self._meters.exposures_dropped.inc()
+            return
+        experiment, variant = (trial.experiment, trial.variant) if trial is not None else ("", "")
+        version, said = answer.live.version, shown(items, first, answer)
+        origin = (answer.unit, answer.scenario, experiment, variant, answer.source, version)
+        note = _Note(tenant, recommendation_id, page, *origin, first, said, now())
         with self._lock:
-            if len(self._waiting) >= self.most:
-                self._meters.exposures_dropped.inc()
-                return
-            self._waiting.append(_Note(tenant, recommendation_id, page, first, items, answer, now()))
+            self._waiting.append(note)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="honeyguide-exposures", daemon=True)
                 self._thread.start()
@@ -107,7 +122,7 @@ class ExposureLog:
     def forget(self, tenant: str, user_id: str) -> None:
         """Leave out what waits of a user; what is behind this call in the store's writer finds no more of it."""
         with self._writing, self._lock:
-            kept = [n for n in self._waiting if (n.tenant, n.answer.unit) != (tenant, user_id)]
+            kept = [n for n in self._waiting if (n.tenant, n.user_id) != (tenant, user_id)]
             self._waiting = deque(kept)
 
     def purge(self) -> int:
@@ -137,31 +152,12 @@ class ExposureLog:
 
     def _write(self, batch: Sequence[_Note]) -> None:
         try:
-            self._store.log_exposures([_row(note) for note in batch]).result()
+            self._store.log_exposures([note.row() for note in batch]).result()
         except StorageError as error:
             self._meters.exposures_dropped.inc(len(batch))
             _LOG.warning("%d pages are not in the exposure log: %s", len(batch), error)
         else:
             self._meters.exposures.inc(len(batch))
-
-
-def _row(note: _Note) -> dict[str, Any]:
-    answer = note.answer
-    trial = answer.trial
-    return {
-        "tenant": note.tenant,
-        "recommendation_id": note.recommendation_id,
-        "page": note.page,
-        "user_id": answer.unit,
-        "scenario": answer.scenario,
-        "experiment": trial.experiment if trial is not None else "",
-        "variant": trial.variant if trial is not None else "",
-        "source": answer.source,
-        "version": answer.live.version,
-        "first": note.first,
-        "shown": json.dumps(shown(note.items, note.first, answer), separators=(",", ":")),
-        "created": note.created,
-    }
 
 
 def shown(items: Sequence[str], first: int, answer: Answer) -> dict[str, Any]:
@@ -180,12 +176,8 @@ def shown(items: Sequence[str], first: int, answer: Answer) -> dict[str, Any]:
     places = slice(first - 1, first - 1 + len(items))
     for name in ("chance", "propensity", "credit"):
         values = getattr(drawn, name)
-        if values is not None and not np.isnan(values).any():
-            found[name] = [float(value) for value in values[places]]
-    if first == 1:
-        found["head"] = _ids(answer.live, drawn.head)
+        if values is not None:
+            found[name] = [] if np.isnan(values).any() else values[places].tolist()
+    if first == 1 and len(drawn.head):
+        found["head"] = [str(item) for item in answer.live.stock.ids.decode(drawn.head).to_list()]
     return found
-
-
-def _ids(live: Live, codes: IntArray) -> list[str]:
-    return [str(item) for item in live.stock.ids.decode(codes).to_list()]

@@ -14,6 +14,7 @@ from honeyguide.core.errors import DataError
 from honeyguide.metrics.arrays import Index, Vector
 from honeyguide.pipeline.config import Explore
 from honeyguide.pipeline.explore import propensities
+from honeyguide.serve.database import reading
 from honeyguide.serve.schema import EVENTS, EXPOSURES
 from honeyguide.serve.store import Store, now
 
@@ -98,20 +99,21 @@ def _places(store: Store, tenant: str, since: int, experiment: str | None) -> pl
         asked = asked.where(e.experiment == experiment)
     columns: dict[str, list[object]] = {name: [] for name in SCHEMA}
     heads: dict[str, dict[str, int]] = {}
-    with store.reading() as connection:
+    with reading(store.engine) as connection:
         for *page, created, first, text in connection.execute(asked.order_by(e.created, e.page)):
             shown = json.loads(text)
             items = shown["items"]
             n, own = len(items), str(page[0])
             if "head" in shown:
                 heads[own] = {item: place for place, item in enumerate(shown["head"], start=1)}
-            head = heads.get(own, {}) if "chance" in shown else {}
-            lost = "credit" in shown or ("chance" in shown and not head)  # not known, or not to be made use of
+            head = heads.get(own, {}) if shown.get("chance") else {}
+            drawn, told = "chance" in shown, bool(shown.get("chance"))
+            lost = "credit" in shown or (drawn and not head)  # not known, or not to be made use of
             for name, value in zip((*_PAGE, "created"), (*page, created), strict=True):
                 columns[name] += [value] * n
             columns["rank"] += range(first, first + n)
             columns["item_id"] += items
-            columns["chance"] += _padded(shown.get("chance", ()), n, 1.0)
+            columns["chance"] += _padded(shown.get("chance", ()), n, 1.0 if told or not drawn else None)
             columns["propensity"] += [None] * n if lost else _padded(shown.get("propensity", ()), n, 1.0)
             columns["credit"] += _padded(shown.get("credit", ()), n, None)
             columns["before"] += [head.get(item) for item in items]
@@ -128,7 +130,7 @@ def _events(store: Store, tenant: str, since: int, kinds: Sequence[str]) -> pl.D
     asked = select(e.user_id, e.item_id, e.happened).where(e.tenant == tenant, e.happened > since)
     asked = asked.where(e.kind.in_(list(kinds))) if kinds else asked.where(e.weight > 0)
     schema = {"user_id": pl.String, "item_id": pl.String, "happened": pl.Int64}
-    with store.reading() as connection:
+    with reading(store.engine) as connection:
         return pl.DataFrame([tuple(row) for row in connection.execute(asked)], schema=schema, orient="row")
 
 

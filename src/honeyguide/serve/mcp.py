@@ -221,20 +221,22 @@ class Tools:
     async def similar_items(self, item_id: Id, context: Context[Any], k: Some = 10) -> Items:
         """Items that the model holds to be alike."""
         _, engine = self._who(context, "read")
-        codes = engine.codes([item_id])
+        live = engine.live
+        codes = engine.codes([item_id], live)
         if codes[0] < 0:
             raise Refused(f"there is no item {item_id!r}.", "Take an id from another tool's answer.")
-        found = engine.live.bundle.model.similar(codes, k).items[0]
-        return Items(source="similar", items=_rows(engine, found[found >= 0]))
+        found = live.bundle.model.similar(codes, k).items[0]
+        return Items(source="similar", items=_rows(engine, live, found[found >= 0]))
 
     async def explain(self, item_id: Id, user_id: Id, context: Context[Any]) -> Reason:
         """Why an item is where it is in a user's list, checked on the model."""
         _, engine = self._who(context, "read")
-        codes = engine.codes([item_id])
+        live = engine.live
+        stock = live.stock
+        codes = engine.codes([item_id], live)
         if codes[0] < 0:
             raise Refused(f"there is no item {item_id!r}.", "Take an id from another tool's answer.")
-        live, stock = engine.live, engine.live.stock
-        (found,) = because(live.bundle.model, engine.person(user_id).liked, [int(codes[0])])
+        (found,) = because(live.bundle.model, engine.person(user_id, live).liked, [int(codes[0])])
         said = found.sentence(lambda code: stock.titles[code], verb_for(stock.items.columns))
         return Reason(why=said, evidence=engine.ids(live, found.evidence), verified=found.verified)
 
@@ -298,10 +300,9 @@ class Tools:
 
 def _items(engine: Engine, answer: Answer, k: int) -> Items:
     codes, _ = answer.order.page(0, k)
-    return Items(source=answer.source, items=_rows(engine, codes, answer.live))
+    return Items(source=answer.source, items=_rows(engine, answer.live, codes))
 
 
-def _rows(engine: Engine, codes: Any, live: Live | None = None) -> list[Item]:
-    live = live or engine.live
+def _rows(engine: Engine, live: Live, codes: Any) -> list[Item]:
     rows = zip(engine.ids(live, codes), engine.fields(live, codes), strict=True)
     return [Item(item_id=name, rank=rank, fields=fields) for rank, (name, fields) in enumerate(rows, start=1)]

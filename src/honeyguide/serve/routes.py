@@ -21,7 +21,6 @@ from honeyguide.serve import wire
 from honeyguide.serve.analysis import analyse
 from honeyguide.serve.answer import NOBODY, Answer, Trial
 from honeyguide.serve.auth import Identity
-from honeyguide.serve.engine import Engine
 from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, to_json
 from honeyguide.serve.store import Event, now
 
@@ -39,6 +38,7 @@ def operations(app: FastAPI, service: Service) -> None:
                 "model": engine.live.bundle.model.name,
                 "version": engine.live.version,
                 "items": len(engine.live.stock),
+                "warming": engine.warming,
                 "fallback": engine.live.fallback,
             }
             for name, engine in service.engines.items()
@@ -109,10 +109,11 @@ def items(app: FastAPI, service: Service) -> None:
         found = await asyncio.to_thread(service.store.item, who.tenant, item_id)
         if found is None:
             engine = service.engine(who)
-            code = int(engine.codes([item_id])[0])
+            live = engine.live
+            code = int(engine.codes([item_id], live)[0])
             if code < 0:
                 raise HTTPProblem(404, f"there is no item {item_id!r}.")
-            found = engine.fields(engine.live, np.array([code], np.int32))[0]
+            found = engine.fields(live, np.array([code], np.int32))[0]
         return to_json({"item_id": item_id, "fields": found})
 
     @app.delete("/v1/items/{item_id:path}", response_model=wire.Deleted, responses=PROBLEMS, tags=["items"])
@@ -148,30 +149,33 @@ def users(app: FastAPI, service: Service) -> None:
         await asyncio.to_thread(service.exposures.flush)
         found: dict[str, Any] = await asyncio.to_thread(service.store.export_user, who.tenant, user_id)
         engine = service.engines.get(who.tenant)
-        person = await asyncio.to_thread(engine.person, user_id) if engine is not None else None
-        history = engine.ids(engine.live, person.liked) if engine is not None and person is not None else []
+        history: list[str] = []
+        if engine is not None:
+            live = engine.live
+            history = engine.ids(live, (await asyncio.to_thread(engine.person, user_id, live)).liked)
         return to_json({"user_id": user_id, "history": history, **found})
 
     @app.get("/v1/users/{user_id:path}", response_model=wire.Profile, responses=PROBLEMS, tags=["users"])
     async def profile(user_id: wire.Id, who: Identity = needs(service, "read")) -> Response:
         """What is known of a user, and what commands said that still holds."""
         engine = service.engine(who)
-        person = await asyncio.to_thread(engine.person, user_id)
+        live = engine.live
+        person = await asyncio.to_thread(engine.person, user_id, live)
         fields = await asyncio.to_thread(service.store.user, who.tenant, user_id)
         return to_json(
             {
                 "user_id": user_id,
                 "fields": fields or {},
                 "preferences": _wants(person.preferences),
-                "liked": engine.ids(engine.live, person.liked),
-                "hidden": engine.ids(engine.live, person.hidden),
+                "liked": engine.ids(live, person.liked),
+                "hidden": engine.ids(live, person.hidden),
             }
         )
 
     @app.delete("/v1/users/{user_id:path}", response_model=wire.Deleted, responses=PROBLEMS, tags=["users"])
     async def delete(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Forget a user: events, profile, what was shown, the history of the fit, and what is held in memory."""
-        await service.forget(who.tenant, user_id)
+        await asyncio.to_thread(service.exposures.forget, who.tenant, user_id)
         rows = await _done(service.store.delete_user(who.tenant, user_id))
         engine = service.engines.get(who.tenant)
         if engine is not None:
@@ -188,7 +192,8 @@ def lists(app: FastAPI, service: Service) -> None:
         if body.force is not None and "admin" not in who.scopes:
             raise HTTPProblem(403, "a variant is forced with the scope 'admin' only.", "Use another key.")
         force = Trial(body.force.experiment, body.force.variant, forced=True) if body.force is not None else None
-        new, answer = service.recommend(
+        ask = partial(
+            service.recommend,
             who,
             body.user_id,
             body.session_id,
@@ -198,7 +203,12 @@ def lists(app: FastAPI, service: Service) -> None:
             rules=request_rules(body.where),
             exclude=body.exclude,
         )
-        return _page(service, who, answer, new, 0, body.k or answer.size, explain=body.explain, trace=body.trace)
+        # What takes less time than a thread takes to be woken is done at once.
+        quick = service.is_quick(who, body.user_id, body.scenario)
+        new, answer = ask() if quick else await asyncio.to_thread(ask)
+        page = partial(_page, service, who, answer, new, 0, body.k or answer.size)
+        cut = partial(page, explain=body.explain, trace=body.trace)
+        return await asyncio.to_thread(cut) if body.explain else cut()
 
     @app.get("/v1/recommend/{recommendation_id}", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def more(
@@ -208,22 +218,23 @@ def lists(app: FastAPI, service: Service) -> None:
         who: Identity = needs(service, "read"),
     ) -> Response:
         """Another page of a list: the same order, so that nothing comes twice."""
-        held = service.pages.get((who.tenant, recommendation_id))
+        held = service.engine(who).held(recommendation_id)
         if held is None:
             raise HTTPProblem(404, "this list is not held any more.", "Ask for a new one.")
-        _, answer, k = held
-        return _page(service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
+        answer, k = held
+        cut = partial(_page, service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
+        return await asyncio.to_thread(cut) if explain else cut()
 
     @app.post("/v1/explain", response_model=wire.ExplainOut, responses=PROBLEMS, tags=["lists"])
     async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read")) -> Response:
         """Why an item is where it is: the events that raised it most, and where it would be without them."""
         engine = service.engine(who)
-        code = int(engine.codes([body.item_id])[0])
+        live = engine.live
+        code = int(engine.codes([body.item_id], live)[0])
         if code < 0:
             raise HTTPProblem(404, f"there is no item {body.item_id!r}.")
-        live = engine.live
-        person = engine.person(body.user_id) if body.user_id is not None else NOBODY
-        own = engine.codes(body.session)
+        person = engine.person(body.user_id, live) if body.user_id is not None else NOBODY
+        own = engine.codes(body.session, live)
         history = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
         titles, verb = live.stock.titles, verb_for(live.stock.items.columns)
         (reason,) = await asyncio.to_thread(because, live.bundle.model, history, [code])
@@ -262,13 +273,13 @@ def lists(app: FastAPI, service: Service) -> None:
     ) -> Response:
         """Items that the model holds to be alike."""
         engine = service.engine(who)
-        code = int(engine.codes([item_id])[0])
+        live = engine.live
+        code = int(engine.codes([item_id], live)[0])
         if code < 0:
             raise HTTPProblem(404, f"there is no item {item_id!r}.")
-        live = engine.live
-        found = live.bundle.model.similar(np.array([code], np.int32), k)
+        found = await asyncio.to_thread(live.bundle.model.similar, np.array([code], np.int32), k)
         codes = found.items[0][found.items[0] >= 0]
-        return to_json({"items": _entries(engine, live, codes, found.scores[0], 1)})
+        return to_json({"items": _entries(live, codes, found.scores[0], 1)})
 
 
 def _page(
@@ -285,12 +296,12 @@ def _page(
 ) -> Response:
     engine, live = service.engine(who), answer.live
     codes, scores = answer.order.page(page, k)
-    entries = _entries(engine, live, codes, scores, 1 + page * k)
+    entries = _entries(live, codes, scores, 1 + page * k)
     if explain and len(codes) and len(answer.person.liked):
         _explain(answer, codes, entries)
     following = page + 1 if len(answer.order.items) > (page + 1) * k else None
     if page == 0:
-        service.keep(who.tenant, recommendation_id, answer, k)
+        engine.keep(recommendation_id, answer, k)
     service.meters.lists.labels(answer.source).inc()
     shown = [entry["item_id"] for entry in entries]
     service.exposures.note(who.tenant, recommendation_id, page, 1 + page * k, shown, answer)
@@ -317,11 +328,11 @@ def _wants(preferences: Preferences) -> list[dict[str, Any]]:
     ]
 
 
-def _entries(engine: Engine, live: Any, codes: Any, scores: Any, first: int) -> list[dict[str, Any]]:
-    rows = zip(engine.ids(live, codes), engine.fields(live, codes), scores, strict=False)
+def _entries(live: Any, codes: Any, scores: Any, first: int) -> list[dict[str, Any]]:
+    rows = zip(live.stock.shown.of(codes), scores[: len(codes)].tolist(), strict=True)
     return [
-        {"item_id": name, "rank": rank, "score": float(score), "fields": fields}
-        for rank, (name, fields, score) in enumerate(rows, start=first)
+        {"item_id": name, "rank": rank, "score": score, "fields": fields}
+        for rank, ((name, fields), score) in enumerate(rows, start=first)
     ]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +20,6 @@ from honeyguide.serve.experiments import Experiments
 from honeyguide.serve.exposures import ExposureLog
 from honeyguide.serve.observe import Meters
 from honeyguide.serve.store import Store
-
-_PAGES = 20_000  # lists whose next pages are held
-_PAGES_SECONDS = 3600.0
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": wire.Problem, "description": "A condition or an id is wrong."},
@@ -94,7 +89,6 @@ class Service:
     meters: Meters
     experiments: Experiments
     exposures: ExposureLog
-    pages: OrderedDict[tuple[str, str], tuple[float, Answer, int]] = field(default_factory=OrderedDict)
 
     def engine(self, who: Identity) -> Engine:
         """The engine of a tenant."""
@@ -102,13 +96,6 @@ class Service:
         if found is None:
             raise HTTPProblem(404, f"the tenant {who.tenant!r} has no model.", "Start the service with one for it.")
         return found
-
-    def keep(self, tenant: str, recommendation_id: str, answer: Answer, k: int) -> None:
-        """Hold an order, for its next pages."""
-        self.pages[tenant, recommendation_id] = (time.monotonic(), answer, k)
-        oldest = time.monotonic() - _PAGES_SECONDS
-        while self.pages and (len(self.pages) > _PAGES or next(iter(self.pages.values()))[0] < oldest):
-            self.pages.popitem(last=False)
 
     def recommend(
         self, who: Identity, user_id: str | None, visit: str | None = None, force: Trial | None = None, **ask: Any
@@ -130,11 +117,9 @@ class Service:
         asked = {"scenario": "default", **ask}
         return new, self.experiments.answer(self.engine(who), user_id, unit, new, force, asked)
 
-    async def forget(self, tenant: str, user_id: str) -> None:
-        """What is held and not yet written of a user: the lists whose pages may be asked for, and what was shown."""
-        for key in [k for k, (_, answer, _) in self.pages.items() if k[0] == tenant and answer.unit == user_id]:
-            del self.pages[key]
-        await asyncio.to_thread(self.exposures.forget, tenant, user_id)
+    def is_quick(self, who: Identity, user_id: str | None, scenario: str) -> bool:
+        """Whether a list takes less time than it takes to wake a thread for it."""
+        return not self.experiments.running.get(who.tenant) and self.engine(who).is_quick(user_id, scenario)
 
 
 def shared(store: Store, engines: dict[str, Engine], settings: Settings) -> Service:
@@ -149,11 +134,13 @@ def shared(store: Store, engines: dict[str, Engine], settings: Settings) -> Serv
 def needs(service: Service, scope: Scope) -> Any:
     """A dependency: the identity of whoever asks, who must have ``scope``."""
 
-    def check(
+    async def check(
         request: Request,
         authorization: Annotated[str | None, Header(description="Bearer KEY")] = None,
     ) -> Identity:
         kind, _, secret = (authorization or "").partition(" ")
+        if service.authority.due:
+            await asyncio.to_thread(service.authority.look)
         who = service.authority.identify(secret.strip() if kind.lower() == "bearer" and secret else None)
         if who is None:
             raise HTTPProblem(

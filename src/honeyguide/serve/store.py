@@ -8,27 +8,18 @@ events are told apart by tenant and event id.
 from __future__ import annotations
 
 import json
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
 
-from honeyguide.core.errors import ConfigError, StorageError
+from honeyguide.core.errors import ConfigError
+from honeyguide.serve.database import Lookup, Writer, dialect_of, open_database, reading, reading_plainly
 from honeyguide.serve.schema import EVENTS, EXPOSURES, ITEMS, KEYS, METADATA, OF_A_USER, PREFERENCES, USERS
-
-T = TypeVar("T")
-
-_MOST_JOBS = 512  # of one transaction
-_FULL = ("disk is full", "no space left", "could not extend file", "diskfull")
 
 
 @dataclass(frozen=True)
@@ -73,6 +64,15 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+_OF = (bindparam("tenant"), bindparam("user"))
+_EVENTS_OF = (
+    select(*(EVENTS.c[column.name] for column in fields(Event)))
+    .where(EVENTS.c.tenant == _OF[0], EVENTS.c.user_id == _OF[1])
+    .order_by(EVENTS.c.happened, EVENTS.c.number)
+)
+_PREFERENCES_OF = select(PREFERENCES.c.fields).where(PREFERENCES.c.tenant == _OF[0], PREFERENCES.c.user_id == _OF[1])
+
+
 class Store:
     """The database of the service.
 
@@ -88,15 +88,21 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
+        self.engine = open_database(url)
         try:
             METADATA.create_all(self.engine)
         except DBAPIError as error:
             where = self.engine.url.render_as_string(hide_password=True)
             raise ConfigError(
-                f"{where} cannot be opened: {error.orig}.", "Check the path: --model or --store."
+                f"{where} cannot be opened: {str(error.orig).strip()}.", "Check the path: --model or --store."
             ) from error
         self._writer = Writer(self.engine)
+        self._events_of, self._preferences_of = (Lookup(self.engine, query) for query in (_EVENTS_OF, _PREFERENCES_OF))
+
+    @property
+    def local(self) -> bool:
+        """Whether a look-up takes no longer than a file of this machine does."""
+        return self.engine.dialect.name == "sqlite"
 
     def close(self) -> None:
         """Finish what is waiting, and close."""
@@ -111,10 +117,10 @@ class Store:
         rows = [{"tenant": tenant, "received": received, **asdict(event)} for event in events]
 
         def job(connection: Connection) -> int:
-            before = connection.execute(_last_number).scalar() or 0
-            connection.execute(_insert_new(connection, EVENTS), rows)
-            added = select(func.count()).where(EVENTS.c.number > before)  # numbers may have gaps
-            return int(connection.execute(added).scalar() or 0)
+            new = dialect_of(connection).insert(EVENTS).on_conflict_do_nothing()
+            if connection.dialect.name == "sqlite":
+                return int(connection.execute(new, rows).rowcount)
+            return len(connection.execute(new.returning(EVENTS.c.number), rows).all())  # the driver counts nothing
 
         return self._writer.submit(job)
 
@@ -138,7 +144,7 @@ class Store:
         ]
 
         def job(connection: Connection) -> None:
-            upsert = _dialect(connection).insert(table)
+            upsert = dialect_of(connection).insert(table)
             new = {name: upsert.excluded[name] for name in ("fields", "changed")}
             connection.execute(upsert.on_conflict_do_update(index_elements=["tenant", key], set_=new), rows)
 
@@ -159,13 +165,13 @@ class Store:
                 removed += connection.execute(delete(table).where(where)).rowcount
             return removed
 
-        return self._writer.submit(job, after=_forget_log)
+        return self._writer.submit(job, forgets=True)
 
     def log_exposures(self, rows: Sequence[dict[str, Any]]) -> Future[None]:
         """Keep pages that were shown, as rows of the table; one that is there already is the same."""
 
         def job(connection: Connection) -> None:
-            connection.execute(_insert_new(connection, EXPOSURES), list(rows))
+            connection.execute(dialect_of(connection).insert(EXPOSURES).on_conflict_do_nothing(), list(rows))
 
         return self._writer.submit(job)
 
@@ -187,24 +193,28 @@ class Store:
 
     def events_of(self, tenant: str, user_id: str) -> list[Event]:
         """What a user did, oldest first."""
-        e = EVENTS.c
-        columns = (e.event_id, e.user_id, e.item_id, e.kind, e.weight, e.happened)
-        asked = select(*columns).where(e.tenant == tenant, e.user_id == user_id).order_by(e.happened, e.number)
-        with self.reading() as connection:
-            return [Event(*row) for row in connection.execute(asked)]
+        with reading_plainly(self.engine) as connection:
+            return [Event(*row) for row in self._events_of.rows(connection, tenant, user_id)]
+
+    def events_and_preferences(self, tenant: str, user_id: str) -> tuple[list[Event], dict[str, Any] | None]:
+        """What a user did, oldest first, and what the user's commands said."""
+        with reading_plainly(self.engine) as connection:
+            events = [Event(*row) for row in self._events_of.rows(connection, tenant, user_id)]
+            kept = self._preferences_of.rows(connection, tenant, user_id)
+        return events, json.loads(kept[0][0]) if kept else None
 
     def counts(self, tenant: str) -> dict[str, int]:
         """Events with a positive weight of every item."""
         e = EVENTS.c
         asked = select(e.item_id, func.count()).where(e.tenant == tenant, e.weight > 0).group_by(e.item_id)
-        with self.reading() as connection:
+        with reading(self.engine) as connection:
             return {str(item): int(n) for item, n in connection.execute(asked)}
 
     def items(self, tenant: str, since: int = -1) -> dict[str, dict[str, Any]]:
         """What is known of items, of those changed after ``since``, the latest last."""
         i = ITEMS.c
         asked = select(i.item_id, i.fields).where(i.tenant == tenant, i.changed > since).order_by(i.changed, i.item_id)
-        with self.reading() as connection:
+        with reading(self.engine) as connection:
             return {str(name): json.loads(fields) for name, fields in connection.execute(asked)}
 
     def item(self, tenant: str, item_id: str) -> dict[str, Any] | None:
@@ -220,14 +230,14 @@ class Store:
         return self._fields(PREFERENCES, tenant, PREFERENCES.c.user_id == user_id)
 
     def _fields(self, table: Any, tenant: str, where: Any) -> dict[str, Any] | None:
-        with self.reading() as connection:
+        with reading(self.engine) as connection:
             found = connection.execute(select(table.c.fields).where(table.c.tenant == tenant, where)).scalar()
         return None if found is None else dict(json.loads(found))
 
     def export_user(self, tenant: str, user_id: str) -> dict[str, list[dict[str, Any]]]:
         """Every row that names a user, by table."""
         found = {}
-        with self.reading() as connection:
+        with reading(self.engine) as connection:
             for table in OF_A_USER:
                 asked = select(table).where(table.c.tenant == tenant, table.c.user_id == user_id)
                 rows = connection.execute(asked)
@@ -236,138 +246,5 @@ class Store:
 
     def api_keys(self) -> list[KeyRow]:
         """All API keys."""
-        with self.reading() as connection:
+        with reading(self.engine) as connection:
             return [KeyRow(*row) for row in connection.execute(select(KEYS).order_by(KEYS.c.created))]
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection to read from; what goes wrong with it is a :class:`StorageError`."""
-        try:
-            with self.engine.connect() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise StorageError(f"the database cannot be read: {error.orig}.") from error
-
-
-@dataclass(frozen=True)
-class _Job:
-    run: Callable[[Connection], Any]
-    future: Future[Any]
-    after: Callable[[Connection], None] | None = None
-
-
-class Writer:
-    """One thread that commits what is waiting, all of it in one transaction."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._waiting: queue.Queue[_Job | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._run, name="honeyguide-writer", daemon=True)
-        self._thread.start()
-
-    def submit(self, job: Callable[[Connection], T], after: Callable[[Connection], None] | None = None) -> Future[T]:
-        """Run ``job`` in the next transaction; the future is done once it is on disk, or failed.
-
-        Parameters
-        ----------
-        job
-            What is to be done.
-        after
-            Run once the transaction is committed, outside of any.
-        """
-        future: Future[T] = Future()
-        self._waiting.put(_Job(job, future, after))
-        return future
-
-    def close(self) -> None:
-        """Finish what is waiting."""
-        self._waiting.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            first = self._waiting.get()
-            if first is None:
-                return
-            jobs, last = [first], False
-            while len(jobs) < _MOST_JOBS and not last:
-                try:
-                    more = self._waiting.get_nowait()
-                except queue.Empty:
-                    break
-                if more is None:
-                    last = True
-                else:
-                    jobs.append(more)
-            self._commit(jobs)
-            if last:
-                return
-
-    def _commit(self, jobs: Sequence[_Job]) -> None:
-        """All jobs in one transaction; where one fails, each in its own, so that only that one fails."""
-        try:
-            with self._engine.begin() as connection:
-                results = [job.run(connection) for job in jobs]
-            for after in {job.after for job in jobs if job.after is not None}:
-                with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                    after(connection)
-        except Exception as error:
-            if len(jobs) == 1:
-                jobs[0].future.set_exception(_storage_error(error))
-                return
-            for one in jobs:
-                self._commit([one])
-            return
-        for job, result in zip(jobs, results, strict=True):
-            job.future.set_result(result)
-
-
-def _storage_error(error: Exception) -> Exception:
-    if not isinstance(error, DBAPIError):
-        return error
-    text = str(error.orig)
-    full = any(sign in text.lower() for sign in _FULL)
-    return StorageError(f"the database did not take the write: {text}.", full=full)
-
-
-_last_number = select(func.max(EVENTS.c.number))
-
-
-def _insert_new(connection: Connection, table: Any) -> Any:
-    return _dialect(connection).insert(table).on_conflict_do_nothing()
-
-
-def _forget_log(connection: Connection) -> None:
-    """Empty the write-ahead log of SQLite, which still has the pages as they were."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _dialect(connection: Connection) -> Any:
-    return postgresql if connection.dialect.name == "postgresql" else sqlite
-
-
-def _engine(url: str) -> Engine:
-    try:
-        engine = create_engine(url, poolclass=QueuePool, pool_size=8, max_overflow=8)
-    except Exception as error:
-        raise ConfigError(f"{url!r} is no database URL: {error}.", "Write sqlite:///file.db.") from error
-    if engine.dialect.name not in ("sqlite", "postgresql"):
-        raise ConfigError(f"{engine.dialect.name} is no store of this service.", "Use SQLite or PostgreSQL.")
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _durable)
-        event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _durable(connection: Any, _: Any) -> None:
-    """Write-ahead log, and a sync of the disk at every commit."""
-    connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "temp_store=MEMORY"):
-        connection.execute(f"PRAGMA {pragma}")
-    connection.execute("PRAGMA secure_delete=ON")  # what is deleted is not left in free pages
-
-
-def _begin(connection: Connection) -> None:
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN")
