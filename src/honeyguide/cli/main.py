@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from honeyguide import __version__
 from honeyguide.cli import (
     add_items,
+    ask,
     backtest,
     backup,
     compare,
@@ -124,6 +125,7 @@ for _panel, _commands in {
         similar.similar,
         compare.compare,
         evaluate_answers.evaluate_answers,
+        ask.ask,
         forget.forget,
         add_items.add_items,
     ),
