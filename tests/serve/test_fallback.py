@@ -30,7 +30,7 @@ def bare(tmp_path: Path) -> Iterator[Served]:
     key = new_key(store, "default", "all", ("read", "write", "admin"))
     engine = Engine("default", folder, store)
     with TestClient(create_app(store, {"default": engine}, Settings(refresh_seconds=0.05))) as client:
-        yield Served(client, store, engine, tmp_path, key)
+        yield Served(client, store, f"sqlite:///{tmp_path / 'store.db'}", engine, tmp_path, key)
     store.close()
 
 

@@ -195,6 +195,8 @@ def shown_of(stock: Stock, items: IntArray) -> Shown:
 
 def encode(stock: Stock, item_ids: Sequence[str]) -> IntArray:
     """Codes of external ids as they come in text; -1 for what is not in the catalogue."""
+    if not item_ids:
+        return np.empty(0, np.int32)
     import polars as pl
 
     return stock.ids.encode(pl.Series("item_id", list(item_ids), pl.String).cast(stock.ids.dtype, strict=False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 _STAGES = "Stages"
 FORMATS = ("parquet", "csv", "jsonl")
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """What was said, and who understands it."""
+
+    texts: tuple[str, ...]
+    parser: str
 
 
 def recommend(
@@ -57,6 +65,12 @@ def recommend(
             "--instruction", "-i", help="In words: 'shorter, no crime'; may be repeated.", rich_help_panel=_STAGES
         ),
     ] = None,
+    parser: Annotated[
+        str,
+        typer.Option(
+            "--parser", help="Of instructions: grammar, lm:NAME or endpoint:MODEL@URL.", rich_help_panel=_STAGES
+        ),
+    ] = "grammar",
     scenario: Annotated[
         str, typer.Option("--scenario", help="Whose rules of the pipeline hold.", rich_help_panel=_STAGES)
     ] = "default",
@@ -100,7 +114,8 @@ def recommend(
         who = list(user or [])
         requests = bundle.of_users(who)
     requests = requests if not seen else _with_seen(requests)
-    orders = _orders(bundle, requests, pipeline, where or [], scenario, instruction or []) if staged else None
+    said = Instructions(tuple(instruction or ()), parser)
+    orders = _orders(bundle, requests, pipeline, where or [], scenario, said) if staged else None
     answers = _answers(bundle, who, _listed(bundle, requests, orders, k, page))
     if why:
         _explain(bundle, answers, requests, verb, change, lm)
@@ -120,7 +135,7 @@ def _orders(
     path: Path | None,
     where: list[str],
     scenario: str,
-    instructions: list[str],
+    said: Instructions,
 ) -> list[Order]:
     """What the pipeline makes of each request."""
     import numpy as np
@@ -136,24 +151,27 @@ def _orders(
     planner, found = Planner(stages), []
     for history, excluded in zip(requests.histories, requests.excluded, strict=True):
         asked = Asked(stages.stock, history, np.unique(excluded), rules, scenario)
-        found.append(planner.run(asked, _preferences(planner, asked, instructions)))
+        found.append(planner.run(asked, _preferences(planner, asked, said)))
     return found
 
 
-def _preferences(planner: Planner, asked: Asked, instructions: list[str]) -> Preferences:
+def _preferences(planner: Planner, asked: Asked, said: Instructions) -> Preferences:
     """What instructions, one after the other, leave of wants; *shorter* is about the list before them."""
     from honeyguide.agent.grammar import Grammar
     from honeyguide.agent.lexicon import Lexicon
+    from honeyguide.agent.parsers import parser_model, parser_over
     from honeyguide.agent.planner import shown_of
     from honeyguide.agent.preferences import Preferences
 
     state = Preferences()
-    if not instructions:
+    if not said.texts:
         return state
-    grammar = Grammar(Lexicon.of(planner.stock.items))
-    for text in instructions:
+    parser = parser_over(Grammar(Lexicon.of(planner.stock.items)), parser_model(said.parser))
+    for text in said.texts:
         shown = shown_of(planner.stock, planner.run(asked, state).items[:10])
-        delta = grammar.parse(text, state, shown)
+        delta = parser.parse(text, state, shown)
+        if delta.note:
+            console.notes().print(f"The grammar understood {text!r}: {delta.note}", style="yellow", markup=False)
         if not delta.heard:
             console.notes().print(f"Nothing in {text!r} is a wish that can be met.", style="yellow", markup=False)
         state = state.after(delta)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -146,6 +147,14 @@ class Kept(LM):
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Asked anew; :mod:`honeyguide.encode.cache` keeps vectors."""
         return self.inner.embed(texts)
+
+    def hidden(self, texts: Sequence[str], layer: int = -1) -> list[npt.NDArray[np.float32]]:
+        """Asked anew."""
+        return self.inner.hidden(texts, layer)
+
+    def forward(self, inputs_embeds: Any, mask: Any) -> Any:
+        """Asked anew."""
+        return self.inner.forward(inputs_embeds, mask)
 
 
 class Replay(LM):

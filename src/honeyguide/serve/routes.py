@@ -39,13 +39,14 @@ def operations(app: FastAPI, service: Service) -> None:
                 "model": engine.live.bundle.model.name,
                 "version": engine.live.version,
                 "items": len(engine.live.stock),
-                "warming": engine.warming,
                 "fallback": engine.live.fallback,
             }
             for name, engine in service.engines.items()
         }
+        warming = any(engine.warming for engine in service.engines.values())
         broken = any(engine.live.degraded for engine in service.engines.values())
-        return to_json({"status": "degraded" if broken or not tenants else "ok", "tenants": tenants})
+        status = "degraded" if broken or not tenants else "ok"
+        return to_json({"status": status, "warming": warming, "tenants": tenants})
 
     @app.get("/metrics", tags=["operation"], responses=PROBLEMS)
     async def metrics(who: Identity = needs(service, "admin")) -> Response:
@@ -245,7 +246,7 @@ def lists(app: FastAPI, service: Service) -> None:
         await _done(service.store.put_preferences(who.tenant, body.user_id, after.to_dict()))
         engine.changed(body.user_id)
         answer = await asyncio.to_thread(partial(engine.recommend, body.user_id, scenario=body.scenario))
-        more = {"heard": delta.heard, "echo": echo(delta, before), "preferences": _wants(after)}
+        more = {"heard": delta.heard, "echo": echo(delta, before), "note": delta.note, "preferences": _wants(after)}
         return _page(
             service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, user_id=body.user_id, more=more
         )

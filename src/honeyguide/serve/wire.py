@@ -94,11 +94,15 @@ class RecommendIn(_Wire):
     """A request for a list; without a user and a session, what is popular."""
 
     user_id: Id | None = None
-    session: list[Id] = Field(default=[], max_length=200, description="Items of an anonymous visit, oldest first.")
+    session: list[Id] = Field(
+        default_factory=list, max_length=200, description="Items of an anonymous visit, oldest first."
+    )
     k: int | None = Field(default=None, ge=1, le=100, description="Items of a page; by default as the pipeline says.")
     scenario: Name = "default"
-    where: list[Text] = Field(default=[], max_length=10, description="Conditions over item fields: 'year < 1990'.")
-    exclude: list[Id] = Field(default=[], max_length=1000)
+    where: list[Text] = Field(
+        default_factory=list, max_length=10, description="Conditions over item fields: 'year < 1990'."
+    )
+    exclude: list[Id] = Field(default_factory=list, max_length=1000)
     explain: bool = False
     trace: bool = False
 
@@ -108,7 +112,9 @@ class CommandIn(_Wire):
 
     user_id: Id
     command: Text
-    shown: list[Id] = Field(default=[], max_length=100, description="What is before the user's eyes, in order.")
+    shown: list[Id] = Field(
+        default_factory=list, max_length=100, description="What is before the user's eyes, in order."
+    )
     k: int = Field(default=10, ge=1, le=100)
     scenario: Name = "default"
 
@@ -118,7 +124,7 @@ class ExplainIn(_Wire):
 
     item_id: Id
     user_id: Id | None = None
-    session: list[Id] = Field(default=[], max_length=200)
+    session: list[Id] = Field(default_factory=list, max_length=200)
     k: int = Field(default=10, ge=1, le=100, description="Places that count for what would change.")
     change: bool = Field(default=False, description="Also what would take the item off the first k places.")
     paths: bool = Field(default=False, description="Also how the evidence and the item are joined.")
@@ -202,7 +208,7 @@ class SearchIn(_Wire):
     query: Text
     user_id: Id | None = None
     k: int = Field(default=10, ge=1, le=100)
-    where: list[Text] = Field(default=[], max_length=10)
+    where: list[Text] = Field(default_factory=list, max_length=10)
 
 
 class ItemOut(_Wire):
@@ -233,6 +239,7 @@ class CommandOut(ListOut):
 
     heard: bool
     echo: Echo
+    note: str = ""
     preferences: list[Wanted]
 
 
@@ -264,6 +271,7 @@ class Health(_Wire):
     """Whether the service answers, and from what."""
 
     status: Literal["ok", "degraded"]
+    warming: bool = Field(description="Whether something that makes answers fast is being prepared.")
     tenants: dict[str, dict[str, Any]]
 
 

@@ -31,7 +31,7 @@ _ITEMS, _POOL = 100_000, 500
 
 def grammar(profile: Profile) -> Result:
     """The grammar on all golden commands, and on those of simulated users."""
-    from honeyguide.experiment.claims.recbot_student import simulated
+    from honeyguide.agent.claims.recbot_student import simulated
 
     row = _judged({name: Grammar(Lexicon.of(table)) for name, table in CATALOGUES.items()}, commands())
     return {**row, "simulated": f1((written(heard), written(said)) for heard, said in simulated(400, 0))}
@@ -58,7 +58,7 @@ def endpoint(profile: Profile) -> Result:
 
 def distilled(profile: Profile) -> Result:
     """SmolLM2 with an adapter that learned from the grammar's traces, on golden commands it has not seen."""
-    from honeyguide.experiment.claims.recbot_student import Student, asked_of, traces
+    from honeyguide.agent.claims.recbot_student import Student, asked_of, traces
 
     try:
         student = Student()

@@ -41,6 +41,7 @@ SWITCH = 2  # rounds after which some want something else
 DRIFTING = 0.3
 POOL = 500
 _PAST = 200  # events of a history
+OBEYING = ("commands", "no attenuator", "no intent attention", "paper's parts", "paper's parts, no intent attention")
 GRID = (0.0, 0.25, 0.5, 1.0, 2.0)
 Talk = Callable[[Asked], Conversation]
 
@@ -291,6 +292,8 @@ def sessions(name: str, seed: int, sizes: tuple[int, int, int]) -> dict[str, Any
         "commands": _commanded(world, config, intent),
         "no attenuator": _commanded(world, replace(config, attenuation=0.0), intent),
         "no intent attention": _commanded(world, replace(config, collaborative=0.0), intent),
+        "paper's parts": _commanded(world, PlannerConfig(base=0.0), head),
+        "paper's parts, no intent attention": _commanded(world, PlannerConfig(base=0.0, collaborative=0.0), head),
         "static": lambda asked: Unmoved(asked, world.pipeline),
         "popularity": lambda asked: Unmoved(asked, world.popular),
         "concatenated": lambda asked: Concatenated(asked, world.pipeline),
@@ -303,7 +306,7 @@ def sessions(name: str, seed: int, sizes: tuple[int, int, int]) -> dict[str, Any
         "disliked": {arm: world.disliked(held[arm]) for arm in ("commands", "no attenuator")},
         "passed": _passed(held["commands"]),
         "scrolled": _scrolled(held["static"]),
-        "violations": world.violations(held["commands"]),
+        "violations": world.violations([trace for arm in OBEYING for trace in held[arm]]),
         "understood": world.understood(held["commands"]),
         "chosen": {"intent": kind, "weights": vars(config), "concatenated": weight},
         "valid": {k: reached for k, (_, reached) in tuned.items()},

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from honeyguide.agent.claims.recbot_cells import ROUNDS, SEEDS, SWITCH, sessions
+from honeyguide.agent.claims.recbot_parsers import distilled, endpoint, grammar, latency, local_model
 from honeyguide.agent.golden import KINDS
-from honeyguide.experiment.claims.recbot_cells import ROUNDS, SEEDS, SWITCH, sessions
-from honeyguide.experiment.claims.recbot_parsers import distilled, endpoint, grammar, latency, local_model
 from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, verdict
 from honeyguide.metrics.stats import permutation, t_interval
 
 MOVIES, BOOKS = "ml-1m", "goodbooks-mini"
 _SIZES: dict[tuple[str, Profile], tuple[int, int, int]] = {  # people to choose weights on, sessions, with a switch
-    (MOVIES, "cpu"): (60, 100, 100),
-    (BOOKS, "cpu"): (60, 60, 0),
+    (MOVIES, "cpu"): (50, 70, 70),
+    (BOOKS, "cpu"): (50, 50, 0),
     (MOVIES, "paper"): (500, 1000, 1000),
     (BOOKS, "paper"): (300, 500, 500),
 }
@@ -128,7 +128,7 @@ def _judge_drift(results: Mapping[str, Result]) -> Judgement:
         f"alone {_series(last)}. For the new film the untouched feed has {_means(static, 0).mean():.3f}, and a "
         f"conversation begun anew {_series(anew)}. Two commands after the switch: {_interval(gain, ci)} against the "
         f"untouched feed (p = {p:.1g}), {_interval(memory, memory_ci)} against piled wishes (p = {memory_p:.1g}). "
-        "Served again means: better than by the untouched feed. A conversation begun anew is ahead, because the first command "
+        "Served again means: better than by the untouched feed. A conversation begun anew is ahead: the first command "
         "after the switch goes into taking back what hides the new film."
     )
     return Judgement(gain, verdict(bool(holds)), ci, note)
