@@ -425,7 +425,7 @@ def test_the_operator_sees_with_a_key_and_nobody_without(browser: Browser, site:
         page.wait("document.querySelector('#traffic').textContent.includes('/v1/recommend')", 30)
         page.picture(pictures / "operator.png", whole=True)
         page.value("document.getElementById('leave').click()")
-        page.wait("document.getElementById('figures').hidden")
+        page.wait("document.getElementById('figures')?.hidden")
         assert page.value("sessionStorage.length") == 0
 
 
