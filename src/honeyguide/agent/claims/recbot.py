@@ -155,11 +155,11 @@ def _ablated(
     weights = ", ".join(f"{c['chosen']['intent']} at {c['chosen']['weights']['collaborative']:g}" for c in cells)
     note = (
         f"{name}: {with_it.mean():.3f} of what is shown has a disliked value, without the attenuator "
-        f"{without.mean():.3f} ({_interval(more, more_ci)}). With the paper's parts, none of which keeps the backbone's "
-        f"order, Recall@10 by commands is {_series(whole)}, without the intent attention {_series(bare)} "
-        f"({_interval(gain, ci)} over all rounds); beside the backbone's order, which says much of the same, the "
-        f"attention adds {_interval(*ours)}. On valid the trained head reaches {valid['trained']:.4f}, the attention by "
-        f"text {valid['by text']:.4f} (mean of 10 / (10 + rank)); chosen, with its weight: {weights}"
+        f"{without.mean():.3f} ({_interval(more, more_ci)}). With the paper's parts, none of which keeps the "
+        f"backbone's order, Recall@10 by commands is {_series(whole)}, without the intent attention {_series(bare)} "
+        f"({_interval(gain, ci)} over all rounds); beside the backbone's order, which says much of the same, "
+        f"the attention adds {_interval(*ours)}. On valid the trained head reaches {valid['trained']:.4f}, the one "
+        f"by text {valid['by text']:.4f} (mean of 10 / (10 + rank)); chosen, with its weight: {weights}"
     )
     return gain, ci, more_ci[0] > 0 and ci[0] > 0, note
 
