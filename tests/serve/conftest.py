@@ -1,13 +1,20 @@
-"""A service over a small fitted model, in memory of this process."""
+"""A service over a small fitted model, in memory of this process.
+
+Its store is in SQLite, or where ``HONEYGUIDE_TEST_STORE_URL`` says: ``make test-postgres``.
+"""
 
 from __future__ import annotations
 
+import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, make_url, text
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.experiment.bundle import save_bundle
@@ -26,6 +33,7 @@ class Served:
 
     client: TestClient
     store: Store
+    url: str
     engine: Engine
     folder: Path
     key: str
@@ -53,24 +61,49 @@ def models(books: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def serve(model: Path, folder: Path, settings: Settings | None = None) -> Iterator[Served]:
-    import shutil
+@pytest.fixture
+def store_url(tmp_path: Path) -> Iterator[str]:
+    """An empty database: a file of its own, or a schema of its own on the server that is named."""
+    server = os.environ.get("HONEYGUIDE_TEST_STORE_URL")
+    if server is None:
+        yield f"sqlite:///{tmp_path / 'store.db'}"
+        return
+    schema = f"test_{secrets.token_hex(6)}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+        url = make_url(server).update_query_dict({"options": f"-csearch_path={schema}"})
+        yield url.render_as_string(hide_password=False)
+        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+    engine.dispose()
 
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """A store in it."""
+    found = Store(store_url)
+    yield found
+    found.close()
+
+
+def serve(model: Path, folder: Path, url: str, settings: Settings | None = None) -> Iterator[Served]:
+    """A service, as its client sees it."""
     shutil.copytree(model, folder / "model")
-    store = Store(f"sqlite:///{folder / 'store.db'}")
+    store = Store(url)
     key = new_key(store, "default", "all", ("read", "write", "admin"))
     engine = Engine("default", folder / "model", store)
     with TestClient(create_app(store, {"default": engine}, settings or Settings(refresh_seconds=0.05))) as client:
-        yield Served(client, store, engine, folder, key)
+        yield Served(client, store, url, engine, folder, key)
     store.close()
 
 
 @pytest.fixture
-def served(models: Path, tmp_path: Path) -> Iterator[Served]:
-    yield from serve(models / "ials", tmp_path)
+def served(models: Path, tmp_path: Path, store_url: str) -> Iterator[Served]:
+    """Over a model without text."""
+    yield from serve(models / "ials", tmp_path, store_url)
 
 
 @pytest.fixture
-def reading(models: Path, tmp_path: Path) -> Iterator[Served]:
+def reading(models: Path, tmp_path: Path, store_url: str) -> Iterator[Served]:
     """Over a model that reads text."""
-    yield from serve(models / "text", tmp_path)
+    yield from serve(models / "text", tmp_path, store_url)

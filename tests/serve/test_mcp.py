@@ -161,7 +161,7 @@ def test_over_stdio(served: Served) -> None:
             "mcp",
             str(served.folder / "model"),
             "--store",
-            f"sqlite:///{served.folder / 'store.db'}",
+            served.url,
         ]
         parameters = StdioServerParameters(
             command=sys.executable, args=command, env={**os.environ, "HONEYGUIDE_KEY": served.key}

@@ -1,22 +1,15 @@
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from honeyguide.core.errors import ConfigError, StorageError
 from honeyguide.serve.store import Event, KeyRow, Store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    found = Store(f"sqlite:///{tmp_path / 'store.db'}")
-    yield found
-    found.close()
 
 
 def events(n: int, user: str = "ann", start: int = 0) -> list[Event]:
@@ -59,7 +52,8 @@ def test_items_and_users_are_replaced_by_what_is_said_last(store: Store) -> None
     assert store.user("a", "ann") == {"age": 3}
 
 
-def test_a_deleted_user_is_in_no_row_and_in_no_byte_of_the_files(store: Store, tmp_path: Path) -> None:
+def test_a_deleted_user_is_in_no_row_and_in_no_byte_of_the_files(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'store.db'}")
     secret = "ann-of-green-gables"
     store.add_events("a", events(50, secret)).result()
     store.add_events("b", events(1, "x")).result()
@@ -106,6 +100,24 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
             Store(url)
 
 
+def test_a_client_that_goes_away_stops_neither_its_write_nor_the_writer(store: Store) -> None:
+    gone = store.add_events("a", events(2))
+    assert not gone.cancel() and gone.result() == 2
+    assert store.add_events("a", events(3)).result() == 1
+
+
+def test_what_was_deleted_is_forgotten_even_while_somebody_reads(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'store.db'}")
+    secret = b"ann-of-green-gables"
+    store.add_events("a", events(50, secret.decode())).result()
+    with store.engine.connect() as reader:
+        reader.execute(text("SELECT count(*) FROM events")).scalar()
+        store.delete_user("a", secret.decode()).result()  # the log cannot be emptied yet
+    store.add_events("a", events(1, "bob")).result()
+    assert not any(secret in path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
+
+
 WRITER = """
 import sys
 from honeyguide.serve.store import Event, Store
@@ -116,10 +128,12 @@ for i in range(100_000):
 """
 
 
-def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
-    url, acknowledged = f"sqlite:///{tmp_path / 'store.db'}", 0
+def test_what_was_acknowledged_survives_kill_9(store_url: str) -> None:
+    acknowledged = 0
     for turn in range(5):
-        child = subprocess.Popen([sys.executable, "-c", WRITER, url, str(turn)], stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [sys.executable, "-c", WRITER, store_url, str(turn)], stdout=subprocess.PIPE, text=True
+        )
         assert child.stdout is not None
         for line in child.stdout:
             if int(line) >= 10 + 7 * turn:
@@ -128,8 +142,10 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
         acknowledged += 3 * (int(line) + 1)
         child.stdout.close()
         child.wait()
-    store = Store(url)
+    store = Store(store_url)
     kept = len(store.events_of("a", "u"))
+    if store_url.startswith("sqlite"):
+        with store.engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
     store.close()
     assert kept >= acknowledged and kept % 3 == 0
-    assert sqlite3.connect(tmp_path / "store.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from honeyguide.core.errors import HoneyguideError, StorageError
+from honeyguide.core.errors import ArtifactError, HoneyguideError, StorageError
 from honeyguide.serve import pages, routes
+from honeyguide.serve.direct import Bounds, DirectRouter
 from honeyguide.serve.engine import Engine
-from honeyguide.serve.mcp import create_mcp, mounted
+from honeyguide.serve.mcp_mount import McpMount
+from honeyguide.serve.operator import operator
 from honeyguide.serve.service import HTTPProblem, Service, Settings, shared, to_json
 from honeyguide.serve.store import Store
 
@@ -36,29 +38,30 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
     """
     settings = settings or Settings()
     service = shared(store, engines, settings)
+    mcp = McpMount(service)
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         watch = asyncio.create_task(_watch(service))
-        async with mcp.session_manager.run():
+        async with mcp.running():
             yield
         watch.cancel()
 
     app = FastAPI(
         title="honeyguide",
         description="Recommendations, with reasons, from what people did.",
-        lifespan=running,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # /metrics says what there is to say
     )
-    mcp = create_mcp(service)
+    app.router = DirectRouter(lifespan=running)
     app.state.service = service
-    app.mount("/mcp", mounted(mcp, service))
+    app.mount("/mcp", mcp)
     _errors(app)
-    _middleware(app, service)
+    app.add_middleware(Bounds, service=service)
     pages.add_pages(app)
-    for register in (routes.operations, routes.events, routes.lists, routes.items, routes.users):
+    for register in (routes.operations, operator, routes.events, routes.lists, routes.items, routes.users):
         register(app, service)
     return app
 
@@ -73,6 +76,16 @@ async def _watch(service: Service) -> None:
                     _LOG.info("tenant %s: model version %s", tenant, engine.live.version)
             except HoneyguideError as error:
                 _LOG.warning("tenant %s: the new model is not taken up: %s", tenant, error)
+            except Exception:  # a fault of ours with one version must not end the looks for the next
+                _LOG.exception("tenant %s: the new model is not taken up", tenant)
+
+
+def _status(error: HoneyguideError) -> int:
+    """507 where the disk is full, 503 where it, or what is on it, is broken; else the request was wrong."""
+    full = isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or (isinstance(error, StorageError) and error.full):
+        return 507
+    return 503 if isinstance(error, StorageError | ArtifactError) else 400
 
 
 def _errors(app: FastAPI) -> None:
@@ -85,10 +98,7 @@ def _errors(app: FastAPI) -> None:
         return to_json({"error": f"{place}: {first['msg']}", "remedy": "See /openapi.json."}, 422)
 
     async def ours(request: Request, error: HoneyguideError) -> Response:
-        status = 400
-        if isinstance(error, StorageError):
-            status = 507 if error.full else 503
-        return to_json({"error": error.message, "remedy": error.remedy}, status)
+        return to_json({"error": error.message, "remedy": error.remedy}, _status(error))
 
     async def unknown(request: Request, error: StarletteHTTPException) -> Response:
         return to_json({"error": str(error.detail).lower() + ".", "remedy": "See /openapi.json."}, error.status_code)
@@ -97,21 +107,3 @@ def _errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPProblem, problem)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, wrong)  # type: ignore[arg-type]
     app.add_exception_handler(HoneyguideError, ours)  # type: ignore[arg-type]
-
-
-def _middleware(app: FastAPI, service: Service) -> None:
-    @app.middleware("http")
-    async def bounded(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        if request.headers.get("content-encoding", "identity") != "identity":
-            return to_json({"error": "bodies are read as they are.", "remedy": "Send no Content-Encoding."}, 415)
-        length = request.headers.get("content-length")
-        if request.method in ("POST", "PUT", "PATCH") and (length is None or not length.isdigit()):
-            return to_json({"error": "the length of the body is needed.", "remedy": "Send Content-Length."}, 411)
-        if length is not None and int(length) > service.settings.largest_body:
-            limit = f"Send at most {service.settings.largest_body:,} bytes."
-            return to_json({"error": "the body is too large.", "remedy": limit}, 413)
-        started = time.perf_counter()
-        response = await go_on(request)
-        route = request.scope.get("route")
-        service.meters.saw(getattr(route, "path", "unknown"), response.status_code, time.perf_counter() - started)
-        return response

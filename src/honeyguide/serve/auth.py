@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import secrets
 import threading
@@ -10,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from honeyguide.core.errors import ConfigError
+from honeyguide.core.errors import ConfigError, StorageError
 from honeyguide.serve.store import KeyRow, Store, now
 
 Scope = Literal["read", "write", "admin"]
@@ -18,6 +19,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 DEFAULT_TENANT = "default"
 
+_LOG = logging.getLogger("honeyguide.serve")
 _LOOK_EVERY = 2.0  # seconds after which keys are read again: a revoked one lives no longer than that
 
 
@@ -84,15 +86,29 @@ class Authority:
 
     def identify(self, secret: str | None) -> Identity | None:
         """Who has this key; ``None`` for nobody."""
-        if time.monotonic() - self._looked >= _LOOK_EVERY:
-            self._looked = time.monotonic()
-            self._keys = {
-                key.digest: Identity(key.tenant, frozenset(key.scopes.split()), key.name)
-                for key in self._store.api_keys()
-            }
+        if self.due:
+            self.look()
         if secret is None:
             return EVERYBODY if self._open and not self._keys else None
         return self._keys.get(digest(secret))
+
+    @property
+    def due(self) -> bool:
+        """Whether the keys are to be read again; who identifies somebody then waits for the database."""
+        return time.monotonic() - self._looked >= _LOOK_EVERY
+
+    def look(self) -> None:
+        """Read the keys anew; while the database is away, those that are known go on."""
+        before, self._looked = self._looked, time.monotonic()
+        try:
+            found = self._store.api_keys()
+        except StorageError as error:
+            if not self._keys:
+                self._looked = before
+                raise
+            _LOG.warning("the keys are those of before: %s", error)
+            return
+        self._keys = {key.digest: Identity(key.tenant, frozenset(key.scopes.split()), key.name) for key in found}
 
 
 class RateLimit:

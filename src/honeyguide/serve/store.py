@@ -8,27 +8,20 @@ events are told apart by tenant and event id.
 from __future__ import annotations
 
 import json
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
 
 from honeyguide.core.errors import ConfigError, StorageError
+from honeyguide.serve.database import Lookup, Lookups, Writer, dialect_of, open_database, reading
 from honeyguide.serve.schema import EVENTS, EXPOSURES, ITEMS, KEYS, METADATA, OF_A_USER, PREFERENCES, USERS
-
-T = TypeVar("T")
-
-_MOST_JOBS = 512  # of one transaction
-_FULL = ("disk is full", "no space left", "could not extend file", "diskfull")
 
 
 @dataclass(frozen=True)
@@ -73,6 +66,23 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+_values = attrgetter(*(column.name for column in fields(Event)))
+_EVENT_COLUMNS = ("tenant", *(column.name for column in fields(Event)), "received")  # as the table has them
+_INSERT_EVENT = str(
+    sqlite.insert(EVENTS)
+    .values({name: bindparam(name) for name in _EVENT_COLUMNS})
+    .on_conflict_do_nothing()
+    .compile(dialect=sqlite.dialect())
+)
+_OF = (bindparam("tenant"), bindparam("user"))
+_EVENTS_OF = (
+    select(*(EVENTS.c[column.name] for column in fields(Event)))
+    .where(EVENTS.c.tenant == _OF[0], EVENTS.c.user_id == _OF[1])
+    .order_by(EVENTS.c.happened, EVENTS.c.number)
+)
+_PREFERENCES_OF = select(PREFERENCES.c.fields).where(PREFERENCES.c.tenant == _OF[0], PREFERENCES.c.user_id == _OF[1])
+
+
 class Store:
     """The database of the service.
 
@@ -88,19 +98,27 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
+        self.engine = open_database(url)
         try:
             METADATA.create_all(self.engine)
         except DBAPIError as error:
             where = self.engine.url.render_as_string(hide_password=True)
             raise ConfigError(
-                f"{where} cannot be opened: {error.orig}.", "Check the path: --model or --store."
+                f"{where} cannot be opened: {str(error.orig).strip()}.", "Check the path: --model or --store."
             ) from error
         self._writer = Writer(self.engine)
+        self._lookups = Lookups(self.engine)
+        self._events_of, self._preferences_of = (Lookup(self.engine, query) for query in (_EVENTS_OF, _PREFERENCES_OF))
+
+    @property
+    def local(self) -> bool:
+        """Whether a look-up takes no longer than a file of this machine does."""
+        return self.engine.dialect.name == "sqlite"
 
     def close(self) -> None:
         """Finish what is waiting, and close."""
         self._writer.close()
+        self._lookups.close()
         self.engine.dispose()
 
     # -- writing ------------------------------------------------------------------------------
@@ -108,13 +126,14 @@ class Store:
     def add_events(self, tenant: str, events: Sequence[Event]) -> Future[int]:
         """Keep events that are not there yet; the number of new ones, once they are on disk."""
         received = now()
-        rows = [{"tenant": tenant, "received": received, **asdict(event)} for event in events]
+        rows = [(tenant, *_values(event), received) for event in events]
 
         def job(connection: Connection) -> int:
-            before = connection.execute(_last_number).scalar() or 0
-            connection.execute(_insert_new(connection, EVENTS), rows)
-            added = select(func.count()).where(EVENTS.c.number > before)  # numbers may have gaps
-            return int(connection.execute(added).scalar() or 0)
+            if connection.dialect.name == "sqlite":  # past SQLAlchemy, which takes longer over a row than SQLite does
+                return int(connection.exec_driver_sql(_INSERT_EVENT, rows).rowcount)
+            new = postgresql.insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.number)
+            named = [dict(zip(_EVENT_COLUMNS, row, strict=True)) for row in rows]
+            return len(connection.execute(new, named).all())  # the driver counts nothing
 
         return self._writer.submit(job)
 
@@ -138,7 +157,7 @@ class Store:
         ]
 
         def job(connection: Connection) -> None:
-            upsert = _dialect(connection).insert(table)
+            upsert = dialect_of(connection).insert(table)
             new = {name: upsert.excluded[name] for name in ("fields", "changed")}
             connection.execute(upsert.on_conflict_do_update(index_elements=["tenant", key], set_=new), rows)
 
@@ -148,6 +167,12 @@ class Store:
         """Forget an item's fields; the number of rows."""
         where = (ITEMS.c.tenant == tenant) & (ITEMS.c.item_id == item_id)
         return self._writer.submit(lambda connection: connection.execute(delete(ITEMS).where(where)).rowcount)
+
+    def delete_event(self, tenant: str, user_id: str, event_id: str) -> Future[int]:
+        """Forget one event of a user; the number of rows."""
+        e = EVENTS.c
+        where = (e.tenant == tenant) & (e.user_id == user_id) & (e.event_id == event_id)
+        return self._writer.submit(lambda c: c.execute(delete(EVENTS).where(where)).rowcount, forgets=True)
 
     def delete_user(self, tenant: str, user_id: str) -> Future[int]:
         """Forget a user: no row of any table names the id any more. The number of rows."""
@@ -159,7 +184,7 @@ class Store:
                 removed += connection.execute(delete(table).where(where)).rowcount
             return removed
 
-        return self._writer.submit(job, after=_forget_log)
+        return self._writer.submit(job, forgets=True)
 
     def log_exposure(
         self, tenant: str, recommendation_id: str, user_id: str, scenario: str, variant: str, shown: list[Any]
@@ -176,7 +201,7 @@ class Store:
         }
 
         def job(connection: Connection) -> None:
-            upsert = _dialect(connection).insert(EXPOSURES)
+            upsert = dialect_of(connection).insert(EXPOSURES)
             key = ["tenant", "recommendation_id"]
             connection.execute(
                 upsert.on_conflict_do_update(index_elements=key, set_={"shown": upsert.excluded.shown}), row
@@ -197,24 +222,29 @@ class Store:
 
     def events_of(self, tenant: str, user_id: str) -> list[Event]:
         """What a user did, oldest first."""
-        e = EVENTS.c
-        columns = (e.event_id, e.user_id, e.item_id, e.kind, e.weight, e.happened)
-        asked = select(*columns).where(e.tenant == tenant, e.user_id == user_id).order_by(e.happened, e.number)
-        with self._reading() as connection:
-            return [Event(*row) for row in connection.execute(asked)]
+        with self._lookups.connection() as connection:
+            return [_event(row) for row in self._events_of.rows(connection, tenant, user_id)]
+
+    def events_and_preferences(self, tenant: str, user_id: str) -> tuple[list[Event], dict[str, Any] | None]:
+        """What a user did, oldest first, and what the user's commands said."""
+        with self._lookups.connection() as connection:
+            events = [_event(row) for row in self._events_of.rows(connection, tenant, user_id)]
+            kept = self._preferences_of.rows(connection, tenant, user_id)
+        return events, _parsed(kept[0][0]) if kept else None
 
     def counts(self, tenant: str) -> dict[str, int]:
         """Events with a positive weight of every item."""
         e = EVENTS.c
         asked = select(e.item_id, func.count()).where(e.tenant == tenant, e.weight > 0).group_by(e.item_id)
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             return {str(item): int(n) for item, n in connection.execute(asked)}
 
     def items(self, tenant: str, since: int = -1) -> dict[str, dict[str, Any]]:
-        """What is known of items, of those changed after ``since``."""
-        asked = select(ITEMS.c.item_id, ITEMS.c.fields).where(ITEMS.c.tenant == tenant, ITEMS.c.changed > since)
-        with self._reading() as connection:
-            return {str(name): json.loads(fields) for name, fields in connection.execute(asked)}
+        """What is known of items, of those changed after ``since``, the latest last."""
+        i = ITEMS.c
+        asked = select(i.item_id, i.fields).where(i.tenant == tenant, i.changed > since).order_by(i.changed, i.item_id)
+        with reading(self.engine) as connection:
+            return {str(name): _parsed(fields) for name, fields in connection.execute(asked)}
 
     def item(self, tenant: str, item_id: str) -> dict[str, Any] | None:
         """What is known of an item."""
@@ -229,14 +259,14 @@ class Store:
         return self._fields(PREFERENCES, tenant, PREFERENCES.c.user_id == user_id)
 
     def _fields(self, table: Any, tenant: str, where: Any) -> dict[str, Any] | None:
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             found = connection.execute(select(table.c.fields).where(table.c.tenant == tenant, where)).scalar()
-        return None if found is None else dict(json.loads(found))
+        return None if found is None else _parsed(found)
 
     def export_user(self, tenant: str, user_id: str) -> dict[str, list[dict[str, Any]]]:
         """Every row that names a user, by table."""
         found = {}
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             for table in OF_A_USER:
                 asked = select(table).where(table.c.tenant == tenant, table.c.user_id == user_id)
                 rows = connection.execute(asked)
@@ -245,137 +275,24 @@ class Store:
 
     def api_keys(self) -> list[KeyRow]:
         """All API keys."""
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             return [KeyRow(*row) for row in connection.execute(select(KEYS).order_by(KEYS.c.created))]
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self.engine.connect() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise StorageError(f"the database cannot be read: {error.orig}.") from error
+
+def _event(row: Sequence[Any]) -> Event:
+    """A row of events; SQLite gives back what is in the file, whatever the column is declared as."""
+    found = Event(*row)
+    if type(found.weight) is not float or type(found.happened) is not int or type(found.item_id) is not str:
+        raise StorageError(f"the database is damaged: the event {found.event_id!r} is none.")
+    return found
 
 
-@dataclass(frozen=True)
-class _Job:
-    run: Callable[[Connection], Any]
-    future: Future[Any]
-    after: Callable[[Connection], None] | None = None
-
-
-class Writer:
-    """One thread that commits what is waiting, all of it in one transaction."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._waiting: queue.Queue[_Job | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._run, name="honeyguide-writer", daemon=True)
-        self._thread.start()
-
-    def submit(self, job: Callable[[Connection], T], after: Callable[[Connection], None] | None = None) -> Future[T]:
-        """Run ``job`` in the next transaction; the future is done once it is on disk, or failed.
-
-        Parameters
-        ----------
-        job
-            What is to be done.
-        after
-            Run once the transaction is committed, outside of any.
-        """
-        future: Future[T] = Future()
-        self._waiting.put(_Job(job, future, after))
-        return future
-
-    def close(self) -> None:
-        """Finish what is waiting."""
-        self._waiting.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            first = self._waiting.get()
-            if first is None:
-                return
-            jobs, last = [first], False
-            while len(jobs) < _MOST_JOBS and not last:
-                try:
-                    more = self._waiting.get_nowait()
-                except queue.Empty:
-                    break
-                if more is None:
-                    last = True
-                else:
-                    jobs.append(more)
-            self._commit(jobs)
-            if last:
-                return
-
-    def _commit(self, jobs: Sequence[_Job]) -> None:
-        """All jobs in one transaction; where one fails, each in its own, so that only that one fails."""
-        try:
-            with self._engine.begin() as connection:
-                results = [job.run(connection) for job in jobs]
-            for after in {job.after for job in jobs if job.after is not None}:
-                with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                    after(connection)
-        except Exception as error:
-            if len(jobs) == 1:
-                jobs[0].future.set_exception(_storage_error(error))
-                return
-            for one in jobs:
-                self._commit([one])
-            return
-        for job, result in zip(jobs, results, strict=True):
-            job.future.set_result(result)
-
-
-def _storage_error(error: Exception) -> Exception:
-    if not isinstance(error, DBAPIError):
-        return error
-    text = str(error.orig)
-    full = any(sign in text.lower() for sign in _FULL)
-    return StorageError(f"the database did not take the write: {text}.", full=full)
-
-
-_last_number = select(func.max(EVENTS.c.number))
-
-
-def _insert_new(connection: Connection, table: Any) -> Any:
-    return _dialect(connection).insert(table).on_conflict_do_nothing()
-
-
-def _forget_log(connection: Connection) -> None:
-    """Empty the write-ahead log of SQLite, which still has the pages as they were."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _dialect(connection: Connection) -> Any:
-    return postgresql if connection.dialect.name == "postgresql" else sqlite
-
-
-def _engine(url: str) -> Engine:
+def _parsed(text: Any) -> dict[str, Any]:
+    """What a column of JSON holds; only damage makes it anything but an object."""
     try:
-        engine = create_engine(url, poolclass=QueuePool, pool_size=8, max_overflow=8)
-    except Exception as error:
-        raise ConfigError(f"{url!r} is no database URL: {error}.", "Write sqlite:///file.db.") from error
-    if engine.dialect.name not in ("sqlite", "postgresql"):
-        raise ConfigError(f"{engine.dialect.name} is no store of this service.", "Use SQLite or PostgreSQL.")
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _durable)
-        event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _durable(connection: Any, _: Any) -> None:
-    """Write-ahead log, and a sync of the disk at every commit."""
-    connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "temp_store=MEMORY"):
-        connection.execute(f"PRAGMA {pragma}")
-    connection.execute("PRAGMA secure_delete=ON")  # what is deleted is not left in free pages
-
-
-def _begin(connection: Connection) -> None:
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN")
+        found = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise StorageError(f"the database is damaged: {error}.") from error
+    if not isinstance(found, dict):
+        raise StorageError("the database is damaged: a column of JSON holds no object.")
+    return found
