@@ -130,9 +130,11 @@ class Grounder:
         self._exact = {self.titles[i]: i for i in sorted(range(n), key=self._weight.__getitem__)}
         self._names: dict[str, list[int]] = defaultdict(list)
         self._parts: dict[str, list[int]] = defaultdict(list)
+        self._heads: dict[str, list[int]] = defaultdict(list)
         for i, title in enumerate(self.titles):
             for name in names_of(title):
                 self._names[name].append(i)
+            self._heads[_head(title)].append(i)
             bare = authors[i]
             for part in (*_parts_of(title), *([_plain(bare["title"])] if bare else [])):
                 self._parts[part].append(i)
@@ -208,6 +210,12 @@ class Grounder:
         """By a subtitle; or, in the same year, by words of which only one item has all."""
         year = _year(text)
         numbers = _numbers(_plain(_YEAR.sub("", text)))
+        for title, creator in _readings(text):
+            begun = [i for i in self._heads.get(_head(title), ()) if self._made_by(i, creator)]
+            sure = " " in _head(title) or (creator and self._creators[begun[0]] if begun else "")
+            item = self._best(begun, _year(title) or year)
+            if len(begun) == 1 and item >= 0 and sure:
+                return Grounded(item, "fuzzy", self.similarity)
         readings = [(name, creator) for title, creator in _readings(text) for name in _asked(title, year)]
         for part, creator in (*readings, *((part, "") for part in _parts_of(text))):
             items = {*self._parts.get(part, ()), *self._names.get(part, ())}
@@ -316,6 +324,11 @@ def _parts_of(title: str) -> list[str]:
     """Subtitles of two words or more, behind a colon or dash."""
     parts = _SUBTITLE.split(_BRACKETS.sub(" ", _YEAR.sub("", title)).strip())[1:]
     return [part for part in map(_plain, parts) if " " in part]
+
+
+def _head(title: str) -> str:
+    """What stands before the first colon or dash, plain."""
+    return _plain(_SUBTITLE.split(_BRACKETS.sub(" ", _YEAR.sub("", title)).strip())[0])
 
 
 def _readings(text: str) -> list[tuple[str, str]]:
