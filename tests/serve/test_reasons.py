@@ -11,7 +11,7 @@ from tests.serve.conftest import Served
 
 from honeyguide.serve.auth import new_key
 from honeyguide.serve.history import liked_now
-from honeyguide.serve.operator import quantile
+from honeyguide.serve.operator import Kept, quantile
 from honeyguide.serve.store import Event
 
 
@@ -179,6 +179,17 @@ def test_the_pages_are_files_without_data_and_load_nothing_from_elsewhere(served
         text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text and "innerHTML" not in text and "eval(" not in text, file.name
         assert served.client.get(f"/static/{file.name}").status_code == 200
+
+
+def test_what_is_costly_to_count_is_kept_twenty_times_as_long_as_it_took() -> None:
+    instants, counted = iter([100.0, 101.0, 110.0, 119.9, 120.0, 120.5]), []
+    kept = Kept(lambda: next(instants))
+
+    def count() -> dict[str, int]:
+        counted.append(1)
+        return {"n": len(counted)}
+
+    assert [kept.of("a", "events", count)["n"] for _ in range(4)] == [1, 1, 1, 2]
 
 
 def test_quantiles_of_a_histogram() -> None:
