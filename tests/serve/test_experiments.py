@@ -204,6 +204,18 @@ def test_other_models_hear_events_items_commands_and_deletions(trialled: Trialle
     assert int(known) not in other.live.bundle.store and not len(other.person(known).liked)
 
 
+def test_reasons_are_those_of_the_model_that_made_the_list(trialled: Trialled, books: Dataset) -> None:
+    user = next(a_user(books, n) for n in range(99) if variant_of(trialled, a_user(books, n)) == "knn")
+    found = trialled.post("/v1/recommend", {"user_id": user, "scenario": "home", "k": 3})
+    assert found["model"] == "itemknn"
+    ask = {"user_id": user, "item_id": shown(found)[0]}
+    told = trialled.post("/v1/explain", ask | {"recommendation_id": found["recommendation_id"]})
+    assert told["rank"] == 1 and told["verified"]
+    assert trialled.post("/v1/explain", ask)["rank"] > 1, "the service's own model has another order"
+    more = trialled.get(f"/v1/recommend/{found['recommendation_id']}?page=1")
+    assert (more["model"], more["variant"]) == ("itemknn", "knn")
+
+
 def variant_of(trialled: Trialled, unit: str) -> str:
     return read_plan(trialled.file).experiment[0].assign(unit).name  # type: ignore[union-attr]
 

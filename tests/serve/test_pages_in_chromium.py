@@ -435,6 +435,26 @@ def enter(page: Page, key: str) -> None:
     page.press("Enter")
 
 
+def test_an_answer_that_comes_late_takes_no_place(browser: Browser, site: Site) -> None:
+    """Of two people asked for one after the other, the second is shown, whoever's list comes last."""
+    first, second = (str(user) for user in site.engine.live.bundle.store.user_ids[4:6])
+    late = (
+        "const real = fetch; window.fetch = (path, how) => real(path, how).then((answer) => new Promise((done) =>"
+        f"setTimeout(() => done(answer), String(how?.body).includes('\"{first}\"') ? 1500 : 0)))"
+    )
+    with browser.page() as page:
+        come(page, site, second)
+        expected = page.value(SHOWN)
+        page.value(late)
+        for user in (first, second):
+            page.value(
+                f"document.getElementById('user').value = '{user}'; document.querySelector('#who').requestSubmit()"
+            )
+        page.value("new Promise((done) => setTimeout(done, 2500))")
+        page.wait(READY)
+        assert page.value(SHOWN) == expected
+
+
 def test_a_service_that_is_gone_is_said_and_tried_again(
     browser: Browser, shop: Path, tmp_path: Path, pictures: Path
 ) -> None:
