@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from honeyguide.cli.main import app as cli
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
-from honeyguide.experiment.bundle import save_bundle
+from honeyguide.data.store import HistoryStore
+from honeyguide.experiment.bundle import Bundle, save_bundle
 from honeyguide.models.linear.itemknn import ItemKNN
 from honeyguide.serve.app import create_app
 from honeyguide.serve.auth import new_key
@@ -249,6 +250,19 @@ def test_stages_follow_a_new_model(trialled: Trialled, books: Dataset) -> None:
     assert shown(trialled.post("/v1/recommend", body)) == shown(before)
     stages = trialled.service.experiments.running["default"][0].arms["short"].stages()
     assert stages is not None and stages.stock is trialled.engine.live.stock
+
+
+def test_nobody_is_in_an_experiment_whose_stages_do_not_fit_the_new_model(trialled: Trialled, books: Dataset) -> None:
+    body, before = {"user_id": a_user(books), "scenario": "home"}, trialled.engine.live
+    store = before.bundle.store
+    bare = HistoryStore(store.directory, store._user_ids, store.item_ids, store._events, store.items.select("item_id"))
+    trialled.engine.live = trialled.engine._live(Bundle(store.directory, before.bundle.model, bare), "v2 x", None)
+    found = trialled.post("/v1/recommend", body)
+    assert found["items"] and found["experiment"] is None, "not even in the variants that would fit: it is unfair"
+    assert trialled.get("/health")["status"] == "degraded" and "title" in trialled.get("/v1/experiments")["fault"]
+    trialled.engine.live = before
+    assert trialled.post("/v1/recommend", body)["experiment"] == "pages"
+    assert trialled.get("/v1/experiments")["fault"] is None
 
 
 # -- interleaving -----------------------------------------------------------------------------

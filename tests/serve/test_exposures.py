@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from honeyguide.cli.main import app as cli
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError, StorageError
-from honeyguide.metrics.offpolicy import ips, position_ips, snips
+from honeyguide.metrics.offpolicy import doubly_robust, ips, position_ips, snips
 from honeyguide.metrics.stats import bootstrap_ci
 from honeyguide.pipeline.config import Explore
 from honeyguide.pipeline.explore import propensities
@@ -161,6 +161,11 @@ def test_the_log_tells_what_another_order_would_have_been_worth(
         for estimator in (ips, snips):
             low, high = bootstrap_ci(estimator(found.reward[:, 0], aim[:, 0], found.logged[:, 0]), level=0.99)
             assert low <= first <= high, (target, estimator)
+        first_of, action = found.actions(target), found.before[:, 0]
+        predicted = np.tile([found.reward[action == a, 0].mean() for a in range(4)], (visitors, 1))
+        terms = doubly_robust(found.reward[:, 0], action, found.logged[:, 0], first_of, predicted)
+        low, high = bootstrap_ci(terms, level=0.99)
+        assert low <= first <= high and np.allclose(first_of, table[:, 0]), target
     naive = found.reward.sum(axis=1).mean()
     greedy = float(worth[:slots] @ seen)
     assert abs(naive - greedy) > 0.1, "without the propensities the answer would be wrong"
