@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import Depends, Header, Request, Response
 
+from honeyguide.lm.port import LM
 from honeyguide.serve import wire
 from honeyguide.serve.auth import Authority, Identity, RateLimit, Scope
 from honeyguide.serve.engine import Engine
@@ -45,6 +46,8 @@ class Settings:
         Weight of an event by its kind, where it brings none; other kinds weigh 1.
     refresh_seconds
         Between looks for a new version of the model.
+    speaker
+        Says reasons that are verified; what it says is checked. ``None`` for the template.
     """
 
     open_: bool = True
@@ -55,6 +58,7 @@ class Settings:
         default_factory=lambda: {"hide": -1.0, "dislike": -1.0, "unlike": -1.0, "known": -1.0, "impression": 0.0}
     )
     refresh_seconds: float = 1.0
+    speaker: LM | None = None
 
 
 class HTTPProblem(Exception):
