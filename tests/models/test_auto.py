@@ -13,6 +13,7 @@ from honeyguide.core.errors import CapabilityError, ConfigError, FitInterrupted
 from honeyguide.core.fitting import FitOptions
 from honeyguide.core.recommender import Recommender
 from honeyguide.data.load import load_data
+from honeyguide.data.splits import ratio
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.auto import Auto
 from honeyguide.models.blend import Blend
@@ -119,6 +120,8 @@ def test_the_portfolio_follows_from_the_shape_of_the_data(books: Dataset) -> Non
     unordered = {arm.model for arm in portfolio(replace(books, ordered=False), text="off")}
     assert {"floor", "sasrec"} <= ordered and "lightgcn" not in ordered
     assert {"lightgcn", "simplex"} <= unordered and not {"floor", "sasrec"} & unordered
+    drawn = {arm.model for arm in portfolio(ratio(books), text="off")}
+    assert {"floor", "lightgcn"} <= drawn and "sasrec" not in drawn, "a random valid does not ask what follows"
     assert "text-profile" not in ordered
     assert "text-profile" in {arm.model for arm in portfolio(books, text="use")}
     assert {arm.model for arm in portfolio(books, ("ease",))} == {"ease"}

@@ -186,28 +186,18 @@ class Store:
 
         return self._writer.submit(job, forgets=True)
 
-    def log_exposure(
-        self, tenant: str, recommendation_id: str, user_id: str, scenario: str, variant: str, shown: list[Any]
-    ) -> Future[None]:
-        """Keep what was shown to whom; a later page replaces the entry by a longer one."""
-        row = {
-            "tenant": tenant,
-            "recommendation_id": recommendation_id,
-            "user_id": user_id,
-            "scenario": scenario,
-            "variant": variant,
-            "shown": json.dumps(shown),
-            "created": now(),
-        }
+    def log_exposures(self, rows: Sequence[dict[str, Any]]) -> Future[None]:
+        """Keep pages that were shown, as rows of the table; one that is there already is the same."""
 
         def job(connection: Connection) -> None:
-            upsert = dialect_of(connection).insert(EXPOSURES)
-            key = ["tenant", "recommendation_id"]
-            connection.execute(
-                upsert.on_conflict_do_update(index_elements=key, set_={"shown": upsert.excluded.shown}), row
-            )
+            connection.execute(dialect_of(connection).insert(EXPOSURES).on_conflict_do_nothing(), list(rows))
 
         return self._writer.submit(job)
+
+    def purge_exposures(self, before: int) -> Future[int]:
+        """Delete the pages that were shown before a time; how many."""
+        where = EXPOSURES.c.created < before
+        return self._writer.submit(lambda connection: connection.execute(delete(EXPOSURES).where(where)).rowcount)
 
     def add_key(self, row: KeyRow) -> None:
         """Keep an API key."""
