@@ -220,7 +220,7 @@ def test_a_command_that_fails_at_any_step(name, fault, commands, zygote, control
             assert again == 3, "whoever is forgotten is not known"
         else:
             assert again == 0, f"{where}; again: {zygote.said()}"
-        assert leftovers(folder) == set(), where
+        assert name != "forget" or leftovers(folder) == set(), where
         assert command.state(folder) == new, f"not finished by the same command: {where}"
         shutil.rmtree(folder)
         step += 1
