@@ -31,6 +31,7 @@ FAMILIES = (
     "lightgnn",
     "auto",
     "vat",
+    "faults",
     "papers",
     "overview",
 )

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from tests.faults.kit import BROKEN, Client, Served, posix, size
 
-pytestmark = [posix, pytest.mark.full, pytest.mark.timeout(1500)]
+pytestmark = [posix, pytest.mark.full, pytest.mark.timeout(3600)]
 
 CLIENTS = 4
 READERS = [f"reader-{n}" for n in range(40)]
