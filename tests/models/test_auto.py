@@ -60,8 +60,14 @@ def test_a_gain_within_noise_is_not_claimed(books: Dataset) -> None:
     small = replace(books, interactions=books.interactions.filter(few))
     model = Auto(budget=1000.0, models=("itemknn", "popularity"), text="off").fit(small)
     blends = [e for e in model.report.search if e["step"] == "blend"]
-    assert all(e["verdict"] == "within noise" for e in blends)
-    assert model.chosen.name in ("itemknn", "popularity")
+    assert blends and all(e["verdict"] == "within noise" for e in blends)
+    means = [e for e in model.report.search if e["step"] == "mean"]
+    assert all(e["verdict"].startswith("within noise") == (e["ndcg@10"] >= e["best_single"]) for e in means)
+    if isinstance(model.chosen, Blend):
+        assert means and means[-1]["ndcg@10"] >= means[-1]["best_single"]
+        np.testing.assert_array_equal(model.chosen.weights.values, [[1, 0, 1, 0]])
+    else:
+        assert model.chosen.name in ("itemknn", "popularity")
 
 
 def test_a_small_budget_leaves_out_what_is_dear_and_says_so(books: Dataset) -> None:

@@ -71,7 +71,7 @@ class IntentOptions:
     examples: int = 20_000
     epochs: int = 4
     batch: int = 256
-    lr: float = 3e-3
+    lr: float = 1e-2
     seed: int = 0
 
 

@@ -5,7 +5,7 @@ Shapes: c candidates, h events of the history.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,6 +74,16 @@ class Planner:
         is not known breaks no rule: a list is never emptied by what the catalogue does not say.
         """
         order, parts, said = self.parts(asked, preferences)
+        return self.weighed(order, parts, said)
+
+    def weighed(self, order: Order, parts: Mapping[str, FloatArray], said: dict[str, object]) -> Order:
+        """The candidates in the order of the weighted sum of what the tools say; absent ones have no weight.
+
+        Parameters
+        ----------
+        order, parts, said
+            As :meth:`parts` gave them.
+        """
         if not parts:
             return order
         total = sum(self.config_of(name) for name in parts)
@@ -185,6 +195,8 @@ def shown_of(stock: Stock, items: IntArray) -> Shown:
 
 def encode(stock: Stock, item_ids: Sequence[str]) -> IntArray:
     """Codes of external ids as they come in text; -1 for what is not in the catalogue."""
+    if not item_ids:
+        return np.empty(0, np.int32)
     import polars as pl
 
     return stock.ids.encode(pl.Series("item_id", list(item_ids), pl.String).cast(stock.ids.dtype, strict=False))

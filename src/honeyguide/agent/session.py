@@ -69,6 +69,10 @@ class Commanded:
             else:
                 delta = self.parser.parse(said.text, self.preferences, shown_of(self.planner.stock, shown))
             self.preferences = remembered(self.preferences, delta, self.memory)
+        return self.feed()
+
+    def feed(self) -> IntArray:
+        """What obeys the preferences of now."""
         return self.planner.run(self.asked, self.preferences).items
 
 

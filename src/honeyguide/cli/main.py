@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from honeyguide import __version__
 from honeyguide.cli import (
     add_items,
+    ask,
     backtest,
     backup,
     compare,
@@ -19,6 +20,7 @@ from honeyguide.cli import (
     config,
     console,
     data,
+    evaluate_answers,
     fit,
     forget,
     keys,
@@ -122,6 +124,8 @@ for _panel, _commands in {
         recommend.recommend,
         similar.similar,
         compare.compare,
+        evaluate_answers.evaluate_answers,
+        ask.ask,
         forget.forget,
         add_items.add_items,
     ),

@@ -29,6 +29,9 @@ def serve(
     tenant: Annotated[
         list[str] | None, typer.Option("--tenant", metavar="NAME=MODEL", help="Another tenant with its own model.")
     ] = None,
+    parser: Annotated[
+        str, typer.Option("--parser", help="Of commands: grammar, lm:NAME or endpoint:MODEL@URL.")
+    ] = "grammar",
     rate: Annotated[float, typer.Option("--rate", min=0, help="Requests a second of every key; 0: no limit.")] = 0.0,
 ) -> None:
     """Serve a fitted model over HTTP. Without API keys only this machine is listened to."""
@@ -36,6 +39,7 @@ def serve(
         os.environ.setdefault(pool, "1")
     import uvicorn
 
+    from honeyguide.agent.parsers import parser_model
     from honeyguide.core.errors import ConfigError
     from honeyguide.serve.app import create_app
     from honeyguide.serve.auth import DEFAULT_TENANT
@@ -47,6 +51,7 @@ def serve(
     models = {DEFAULT_TENANT: model, **_tenants(tenant or [])}
     for folder in models.values():
         must_be_a_folder(folder)
+    lm = parser_model(parser)
     database = Store(store_url(store, model))
     try:
         if not is_loopback(host) and not database.api_keys():
@@ -58,6 +63,7 @@ def serve(
         for name in (name for name, engine in engines.items() if engine.live.fallback):
             console.notes().print(f"No model can be read in {models[name]}: what is popular, or latest, is shown.")
         for engine in engines.values():
+            engine.lm = lm
             engine.warm()
         app = create_app(database, engines, Settings(open_=is_loopback(host), rate=rate))
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")

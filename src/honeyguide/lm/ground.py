@@ -9,6 +9,7 @@ agree: a remake is another film. Numbers must agree: "Toy Story 4" is not "Toy S
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -226,6 +227,54 @@ class Grounder:
             ok = near and same and row[item] >= self.cosine
             found.append(Grounded(item, "vector", float(row[item])) if ok else NOTHING)
         return found
+
+
+class ClosestTitle:
+    """Finds the closest title, however wrong, as arXiv 2309.03613 does: to compare with its figures, not to use.
+
+    A text that is a title is that item; any other is what ``difflib.get_close_matches(text, titles, 1, 0.6)`` gives.
+    "The Lion King (1994)" becomes "The Monkey King (1964)" where the catalogue has "Lion King, The (1994)".
+
+    Parameters
+    ----------
+    titles
+        Of the items, by place; of equal ones the last is meant.
+    cutoff
+        Least ratio.
+    """
+
+    def __init__(self, titles: Sequence[str], cutoff: float = 0.6) -> None:
+        self._codes = {str(title): i for i, title in enumerate(titles)}
+        self._titles = list(self._codes)
+        self._cutoff = cutoff
+        self._known: dict[str, Grounded] = {}
+
+    def ground(self, text: str) -> Grounded:
+        """The item whose title is closest."""
+        if text not in self._known:
+            self._known[text] = self._closest(text)
+        return self._known[text]
+
+    def ground_all(self, texts: Iterable[str]) -> list[Grounded]:
+        """The items whose titles are closest."""
+        return [self.ground(text) for text in texts]
+
+    def _closest(self, text: str) -> Grounded:
+        from rapidfuzz import fuzz, process
+
+        if text in self._codes:
+            return Grounded(self._codes[text], "exact", 1.0)
+        matcher, best = difflib.SequenceMatcher(b=text), (self._cutoff, "")
+        # fuzz.ratio counts a longest common subsequence, which is never shorter than difflib's blocks: a bound
+        for title, bound, _ in process.extract(
+            text, self._titles, scorer=fuzz.ratio, score_cutoff=100 * self._cutoff - 1e-6, limit=None
+        ):
+            if bound / 100 + 1e-9 < best[0]:
+                break
+            matcher.set_seq1(title)
+            if matcher.quick_ratio() >= best[0]:
+                best = max(best, (matcher.ratio(), title))
+        return Grounded(self._codes[best[1]], "fuzzy", best[0]) if best[1] else NOTHING
 
 
 def names_of(title: str) -> tuple[str, ...]:

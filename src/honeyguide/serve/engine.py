@@ -16,12 +16,14 @@ import numpy as np
 
 from honeyguide.agent.grammar import Grammar
 from honeyguide.agent.lexicon import Lexicon
+from honeyguide.agent.parsers import parser_over
 from honeyguide.agent.planner import Planner, shown_of
 from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import HoneyguideError
 from honeyguide.core.ragged import IntArray
 from honeyguide.data.store import HistoryStore
 from honeyguide.experiment.bundle import Bundle
+from honeyguide.lm.port import LM
 from honeyguide.pipeline.asked import Asked
 from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
 from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
@@ -30,6 +32,7 @@ from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.fallback import NO_VERSION, current_version, drop_damaged_histories, usable, without_model
 from honeyguide.serve.growing import grown, warm
 from honeyguide.serve.held import Held, HeldLists
+from honeyguide.serve.history import liked_now
 from honeyguide.serve.new_items import with_new_items
 from honeyguide.serve.store import Event, Store
 
@@ -118,6 +121,8 @@ class Engine:
     HoneyguideError
         If the model is whole but cannot be used here, or the pipeline cannot be.
     """
+
+    lm: LM | None = None  # says how commands are meant, where it is not the grammar that does
 
     def __init__(self, tenant: str, directory: Path, store: Store, pipeline: Path | None = None) -> None:
         self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
@@ -240,15 +245,12 @@ class Engine:
         return person
 
     def _read(self, user_id: str, live: Live) -> Person:
-        liked = [live.bundle.history(_key(live.bundle.store, user_id))]
+        at_fit = live.bundle.history(_key(live.bundle.store, user_id))
         events, kept = self.store.events_and_preferences(self.tenant, user_id)
         codes = self.codes([event.item_id for event in events], live)
-        good = np.array([event.weight > 0 for event in events], np.bool_)
-        known = codes >= 0
-        liked.append(codes[known & good])
-        hidden = np.unique(codes[known & ~good]).astype(np.int32)
+        hidden = [code for event, code in zip(events, codes.tolist(), strict=True) if event.weight <= 0 and code >= 0]
         preferences = Preferences.from_dict(kept) if kept is not None else Preferences()
-        return Person(np.concatenate(liked).astype(np.int32), hidden, preferences)
+        return Person(liked_now(at_fit, events, codes), np.unique(np.array(hidden, np.int32)), preferences)
 
     def took(self, events: Sequence[Event]) -> None:
         """Events that are on disk now: histories are read anew, and popularity counts them."""
@@ -294,12 +296,12 @@ class Engine:
         """
         live = self.live
         person = self.person(user_id, live) if user_id is not None else NOBODY
-        own = self.codes(session, live)
-        liked = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
-        left_out = np.unique(np.concatenate([liked, person.hidden, self.codes(exclude, live)])).astype(np.int32)
+        own, others = self.codes(session, live), self.codes(exclude, live)
+        liked = np.concatenate([person.liked, own[own >= 0]]) if len(own) else person.liked
+        left_out = np.concatenate([liked, person.hidden, others]) if len(person.hidden) or len(others) else liked
         asked = Asked(live.stock, liked, left_out, rules, scenario, query)
         order, source = self._first(asked, person, live.stages.current, live.fallback)
-        return Answer(order, source, live, replace(person, liked=liked))
+        return Answer(order, source, live, replace(person, liked=liked) if len(own) else person)
 
     def is_quick(self, user_id: str | None, scenario: str) -> bool:
         """Whether a list takes less time than it takes to wake a thread for it."""
@@ -311,13 +313,13 @@ class Engine:
         """The first list of the chain that is not empty: the last two parts need no model."""
         own: Source = "personal" if len(person.liked) else "session"
         if (len(asked.history) and not fallback) or asked.query is not None:
-            order = Planner(stages).run(asked, person.preferences)
+            order = _planned(stages, asked, person)
             if len(order.items) or asked.query is not None:
                 return order, own if len(asked.history) else "popular"
-        order = Planner(stages.instead("popular")).run(asked, person.preferences)
+        order = _planned(stages.instead("popular"), asked, person)
         if asked.stock.popularity[order.items].any():
             return order, "popular"
-        return Planner(stages.instead("latest")).run(asked, person.preferences), "latest"
+        return _planned(stages.instead("latest"), asked, person), "latest"
 
     def command(self, user_id: str, text: str, shown: Sequence[str] = ()) -> tuple[Delta, Preferences]:
         """What a command changes, and the preferences that hold then; they are not kept by this.
@@ -333,7 +335,7 @@ class Engine:
         """
         live, before = self.live, self.person(user_id).preferences
         codes = self.codes(shown, live)
-        delta = live.grammar.parse(text, before, shown_of(live.stock, codes[codes >= 0]))
+        delta = parser_over(live.grammar, self.lm).parse(text, before, shown_of(live.stock, codes[codes >= 0]))
         return delta, before.after(delta)
 
     def changed(self, user_id: str) -> None:
@@ -387,8 +389,15 @@ class Engine:
         return [str(item) for item in live.stock.ids.decode(codes).to_list()]
 
 
+def _planned(stages: Pipeline, asked: Asked, person: Person) -> Order:
+    """The order of the stages, or what a person's wishes make of it."""
+    return Planner(stages).run(asked, person.preferences) if person.preferences.wants else stages.run(asked)
+
+
 def _encode(stock: Stock, item_ids: Sequence[str]) -> IntArray:
     """Codes of ids as they come over the wire, which may be of another type than the catalogue's."""
+    if not item_ids:
+        return np.empty(0, np.int32)
     if not stock.ids.dtype.is_integer():
         return stock.ids.encode(item_ids)
     return stock.ids.encode([int(name) if _WHOLE.fullmatch(name) else None for name in item_ids])

@@ -13,13 +13,15 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from fastapi import FastAPI, Query, Response
 
+from honeyguide.agent.examples import examples
 from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import DataError
 from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve import wire
 from honeyguide.serve.auth import Identity
-from honeyguide.serve.engine import NOBODY, Answer
+from honeyguide.serve.engine import Answer
+from honeyguide.serve.reasons import echo, explained, marks, took_back
 from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, to_json
 from honeyguide.serve.store import Event, now
 
@@ -37,13 +39,14 @@ def operations(app: FastAPI, service: Service) -> None:
                 "model": engine.live.bundle.model.name,
                 "version": engine.live.version,
                 "items": len(engine.live.stock),
-                "warming": engine.warming,
                 "fallback": engine.live.fallback,
             }
             for name, engine in service.engines.items()
         }
+        warming = any(engine.warming for engine in service.engines.values())
         broken = any(engine.live.degraded for engine in service.engines.values())
-        return to_json({"status": "degraded" if broken or not tenants else "ok", "tenants": tenants})
+        status = "degraded" if broken or not tenants else "ok"
+        return to_json({"status": status, "warming": warming, "tenants": tenants})
 
     @app.get("/metrics", tags=["operation"], responses=PROBLEMS)
     async def metrics(who: Identity = needs(service, "admin")) -> Response:
@@ -92,6 +95,13 @@ def items(app: FastAPI, service: Service) -> None:
         added = await asyncio.to_thread(engine.add_items, items) if engine is not None else 0
         return to_json({"stored": len(items), "recommendable": added})
 
+    @app.get("/v1/catalogue", response_model=wire.Catalogue, responses=PROBLEMS, tags=["items"])
+    async def catalogue(who: Identity = needs(service, "read")) -> Response:
+        """What there is, and examples of commands in its words."""
+        live = service.engine(who).live
+        found = await asyncio.to_thread(examples, live.grammar, live.stock.items)
+        return to_json({"items": len(live.stock), "fields": live.stock.items.columns, "examples": found})
+
     @app.get("/v1/items/{item_id:path}", responses=PROBLEMS, tags=["items"])
     async def get(item_id: str, who: Identity = needs(service, "read")) -> Response:
         """What is known of an item."""
@@ -132,6 +142,20 @@ def users(app: FastAPI, service: Service) -> None:
         engine.changed(user_id)
         return to_json({"preferences": _wants(after)})
 
+    @app.delete(
+        "/v1/users/{user_id:path}/events/{event_id}", response_model=wire.Deleted, responses=PROBLEMS, tags=["users"]
+    )
+    async def take_back(user_id: wire.Id, event_id: str, who: Identity = needs(service, "write")) -> Response:
+        """Take one event of a user back: it is as if it had not been sent."""
+        events = await asyncio.to_thread(service.store.events_of, who.tenant, user_id)
+        event = next((e for e in events if e.event_id == event_id), None)
+        if event is None:
+            raise HTTPProblem(404, f"the user {user_id!r} has no event {event_id!r}.")
+        rows = await _done(service.store.delete_event(who.tenant, user_id, event_id))
+        if rows and who.tenant in service.engines:
+            took_back(service.engines[who.tenant], event)
+        return to_json({"rows": rows})
+
     @app.get("/v1/users/{user_id:path}/export", responses=PROBLEMS, tags=["users"])
     async def export(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Everything that is kept of a user."""
@@ -157,6 +181,7 @@ def users(app: FastAPI, service: Service) -> None:
                 "preferences": _wants(person.preferences),
                 "liked": engine.ids(live, person.liked),
                 "hidden": engine.ids(live, person.hidden),
+                "marks": await asyncio.to_thread(marks, engine, live, user_id),
             }
         )
 
@@ -210,36 +235,18 @@ def lists(app: FastAPI, service: Service) -> None:
     @app.post("/v1/explain", response_model=wire.ExplainOut, responses=PROBLEMS, tags=["lists"])
     async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read")) -> Response:
         """Why an item is where it is: the events that raised it most, and where it would be without them."""
-        engine = service.engine(who)
-        live = engine.live
-        code = int(engine.codes([body.item_id], live)[0])
-        if code < 0:
-            raise HTTPProblem(404, f"there is no item {body.item_id!r}.")
-        person = engine.person(body.user_id, live) if body.user_id is not None else NOBODY
-        own = engine.codes(body.session, live)
-        history = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
-        titles, verb = live.stock.titles, verb_for(live.stock.items.columns)
-        (reason,) = await asyncio.to_thread(because, live.bundle.model, history, [code])
-        return to_json(
-            {
-                "item_id": body.item_id,
-                "why": reason.sentence(lambda c: titles[c], verb),
-                "evidence": engine.ids(live, reason.evidence),
-                "verified": reason.verified,
-                "rank": reason.rank,
-                "rank_without": reason.rank_without,
-            }
-        )
+        return to_json(await asyncio.to_thread(explained, service.engine(who), body))
 
     @app.post("/v1/command", response_model=wire.CommandOut, responses=PROBLEMS, tags=["lists"])
     async def command(body: wire.CommandIn, who: Identity = needs(service, "write")) -> Response:
         """Say what is wanted; the list that comes back obeys, and so do all later ones of this user."""
         engine = service.engine(who)
+        before = (await asyncio.to_thread(engine.person, body.user_id)).preferences
         delta, after = await asyncio.to_thread(engine.command, body.user_id, body.command, body.shown)
         await _done(service.store.put_preferences(who.tenant, body.user_id, after.to_dict()))
         engine.changed(body.user_id)
         answer = await asyncio.to_thread(partial(engine.recommend, body.user_id, scenario=body.scenario))
-        more = {"heard": delta.heard, "preferences": _wants(after)}
+        more = {"heard": delta.heard, "echo": echo(delta, before), "note": delta.note, "preferences": _wants(after)}
         return _page(
             service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, user_id=body.user_id, more=more
         )

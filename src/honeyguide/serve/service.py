@@ -52,7 +52,7 @@ class Settings:
     burst: int = 50
     largest_body: int = 2 << 20
     kinds: Mapping[str, float] = field(
-        default_factory=lambda: {"hide": -1.0, "dislike": -1.0, "known": -1.0, "impression": 0.0}
+        default_factory=lambda: {"hide": -1.0, "dislike": -1.0, "unlike": -1.0, "known": -1.0, "impression": 0.0}
     )
     refresh_seconds: float = 1.0
 
