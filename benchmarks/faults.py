@@ -1,7 +1,8 @@
 """The fault promise of the service, line by line: the tests that hold it run, and what they counted is written down.
 
 ``python benchmarks/faults.py`` takes 200 rounds of kill -9 and a soak of 30 minutes; ``--quick`` the sizes of
-``make fault``; ``--jobs N`` tests run side by side (2).
+``make fault``; ``--jobs N`` tests run side by side (2); ``--reports FOLDER`` reads the JUnit files of runs made before,
+for machines that cannot run all of it in one piece.
 """
 
 from __future__ import annotations
@@ -80,7 +81,12 @@ def run(jobs: int, full: bool) -> list[Case]:
         command += ["--dist", "worksteal", f"--junitxml={report}", f"--basetemp={Path(folder) / 'tests'}", "-rs"]
         environment = {**os.environ, "HONEYGUIDE_FAULTS": "full" if full else ""}
         subprocess.run(command, cwd=ROOT, env=environment, check=False)
-        return [outcome(element) for element in ET.parse(report).iter("testcase")]
+        return read(Path(folder))
+
+
+def read(folder: Path) -> list[Case]:
+    """Every test in the JUnit files of a folder."""
+    return [outcome(element) for path in sorted(folder.glob("*.xml")) for element in ET.parse(path).iter("testcase")]
 
 
 def outcome(element: ET.Element) -> Case:
@@ -117,8 +123,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--reports", type=Path)
     options = parser.parse_args()
-    results = by_promise(run(options.jobs, full=not options.quick))
+    results = by_promise(read(options.reports) if options.reports else run(options.jobs, full=not options.quick))
     failed = {
         c["test"]: c["outcome"] for line in results for c in line["tests"] if c["outcome"] in ("failure", "error")
     }

@@ -17,13 +17,13 @@ def _name(test: str) -> tuple[str, str]:
 
 
 def _counts(cases: list[dict[str, Any]]) -> str:
-    """What the cases of one test counted: sums, but for what is measured rather than counted."""
+    """What the cases of one test counted: sums, and the longest of times."""
     if not any(case["counts"] for case in cases):
         return f"{len(cases)} case{'s' if len(cases) > 1 else ''}"
     found: dict[str, float] = {}
     for case in cases:
         for name, n in case["counts"].items():
-            found[name] = found.get(name, 0) + n
+            found[name] = max(found.get(name, 0), n) if "seconds" in name else found.get(name, 0) + n
     return ", ".join(f"{name.translate(_WORDS)} {n:,}" for name, n in found.items())
 
 
@@ -63,7 +63,8 @@ def fault_bars() -> list[list[str]]:
     counts: dict[str, float] = {}
     for line in result["results"]:
         for case in line["tests"]:
-            counts.update(case["counts"])
+            for name, n in case["counts"].items():
+                counts[name] = counts.get(name, 0) + n
     lost, rounds, command = int(counts["lost_events"]), int(counts["rounds"]), result["command"]
     lines = [bar_line(f"{rounds} rounds of kill -9 during ingest", "0 events lost", f"{lost}", lost == 0, command)]
     if "rss_mb_per_hour" in counts:
