@@ -123,8 +123,8 @@ class Auto(Recommender):
             if best is not None:
                 self._repeat(best, data, trials)
             if readable(data, self.config.text):
-                options = {"encoder": self.config.text, "tolerance": _PRICE, "seed": self.config.seed}
-                self._choose(ColdMap.over(self.chosen, data, **options), trials)
+                settings = {"encoder": self.config.text, "tolerance": _PRICE, "seed": self.config.seed}
+                self._choose(ColdMap.over(self.chosen, data, **settings), trials)
             self.report.search = trials.ladder
 
     def _portfolio(self, data: Dataset) -> list[Arm]:
