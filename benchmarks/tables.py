@@ -32,6 +32,7 @@ FAMILIES = (
     "auto",
     "vat",
     "lm",
+    "explanations",
     "papers",
     "overview",
 )

@@ -21,6 +21,8 @@ from honeyguide.cli import (
     console,
     data,
     evaluate_answers,
+    experiment,
+    exposures,
     fit,
     forget,
     keys,
@@ -131,7 +133,7 @@ for _panel, _commands in {
     ),
     "Look": (models.models, concepts.concepts, metrics.metrics, version.version),
     "Keep fresh": (update.update,),
-    "Serve": (serve.serve, mcp.mcp, backup.backup, backup.restore),
+    "Serve": (serve.serve, mcp.mcp, experiment.experiment, exposures.exposures, backup.backup, backup.restore),
     "Choose": (tune.tune, backtest.backtest, replay.replay),
     "Evidence": (papers.papers, reproduce.reproduce),
 }.items():

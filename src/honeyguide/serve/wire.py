@@ -90,6 +90,13 @@ class UserIn(_Wire):
         return _bounded(value)
 
 
+class Forced(_Wire):
+    """A variant to look at, whoever asks; its list is not logged."""
+
+    experiment: Name
+    variant: Name
+
+
 class RecommendIn(_Wire):
     """A request for a list; without a user and a session, what is popular."""
 
@@ -103,6 +110,12 @@ class RecommendIn(_Wire):
         default_factory=list, max_length=10, description="Conditions over item fields: 'year < 1990'."
     )
     exclude: list[Id] = Field(default_factory=list, max_length=1000)
+    session_id: Id | None = Field(
+        default=None,
+        description="Of an anonymous visit: it keeps to one variant of an experiment, and events that bring it as "
+        "their user_id count for what it was shown.",
+    )
+    force: Forced | None = Field(default=None, description="Needs the scope admin.")
     explain: bool = False
     trace: bool = False
 
@@ -229,6 +242,8 @@ class ListOut(_Wire):
     source: Literal["personal", "session", "popular", "latest"]
     model: str
     version: str
+    experiment: str | None = Field(default=None, description="That the list belongs to.")
+    variant: str | None = None
     items: list[ItemOut]
     next_page: int | None
     trace: list[dict[str, Any]] | None = None
@@ -252,6 +267,13 @@ class Profile(_Wire):
     liked: list[str]
     hidden: list[str]
     marks: list[Mark] = Field(description="The latest events since the fit, the last one first.")
+
+
+class ExperimentsOut(_Wire):
+    """What runs, and what it has shown."""
+
+    fault: str | None = Field(description="Of the file, since its last change; what ran before goes on.")
+    experiments: list[dict[str, Any]]
 
 
 class Problem(_Wire):
