@@ -77,8 +77,8 @@ _PUBLISHED: dict[tuple[str, str, int], dict[str, float]] = {
 }
 _TOLERANCE = 1e-3
 _PALM = (
-    "PaLM-2's figures are not reached from its answers: 27 of 604 to E1 are empty, and only when users without an answer "
-    "are left out do they come near"
+    "PaLM-2's figures are not reached from its answers: 27 of 604 to E1 are empty, and only when users without an "
+    "answer are left out do they come near"
 )
 
 
