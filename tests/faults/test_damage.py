@@ -13,8 +13,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.faults.kit import ROOT, environment, posix, size
+from tests.faults.kit import ROOT, environment, posix
 
+from honeyguide.agent.preferences import Preferences
 from honeyguide.core.errors import ArtifactError, HoneyguideError
 from honeyguide.data.store import HistoryStore
 from honeyguide.experiment.bundle import open_bundle, save_bundle
@@ -65,7 +66,7 @@ def test_damaged_artifacts_are_typed_errors_or_answer_the_same(fitted, model, co
     """Every file in turn, of the model and of the histories."""
     draw, same, errors = random.Random(11), 0, Counter()
     whole, files = answers(model), files_of(model)
-    for n in range(size(1000, 3000)):
+    for n in range(1000):
         path = files[n % len(files)]
         what = harm(path, draw)
         try:
@@ -89,7 +90,7 @@ def test_a_damaged_newest_version_is_put_aside_and_the_last_good_one_serves(fitt
     save_bundle(pristine, Popularity().fit(books), books)
     newest = (pristine / "CURRENT").read_text().split()[0]
     put_aside = served = 0
-    for n in range(size(200, 1000)):
+    for n in range(200):
         shutil.copytree(pristine, folder)
         store = Store("sqlite:///:memory:")
         path = draw.choice([*files_of(folder / newest), folder / "CURRENT"])
@@ -121,11 +122,11 @@ def test_a_damaged_database_is_a_typed_error(model, books, tmp_path, counted):
     store.add_events("default", events).result()
     store.put_items("default", {f"i{n}": {"title": f"T{n}"} for n in range(200)}).result()
     for n in range(30):
-        store.put_preferences("default", f"user-{n}", {"wants": {}}).result()
+        store.put_preferences("default", f"user-{n}", Preferences().to_dict()).result()
     store.close()
     by_id = {event.event_id: event for event in events}
     draw, path, errors, sound = random.Random(13), tmp_path / "store.db", 0, 0
-    for _ in range(size(300, 1500)):
+    for _ in range(300):
         shutil.copy(pristine, path)
         what = harm(path, draw)
         for log in ("-wal", "-shm"):

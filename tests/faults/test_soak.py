@@ -111,6 +111,8 @@ def until_full(service: Served, catalogue: list[str]) -> None:
                 body = {"user_id": f"reader-{i % READERS}"} if i % 10 == 0 else {}
                 status, _ = connection.ask("POST", "/v1/recommend", body)
                 assert status == 200
+            told = {"user_id": "reader-0", "command": "no fantasy, shorter"}  # loads what reads texts
+            assert connection.ask("POST", "/v1/command", told)[0] == 200
 
     threads = [threading.Thread(target=ask, args=(LISTS_HELD // CLIENTS + 100,)) for _ in range(CLIENTS)]
     for thread in threads:

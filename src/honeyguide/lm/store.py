@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +83,12 @@ class AnswerStore:
             )
         return str(found[0])
 
+    def usage(self, model: str) -> Usage:
+        """What the kept answers of a model cost when they were asked for: tokens, seconds and money in all."""
+        with self._lock:
+            rows = self._connection.execute("SELECT answer FROM answers WHERE model = ?", (model,)).fetchall()
+        return sum((Usage(**json.loads(row[0])["usage"]) for row in rows), Usage())
+
     def __len__(self) -> int:
         with self._lock:
             return int(self._connection.execute("SELECT count(*) FROM answers").fetchone()[0])
@@ -146,6 +153,14 @@ class Kept(LM):
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Asked anew; :mod:`honeyguide.encode.cache` keeps vectors."""
         return self.inner.embed(texts)
+
+    def hidden(self, texts: Sequence[str], layer: int = -1) -> list[npt.NDArray[np.float32]]:
+        """Asked anew."""
+        return self.inner.hidden(texts, layer)
+
+    def forward(self, inputs_embeds: Any, mask: Any) -> Any:
+        """Asked anew."""
+        return self.inner.forward(inputs_embeds, mask)
 
 
 class Replay(LM):

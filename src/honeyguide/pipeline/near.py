@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,14 @@ from honeyguide.core.clusters import best
 from honeyguide.core.inner_product import top_k_inner_product
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 
+if TYPE_CHECKING:
+    from honeyguide.pipeline.asked import Allowed
+
 RECALL = 0.95  # of the candidates that an index finds for users of the model, at least
 MEASURED_AT = 200  # candidates by which the recall is measured: what a source asks for unless told otherwise
-_WIDTHS = {"ivf": (8, 16, 32, 64, 128), "cells": (8, 16, 32, 64, 128), "hnsw": (256, 512, 1024)}
+_CELLS = (8, 12, 16, 24, 32, 40, 48, 56, 64, 80, 96, 128)
+_WIDTHS = {"exact": (1,), "ivf": _CELLS, "cells": _CELLS, "hnsw": (256, 512, 1024)}
+_PAIRS = 64  # items that are compared with all candidates: beyond, a look-up is faster
 _FEW = 16  # of which no more than this part of the items may be shown are all looked at
 _BESIDE = 0.05  # share of the items that may stand beside an index before it is built anew
 
@@ -84,10 +90,8 @@ class Near:
         grown.vectors = vectors
         return grown
 
-    def search(
-        self, user: FloatArray, n: int, may: npt.NDArray[np.bool_], open_: int
-    ) -> tuple[IntArray, FloatArray] | None:
-        """The ``n`` best of what may be shown, best first, ties by the lower code, and their scores.
+    def search(self, user: FloatArray, n: int, may: Allowed) -> tuple[IntArray, FloatArray] | None:
+        """The ``n`` best of what may be shown, best first, and their scores.
 
         Where few may be shown all of these are looked at, and the result is exact.
 
@@ -98,36 +102,44 @@ class Near:
         n
             How many.
         may
-            bool ``[m]``: what may be shown.
-        open_
-            How many that are.
+            What may be shown.
 
         Returns
         -------
         items, scores
             int32 and float32 ``[n]``; ``None`` where the index found too few: then all must be looked at.
         """
-        m, indexed = len(self), len(self.index.vectors)
-        if open_ * _FEW <= m:
-            codes = np.flatnonzero(may).astype(np.int32)
+        m = len(self)
+        if may.count * _FEW <= m:
+            codes = np.flatnonzero(may.mask).astype(np.int32)
             return best(codes, self.vectors[codes] @ user, n)
-        everything = open_ >= m - n  # only some that are known by name may not: they are taken out afterwards
-        width = self.width if everything else min(self.width * m // open_, len(self.index.vectors))
-        wanted = n + m - open_ if everything else n
-        items, scores = self._indexed(user, wanted, width, None if everything else may[:indexed])
-        if everything:
-            kept = may[items]
-            items, scores = items[kept], scores[kept]
-        if indexed < m:
-            beside = np.flatnonzero(may[indexed:]).astype(np.int32) + np.int32(indexed)
+        items, scores = self._unfiltered(user, n, may) if may.fits is None else self._filtered(user, n, may)
+        indexed = len(self.index.vectors)
+        if indexed < m:  # what came since is looked at one by one
+            beside = np.flatnonzero(may.mask[indexed:]).astype(np.int32) + np.int32(indexed)
             items = np.concatenate([items, beside])
-            scores = np.concatenate([scores, self.vectors[beside] @ user])
-        return best(items, scores, n) if len(items) >= min(n, open_) else None
+            items, scores = best(items, np.concatenate([scores, self.vectors[beside] @ user]), n)
+        return (items[:n], scores[:n]) if len(items) >= min(n, may.count) else None
+
+    def _unfiltered(self, user: FloatArray, n: int, may: Allowed) -> tuple[IntArray, FloatArray]:
+        """Only some that are known by name may not be shown: they are taken out afterwards."""
+        items, scores = self._indexed(user, n + len(may.excluded), self.width, None)
+        few = len(may.excluded) <= _PAIRS
+        kept = (items != may.excluded[:, None]).all(axis=0) if few else may.mask[items]
+        return items[kept], scores[kept]
+
+    def _filtered(self, user: FloatArray, n: int, may: Allowed) -> tuple[IntArray, FloatArray]:
+        """The fewer fit, the more cells are looked at."""
+        width = min(self.width * len(self) // may.count, len(self.index.vectors))
+        return self._indexed(user, n, width, may.mask[: len(self.index.vectors)])
 
     def _indexed(
         self, user: FloatArray, n: int, width: int, may: npt.NDArray[np.bool_] | None
     ) -> tuple[IntArray, FloatArray]:
-        query = np.append(user, np.float32(0))[None]  # [1, d + 1]
+        query = np.zeros((1, len(user) + 1), np.float32)
+        query[0, :-1] = user
         items, scores = self.index.search(query, n, width=width, allowed=may)
+        if items[0, -1] >= 0:
+            return items[0], scores[0]
         there = items[0] >= 0
         return items[0][there], scores[0][there]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -115,6 +114,11 @@ class Pipeline:
             self._others[source] = Pipeline(self.config.model_copy(update=plain), self.stock)
         return self._others[source]
 
+    def pinned(self, asked: Asked) -> IntArray:
+        """Codes of what the rules that hold for a request pin."""
+        pins = [rule.pin for rule in (*self.config.rules, *asked.rules) if rule.pin and asked.holds(rule.scenario)]
+        return self.stock.ids.encode([name for pin in pins for name in pin])
+
     def is_quick(self, scenario: str) -> bool:
         """Whether a request costs a fraction of a millisecond: nothing in it looks at many items, or pairs of them."""
         how = self.config.diversify
@@ -130,16 +134,16 @@ class Pipeline:
         rules = [rule for rule in (*config.rules, *asked.rules) if asked.holds(rule.scenario)]
         with steps.step("filter", len(asked.stock)) as done:
             may = allowed(asked, rules)
-            open_ = int(np.count_nonzero(may))
-            done(open_, conditions=[r.filter for r in rules if r.filter is not None])
+            done(may.count, conditions=[r.filter for r in rules if r.filter is not None])
         sources: dict[str, IntArray] = {}
+        known: FloatArray | None = None
         for number, source in enumerate(config.retrieve):
-            with steps.step(f"retrieve {source.source}", open_) as done:
+            with steps.step(f"retrieve {source.source}", may.count) as done:
                 name = source.source if source.source not in sources else f"{source.source} {number + 1}"
-                sources[name] = retrieve(asked, source, may)
+                sources[name], known = retrieve(asked, source, may)
                 done(len(sources[name]))
         with steps.step(f"rank by {config.rank.by}", sum(map(len, sources.values()))) as done:
-            pool = rank(asked, sources, config.rank)
+            pool = rank(asked, sources, config.rank, known)
             done(len(pool))
         for rule in rules:
             if rule.boost is not None:
@@ -183,17 +187,29 @@ class _Steps:
     def __init__(self) -> None:
         self.taken: list[Step] = []
 
-    @contextmanager
-    def step(self, stage: str, before: int) -> Iterator[Any]:
+    def step(self, stage: str, before: int) -> _Stage:
         """Time a stage; the block calls what it is given with the candidates that are left, and what it changed."""
-        started, said = time.perf_counter(), {"after": before, "effect": {}}
+        return _Stage(self.taken, stage, before)
 
-        def done(after: int, **effect: Any) -> None:
-            said["after"], said["effect"] = after, effect
 
-        yield done
-        took = 1000 * (time.perf_counter() - started)
-        self.taken.append(Step(stage, round(took, 3), before, int(said["after"]), dict(said["effect"])))  # type: ignore[call-overload]
+class _Stage:
+    """One stage under way: a context, and what is called at its end."""
+
+    def __init__(self, taken: list[Step], stage: str, before: int) -> None:
+        self._taken, self._stage, self._before = taken, stage, before
+        self._after, self._effect = before, dict[str, Any]()
+
+    def __call__(self, after: int, **effect: Any) -> None:
+        self._after, self._effect = after, effect
+
+    def __enter__(self) -> _Stage:
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if failure[0] is None:
+            took = round(1000 * (time.perf_counter() - self._started), 3)
+            self._taken.append(Step(self._stage, took, self._before, self._after, self._effect))
 
 
 class PipelineFile:
@@ -237,6 +253,11 @@ class PipelineFile:
                     self.fault = error
                     _LOG.warning("%s is not taken up, the one before stays in use: %s", self.path, error)
         return self._pipeline
+
+    @property
+    def stock(self) -> Stock:
+        """What the pipeline in use draws on."""
+        return self._pipeline.stock
 
     def over(self, stock: Stock) -> PipelineFile:
         """The same file and the same last good pipeline, over another stock."""

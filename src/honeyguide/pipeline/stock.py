@@ -53,6 +53,7 @@ class Stock:
         known = pl.DataFrame({"item_id": self.ids.values})
         table = items.with_columns(pl.col("item_id").cast(self.ids.dtype, strict=False)).unique("item_id", keep="first")
         self.items = known.join(table, on="item_id", how="left", maintain_order="left")
+        self._length = len(self.ids)
         self.shown = Shown(self.items)
         self.near: Near | None = None  # until it is made, all items are looked at
         self._encoder = encoder
@@ -69,7 +70,7 @@ class Stock:
         return self.popular.counts
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self._length
 
     def mask(self, text: str) -> Mask:
         """Of which items a condition is true: bool ``[m]``, not to be changed.

@@ -14,9 +14,10 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from honeyguide.core.errors import ArtifactError, HoneyguideError, StorageError
 from honeyguide.serve import pages, routes
-from honeyguide.serve.direct import Bounds, DirectRoute
+from honeyguide.serve.direct import Bounds, DirectRouter
 from honeyguide.serve.engine import Engine
 from honeyguide.serve.mcp_mount import McpMount
+from honeyguide.serve.operator import operator
 from honeyguide.serve.service import HTTPProblem, Service, Settings, shared, to_json
 from honeyguide.serve.store import Store
 
@@ -45,22 +46,23 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
         async with mcp.running():
             yield
         watch.cancel()
+        await asyncio.to_thread(service.exposures.close)
 
     app = FastAPI(
         title="honeyguide",
         description="Recommendations, with reasons, from what people did.",
-        lifespan=running,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # /metrics says what there is to say
     )
+    app.router = DirectRouter(lifespan=running)
     app.state.service = service
     app.mount("/mcp", mcp)
     _errors(app)
     app.add_middleware(Bounds, service=service)
-    app.router.route_class = DirectRoute
     pages.add_pages(app)
-    for register in (routes.operations, routes.events, routes.lists, routes.items, routes.users):
+    for register in (routes.operations, operator, routes.events, routes.lists, routes.items, routes.users):
         register(app, service)
     return app
 
@@ -69,6 +71,7 @@ async def _watch(service: Service) -> None:
     """Take up new versions of the models."""
     while True:
         await asyncio.sleep(service.settings.refresh_seconds)
+        await asyncio.to_thread(service.experiments.refresh)
         for tenant, engine in service.engines.items():
             try:
                 if await asyncio.to_thread(engine.refresh):

@@ -13,13 +13,16 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from fastapi import FastAPI, Query, Response
 
+from honeyguide.agent.examples import examples
 from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import DataError
 from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve import wire
+from honeyguide.serve.analysis import analyse
+from honeyguide.serve.answer import Answer, Trial
 from honeyguide.serve.auth import Identity
-from honeyguide.serve.engine import NOBODY, Answer
+from honeyguide.serve.reasons import echo, explained, marks, took_back
 from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, to_json
 from honeyguide.serve.store import Event, now
 
@@ -37,18 +40,29 @@ def operations(app: FastAPI, service: Service) -> None:
                 "model": engine.live.bundle.model.name,
                 "version": engine.live.version,
                 "items": len(engine.live.stock),
-                "warming": engine.warming,
                 "fallback": engine.live.fallback,
             }
             for name, engine in service.engines.items()
         }
-        broken = any(engine.live.degraded for engine in service.engines.values())
-        return to_json({"status": "degraded" if broken or not tenants else "ok", "tenants": tenants})
+        warming = any(engine.warming for engine in service.engines.values())
+        broken = service.experiments.fault is not None or any(e.live.degraded for e in service.engines.values())
+        status = "degraded" if broken or not tenants else "ok"
+        return to_json({"status": status, "warming": warming, "tenants": tenants})
 
     @app.get("/metrics", tags=["operation"], responses=PROBLEMS)
     async def metrics(who: Identity = needs(service, "admin")) -> Response:
         """Prometheus metrics."""
         return Response(service.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/v1/experiments", response_model=wire.ExperimentsOut, responses=PROBLEMS, tags=["operation"])
+    async def experiments(
+        days: Annotated[float, Query(gt=0, le=3650)] = 30.0, who: Identity = needs(service, "admin")
+    ) -> Response:
+        """What the experiments of the last days show: intervals, tests by users, and no winner within noise."""
+        await asyncio.to_thread(service.exposures.flush)
+        running, fault = service.experiments.running.get(who.tenant, ()), service.experiments.fault
+        reports = [await asyncio.to_thread(analyse, service.store, one.config, days) for one in running]
+        return to_json({"fault": str(fault) if fault is not None else None, "experiments": reports})
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(who: Identity = needs(service, "read")) -> Response:
@@ -92,6 +106,13 @@ def items(app: FastAPI, service: Service) -> None:
         added = await asyncio.to_thread(engine.add_items, items) if engine is not None else 0
         return to_json({"stored": len(items), "recommendable": added})
 
+    @app.get("/v1/catalogue", response_model=wire.Catalogue, responses=PROBLEMS, tags=["items"])
+    async def catalogue(who: Identity = needs(service, "read")) -> Response:
+        """What there is, and examples of commands in its words."""
+        live = service.engine(who).live
+        found = await asyncio.to_thread(examples, live.grammar, live.stock.items)
+        return to_json({"items": len(live.stock), "fields": live.stock.items.columns, "examples": found})
+
     @app.get("/v1/items/{item_id:path}", responses=PROBLEMS, tags=["items"])
     async def get(item_id: str, who: Identity = needs(service, "read")) -> Response:
         """What is known of an item."""
@@ -132,9 +153,24 @@ def users(app: FastAPI, service: Service) -> None:
         engine.changed(user_id)
         return to_json({"preferences": _wants(after)})
 
+    @app.delete(
+        "/v1/users/{user_id:path}/events/{event_id}", response_model=wire.Deleted, responses=PROBLEMS, tags=["users"]
+    )
+    async def take_back(user_id: wire.Id, event_id: str, who: Identity = needs(service, "write")) -> Response:
+        """Take one event of a user back: it is as if it had not been sent."""
+        events = await asyncio.to_thread(service.store.events_of, who.tenant, user_id)
+        event = next((e for e in events if e.event_id == event_id), None)
+        if event is None:
+            raise HTTPProblem(404, f"the user {user_id!r} has no event {event_id!r}.")
+        rows = await _done(service.store.delete_event(who.tenant, user_id, event_id))
+        if rows and who.tenant in service.engines:
+            took_back(service.engines[who.tenant], event)
+        return to_json({"rows": rows})
+
     @app.get("/v1/users/{user_id:path}/export", responses=PROBLEMS, tags=["users"])
     async def export(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Everything that is kept of a user."""
+        await asyncio.to_thread(service.exposures.flush)
         found: dict[str, Any] = await asyncio.to_thread(service.store.export_user, who.tenant, user_id)
         engine = service.engines.get(who.tenant)
         history: list[str] = []
@@ -157,12 +193,14 @@ def users(app: FastAPI, service: Service) -> None:
                 "preferences": _wants(person.preferences),
                 "liked": engine.ids(live, person.liked),
                 "hidden": engine.ids(live, person.hidden),
+                "marks": await asyncio.to_thread(marks, engine, live, user_id),
             }
         )
 
     @app.delete("/v1/users/{user_id:path}", response_model=wire.Deleted, responses=PROBLEMS, tags=["users"])
     async def delete(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Forget a user: events, profile, what was shown, the history of the fit, and what is held in memory."""
+        await asyncio.to_thread(service.exposures.forget, who.tenant, user_id)
         rows = await _done(service.store.delete_user(who.tenant, user_id))
         engine = service.engines.get(who.tenant)
         if engine is not None:
@@ -176,19 +214,24 @@ def lists(app: FastAPI, service: Service) -> None:
     @app.post("/v1/recommend", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def recommend(body: wire.RecommendIn, who: Identity = needs(service, "read")) -> Response:
         """A list for a known user, for an anonymous session, or for whoever comes."""
-        engine = service.engine(who)
+        if body.force is not None and "admin" not in who.scopes:
+            raise HTTPProblem(403, "a variant is forced with the scope 'admin' only.", "Use another key.")
+        force = Trial(body.force.experiment, body.force.variant, forced=True) if body.force is not None else None
         ask = partial(
-            engine.recommend,
+            service.recommend,
+            who,
             body.user_id,
-            body.session,
+            body.session_id,
+            force,
+            session=body.session,
             scenario=body.scenario,
             rules=request_rules(body.where),
             exclude=body.exclude,
         )
         # What takes less time than a thread takes to be woken is done at once.
-        answer = ask() if engine.is_quick(body.user_id, body.scenario) else await asyncio.to_thread(ask)
-        k = body.k or answer.live.stages.current.config.page
-        page = partial(_page, service, who, answer, _new_id(), 0, k, user_id=body.user_id)
+        quick = service.is_quick(who, body.user_id, body.scenario)
+        new, answer = ask() if quick else await asyncio.to_thread(ask)
+        page = partial(_page, service, who, answer, new, 0, body.k or answer.size)
         cut = partial(page, explain=body.explain, trace=body.trace)
         return await asyncio.to_thread(cut) if body.explain else cut()
 
@@ -210,46 +253,26 @@ def lists(app: FastAPI, service: Service) -> None:
     @app.post("/v1/explain", response_model=wire.ExplainOut, responses=PROBLEMS, tags=["lists"])
     async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read")) -> Response:
         """Why an item is where it is: the events that raised it most, and where it would be without them."""
-        engine = service.engine(who)
-        live = engine.live
-        code = int(engine.codes([body.item_id], live)[0])
-        if code < 0:
-            raise HTTPProblem(404, f"there is no item {body.item_id!r}.")
-        person = engine.person(body.user_id, live) if body.user_id is not None else NOBODY
-        own = engine.codes(body.session, live)
-        history = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
-        titles, verb = live.stock.titles, verb_for(live.stock.items.columns)
-        (reason,) = await asyncio.to_thread(because, live.bundle.model, history, [code])
-        return to_json(
-            {
-                "item_id": body.item_id,
-                "why": reason.sentence(lambda c: titles[c], verb),
-                "evidence": engine.ids(live, reason.evidence),
-                "verified": reason.verified,
-                "rank": reason.rank,
-                "rank_without": reason.rank_without,
-            }
-        )
+        return to_json(await asyncio.to_thread(explained, service.engine(who), body))
 
     @app.post("/v1/command", response_model=wire.CommandOut, responses=PROBLEMS, tags=["lists"])
     async def command(body: wire.CommandIn, who: Identity = needs(service, "write")) -> Response:
         """Say what is wanted; the list that comes back obeys, and so do all later ones of this user."""
         engine = service.engine(who)
+        before = (await asyncio.to_thread(engine.person, body.user_id)).preferences
         delta, after = await asyncio.to_thread(engine.command, body.user_id, body.command, body.shown)
         await _done(service.store.put_preferences(who.tenant, body.user_id, after.to_dict()))
         engine.changed(body.user_id)
-        answer = await asyncio.to_thread(partial(engine.recommend, body.user_id, scenario=body.scenario))
-        more = {"heard": delta.heard, "note": delta.note, "preferences": _wants(after)}
-        return _page(
-            service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, user_id=body.user_id, more=more
-        )
+        new, answer = await asyncio.to_thread(partial(service.recommend, who, body.user_id, scenario=body.scenario))
+        more = {"heard": delta.heard, "echo": echo(delta, before), "note": delta.note, "preferences": _wants(after)}
+        return _page(service, who, answer, new, 0, body.k, explain=False, trace=False, more=more)
 
     @app.post("/v1/search", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def search(body: wire.SearchIn, who: Identity = needs(service, "read")) -> Response:
         """Items that are like a text, and liked by the user where one is named."""
         engine = service.engine(who)
         answer = await asyncio.to_thread(engine.search, body.query, body.user_id, request_rules(body.where))
-        return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, user_id=body.user_id)
+        return _page(service, who, answer, secrets.token_urlsafe(12), 0, body.k, explain=False, trace=False)
 
     @app.get("/v1/items/{item_id:path}/similar", responses=PROBLEMS, tags=["lists"])
     async def similar(
@@ -276,7 +299,6 @@ def _page(
     *,
     explain: bool,
     trace: bool,
-    user_id: str | None = None,
     more: dict[str, Any] | None = None,
 ) -> Response:
     engine, live = service.engine(who), answer.live
@@ -286,14 +308,18 @@ def _page(
         _explain(answer, codes, entries)
     following = page + 1 if len(answer.order.items) > (page + 1) * k else None
     if page == 0:
-        engine.keep(recommendation_id, answer, k, user_id)
+        engine.keep(recommendation_id, answer, k)
     service.meters.lists.labels(answer.source).inc()
+    shown = [entry["item_id"] for entry in entries]
+    service.exposures.note(who.tenant, recommendation_id, page, 1 + page * k, shown, answer)
     return to_json(
         {
             "recommendation_id": recommendation_id,
             "source": answer.source,
             "model": live.bundle.model.name,
             "version": live.version,
+            "experiment": answer.trial.experiment if answer.trial is not None else None,
+            "variant": answer.trial.variant if answer.trial is not None else None,
             "items": entries,
             "next_page": following,
             "trace": [asdict(step) for step in answer.order.trace] if trace else None,
@@ -330,10 +356,6 @@ def _explain(answer: Answer, codes: Any, entries: list[dict[str, Any]]) -> None:
 
 async def _done(future: Future[T]) -> T:
     return await asyncio.wrap_future(future)
-
-
-def _new_id() -> str:
-    return secrets.token_urlsafe(12)
 
 
 def _microseconds(instant: datetime) -> int:

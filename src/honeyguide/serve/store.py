@@ -12,13 +12,15 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from honeyguide.core.errors import ConfigError
-from honeyguide.serve.database import Lookup, Writer, dialect_of, open_database, reading, reading_plainly
+from honeyguide.core.errors import ConfigError, StorageError
+from honeyguide.serve.database import Lookup, Lookups, Writer, dialect_of, open_database, reading
 from honeyguide.serve.schema import EVENTS, EXPOSURES, ITEMS, KEYS, METADATA, OF_A_USER, PREFERENCES, USERS
 
 
@@ -64,6 +66,14 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+_values = attrgetter(*(column.name for column in fields(Event)))
+_EVENT_COLUMNS = ("tenant", *(column.name for column in fields(Event)), "received")  # as the table has them
+_INSERT_EVENT = str(
+    sqlite.insert(EVENTS)
+    .values({name: bindparam(name) for name in _EVENT_COLUMNS})
+    .on_conflict_do_nothing()
+    .compile(dialect=sqlite.dialect())
+)
 _OF = (bindparam("tenant"), bindparam("user"))
 _EVENTS_OF = (
     select(*(EVENTS.c[column.name] for column in fields(Event)))
@@ -97,6 +107,7 @@ class Store:
                 f"{where} cannot be opened: {str(error.orig).strip()}.", "Check the path: --model or --store."
             ) from error
         self._writer = Writer(self.engine)
+        self._lookups = Lookups(self.engine)
         self._events_of, self._preferences_of = (Lookup(self.engine, query) for query in (_EVENTS_OF, _PREFERENCES_OF))
 
     @property
@@ -107,6 +118,7 @@ class Store:
     def close(self) -> None:
         """Finish what is waiting, and close."""
         self._writer.close()
+        self._lookups.close()
         self.engine.dispose()
 
     # -- writing ------------------------------------------------------------------------------
@@ -114,13 +126,14 @@ class Store:
     def add_events(self, tenant: str, events: Sequence[Event]) -> Future[int]:
         """Keep events that are not there yet; the number of new ones, once they are on disk."""
         received = now()
-        rows = [{"tenant": tenant, "received": received, **asdict(event)} for event in events]
+        rows = [(tenant, *_values(event), received) for event in events]
 
         def job(connection: Connection) -> int:
-            new = dialect_of(connection).insert(EVENTS).on_conflict_do_nothing()
-            if connection.dialect.name == "sqlite":
-                return int(connection.execute(new, rows).rowcount)
-            return len(connection.execute(new.returning(EVENTS.c.number), rows).all())  # the driver counts nothing
+            if connection.dialect.name == "sqlite":  # past SQLAlchemy, which takes longer over a row than SQLite does
+                return int(connection.exec_driver_sql(_INSERT_EVENT, rows).rowcount)
+            new = postgresql.insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.number)
+            named = [dict(zip(_EVENT_COLUMNS, row, strict=True)) for row in rows]
+            return len(connection.execute(new, named).all())  # the driver counts nothing
 
         return self._writer.submit(job)
 
@@ -155,6 +168,12 @@ class Store:
         where = (ITEMS.c.tenant == tenant) & (ITEMS.c.item_id == item_id)
         return self._writer.submit(lambda connection: connection.execute(delete(ITEMS).where(where)).rowcount)
 
+    def delete_event(self, tenant: str, user_id: str, event_id: str) -> Future[int]:
+        """Forget one event of a user; the number of rows."""
+        e = EVENTS.c
+        where = (e.tenant == tenant) & (e.user_id == user_id) & (e.event_id == event_id)
+        return self._writer.submit(lambda c: c.execute(delete(EVENTS).where(where)).rowcount, forgets=True)
+
     def delete_user(self, tenant: str, user_id: str) -> Future[int]:
         """Forget a user: no row of any table names the id any more. The number of rows."""
 
@@ -167,28 +186,18 @@ class Store:
 
         return self._writer.submit(job, forgets=True)
 
-    def log_exposure(
-        self, tenant: str, recommendation_id: str, user_id: str, scenario: str, variant: str, shown: list[Any]
-    ) -> Future[None]:
-        """Keep what was shown to whom; a later page replaces the entry by a longer one."""
-        row = {
-            "tenant": tenant,
-            "recommendation_id": recommendation_id,
-            "user_id": user_id,
-            "scenario": scenario,
-            "variant": variant,
-            "shown": json.dumps(shown),
-            "created": now(),
-        }
+    def log_exposures(self, rows: Sequence[dict[str, Any]]) -> Future[None]:
+        """Keep pages that were shown, as rows of the table; one that is there already is the same."""
 
         def job(connection: Connection) -> None:
-            upsert = dialect_of(connection).insert(EXPOSURES)
-            key = ["tenant", "recommendation_id"]
-            connection.execute(
-                upsert.on_conflict_do_update(index_elements=key, set_={"shown": upsert.excluded.shown}), row
-            )
+            connection.execute(dialect_of(connection).insert(EXPOSURES).on_conflict_do_nothing(), list(rows))
 
         return self._writer.submit(job)
+
+    def purge_exposures(self, before: int) -> Future[int]:
+        """Delete the pages that were shown before a time; how many."""
+        where = EXPOSURES.c.created < before
+        return self._writer.submit(lambda connection: connection.execute(delete(EXPOSURES).where(where)).rowcount)
 
     def add_key(self, row: KeyRow) -> None:
         """Keep an API key."""
@@ -203,15 +212,15 @@ class Store:
 
     def events_of(self, tenant: str, user_id: str) -> list[Event]:
         """What a user did, oldest first."""
-        with reading_plainly(self.engine) as connection:
-            return [Event(*row) for row in self._events_of.rows(connection, tenant, user_id)]
+        with self._lookups.connection() as connection:
+            return [_event(row) for row in self._events_of.rows(connection, tenant, user_id)]
 
     def events_and_preferences(self, tenant: str, user_id: str) -> tuple[list[Event], dict[str, Any] | None]:
         """What a user did, oldest first, and what the user's commands said."""
-        with reading_plainly(self.engine) as connection:
-            events = [Event(*row) for row in self._events_of.rows(connection, tenant, user_id)]
+        with self._lookups.connection() as connection:
+            events = [_event(row) for row in self._events_of.rows(connection, tenant, user_id)]
             kept = self._preferences_of.rows(connection, tenant, user_id)
-        return events, json.loads(kept[0][0]) if kept else None
+        return events, _parsed(kept[0][0]) if kept else None
 
     def counts(self, tenant: str) -> dict[str, int]:
         """Events with a positive weight of every item."""
@@ -225,7 +234,7 @@ class Store:
         i = ITEMS.c
         asked = select(i.item_id, i.fields).where(i.tenant == tenant, i.changed > since).order_by(i.changed, i.item_id)
         with reading(self.engine) as connection:
-            return {str(name): json.loads(fields) for name, fields in connection.execute(asked)}
+            return {str(name): _parsed(fields) for name, fields in connection.execute(asked)}
 
     def item(self, tenant: str, item_id: str) -> dict[str, Any] | None:
         """What is known of an item."""
@@ -242,7 +251,7 @@ class Store:
     def _fields(self, table: Any, tenant: str, where: Any) -> dict[str, Any] | None:
         with reading(self.engine) as connection:
             found = connection.execute(select(table.c.fields).where(table.c.tenant == tenant, where)).scalar()
-        return None if found is None else dict(json.loads(found))
+        return None if found is None else _parsed(found)
 
     def export_user(self, tenant: str, user_id: str) -> dict[str, list[dict[str, Any]]]:
         """Every row that names a user, by table."""
@@ -258,3 +267,22 @@ class Store:
         """All API keys."""
         with reading(self.engine) as connection:
             return [KeyRow(*row) for row in connection.execute(select(KEYS).order_by(KEYS.c.created))]
+
+
+def _event(row: Sequence[Any]) -> Event:
+    """A row of events; SQLite gives back what is in the file, whatever the column is declared as."""
+    found = Event(*row)
+    if type(found.weight) is not float or type(found.happened) is not int or type(found.item_id) is not str:
+        raise StorageError(f"the database is damaged: the event {found.event_id!r} is none.")
+    return found
+
+
+def _parsed(text: Any) -> dict[str, Any]:
+    """What a column of JSON holds; only damage makes it anything but an object."""
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise StorageError(f"the database is damaged: {error}.") from error
+    if not isinstance(found, dict):
+        raise StorageError("the database is damaged: a column of JSON holds no object.")
+    return found

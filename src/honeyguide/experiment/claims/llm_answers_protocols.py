@@ -20,7 +20,7 @@ from honeyguide.experiment.answers import Counts, read_answers, read_lists
 from honeyguide.experiment.bench import DEPTH, Bench
 from honeyguide.lm.ground import Grounder
 from honeyguide.lm.lists import Listed, parse_list
-from honeyguide.lm.port import LM, Answer, Prompt, one_line
+from honeyguide.lm.port import LETTERS, LM, Answer, Prompt, one_line
 from honeyguide.lm.store import AnswerStore, Replay, refuse_targets
 from honeyguide.lm.tasks import Task
 
@@ -174,10 +174,11 @@ def chosen_order(lm: LM, bench: Bench, asked: list[Asked], likes: int = 10) -> t
         liked = "; ".join(one_line(title) for title, _ in one.likes[:likes])
         question = "Which of these films should {} watch next?"
         prompt = Prompt.of(f"A person liked these films: {liked}. {question.format('this person')}")
-        choice = lm.choose(prompt, one.candidates, calibrate=Prompt.of(question.format("anybody")))
+        shown = one.candidates[: len(LETTERS)]
+        choice = lm.choose(prompt, shown, calibrate=Prompt.of(question.format("anybody")))
         passes += choice.passes
         best = np.argsort(-choice.probabilities, kind="stable")
-        lists[row, : len(best)] = [codes[one.candidates[i]] for i in best]
+        lists[row, : len(best)] = [codes[shown[i]] for i in best]
     return lists, passes
 
 
