@@ -346,6 +346,11 @@ class Engine:
                 held = held.recoded(maker.live.stock.ids.encode(answer.live.stock.ids.values))
             maker._held.keep(recommendation_id, held)
 
+    def maker(self, recommendation_id: str) -> Engine:
+        """Whoever made a list that is held: this one, or that of another model in an experiment."""
+        found = (other for other in self.beside if other.held(recommendation_id) is not None)
+        return next(found, self)
+
     def held(self, recommendation_id: str) -> tuple[Answer, int] | None:
         """A list that is held, and the items of its pages; ``None`` where it is not held any more."""
         with self._lock:
