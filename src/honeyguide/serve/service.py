@@ -13,6 +13,7 @@ import orjson
 from fastapi import Depends, Header, Request, Response
 
 from honeyguide.serve import wire
+from honeyguide.serve.analysis import Reports
 from honeyguide.serve.answer import Answer, Trial
 from honeyguide.serve.auth import Authority, Identity, RateLimit, Scope
 from honeyguide.serve.engine import Engine
@@ -89,6 +90,7 @@ class Service:
     meters: Meters
     experiments: Experiments
     exposures: ExposureLog
+    reports: Reports
 
     def engine(self, who: Identity) -> Engine:
         """The engine of a tenant."""
@@ -128,7 +130,9 @@ def shared(store: Store, engines: dict[str, Engine], settings: Settings) -> Serv
     meters = Meters()
     log = ExposureLog(store, meters, on=settings.exposures, days=settings.exposure_days)
     running = Experiments(settings.experiments, engines)
-    return Service(store, engines, Authority(store, settings.open_), settings, limit, meters, running, log)
+    return Service(
+        store, engines, Authority(store, settings.open_), settings, limit, meters, running, log, Reports(store)
+    )
 
 
 def needs(service: Service, scope: Scope) -> Any:
