@@ -254,7 +254,7 @@ def lists(app: FastAPI, service: Service) -> None:
         """Why an item is where it is: the events that raised it most, and where it would be without them."""
         engine = service.engine(who)
         engine = engine.maker(body.recommendation_id) if body.recommendation_id is not None else engine
-        return to_json(await asyncio.to_thread(explained, engine, body))
+        return to_json(await asyncio.to_thread(explained, engine, body, service.settings.speaker))
 
     @app.post("/v1/command", response_model=wire.CommandOut, responses=PROBLEMS, tags=["lists"])
     async def command(body: wire.CommandIn, who: Identity = needs(service, "write")) -> Response:

@@ -169,6 +169,7 @@ class ExplainOut(_Wire):
 
     item_id: str
     why: str
+    said_by: str = Field(description="'template', or the language model whose words were let through.")
     evidence: list[str]
     verified: bool
     rank: int
