@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import socket
@@ -87,6 +88,8 @@ def serve(
             speaker=speaker,
         )
         app = create_app(database, engines, settings)
+        gc.collect()
+        gc.freeze()  # what is there stays: no collection need look at it again
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
         uvicorn.run(
             app, host=host, port=port, log_level="warning", access_log=False, h11_max_incomplete_event_size=65536
