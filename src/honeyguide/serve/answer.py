@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -45,8 +47,8 @@ class Live:
         The pipeline, read again when its file changes.
     stamp
         Of the version of the model that was read: its name and digest.
-    grammar
-        Of commands over its items.
+    words
+        Makes the grammar of commands over its items, when there is one to read.
     fallback
         Whether there is no model, and what the store knows has its place.
     """
@@ -55,8 +57,13 @@ class Live:
     stock: Stock
     stages: PipelineFile
     stamp: str
-    grammar: Grammar
+    words: Callable[[], Grammar]
     fallback: bool = False
+
+    @cached_property
+    def grammar(self) -> Grammar:
+        """Of commands; its words are all the titles, so it is made once."""
+        return self.words()
 
     @property
     def degraded(self) -> bool:

@@ -8,13 +8,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from honeyguide.agent.grammar import Grammar
-from honeyguide.agent.lexicon import Lexicon
 from honeyguide.agent.parsers import parser_over
 from honeyguide.agent.planner import Planner, shown_of
 from honeyguide.agent.preferences import Delta, Preferences
@@ -31,7 +30,7 @@ from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.answer import NOBODY, Answer, Live, Person, Source
 from honeyguide.serve.fallback import current_version, drop_damaged_histories, usable, without_model
-from honeyguide.serve.growing import grown, warm
+from honeyguide.serve.growing import grammar_of, grown, warm
 from honeyguide.serve.held import Held, HeldLists
 from honeyguide.serve.history import liked_now
 from honeyguide.serve.new_items import with_new_items
@@ -93,7 +92,7 @@ class Engine:
         stock = bundle.stock()
         self._count(stock)
         stages = self._stages(stock, fallback) if before is None else before.over(stock)
-        return Live(bundle, stock, stages, stamp, Grammar(Lexicon.of(stock.items)), fallback)
+        return Live(bundle, stock, stages, stamp, partial(grammar_of, stock.items), fallback)
 
     def _stages(self, stock: Stock, fallback: bool) -> PipelineFile:
         try:
@@ -346,6 +345,11 @@ class Engine:
             if answer.live is not maker.live:  # it was exchanged while the list was made
                 held = held.recoded(maker.live.stock.ids.encode(answer.live.stock.ids.values))
             maker._held.keep(recommendation_id, held)
+
+    def maker(self, recommendation_id: str) -> Engine:
+        """Whoever made a list that is held: this one, or that of another model in an experiment."""
+        found = (other for other in self.beside if other.held(recommendation_id) is not None)
+        return next(found, self)
 
     def held(self, recommendation_id: str) -> tuple[Answer, int] | None:
         """A list that is held, and the items of its pages; ``None`` where it is not held any more."""

@@ -253,7 +253,9 @@ def lists(app: FastAPI, service: Service) -> None:
     @app.post("/v1/explain", response_model=wire.ExplainOut, responses=PROBLEMS, tags=["lists"])
     async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read")) -> Response:
         """Why an item is where it is: the events that raised it most, and where it would be without them."""
-        return to_json(await asyncio.to_thread(explained, service.engine(who), body))
+        engine = service.engine(who)
+        engine = engine.maker(body.recommendation_id) if body.recommendation_id is not None else engine
+        return to_json(await asyncio.to_thread(explained, engine, body, service.settings.speaker))
 
     @app.post("/v1/command", response_model=wire.CommandOut, responses=PROBLEMS, tags=["lists"])
     async def command(body: wire.CommandIn, who: Identity = needs(service, "write")) -> Response:
