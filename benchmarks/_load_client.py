@@ -23,9 +23,10 @@ import numpy as np
 
 
 class Connection(asyncio.Protocol):
-    """One kept-alive connection with one request under way at most."""
+    """One kept-alive connection with one request under way at most; made anew where the server has closed it."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
         self.buffer = b""
         self.answer: asyncio.Future[int] | None = None
         self.transport: Any = None
@@ -51,8 +52,15 @@ class Connection(asyncio.Protocol):
         if self.answer is not None and not self.answer.done():
             self.answer.set_result(0)
 
+    async def open(self) -> None:
+        """Connect, unless it is."""
+        if self.transport is None or self.transport.is_closing():
+            self.buffer = b""
+            await asyncio.get_running_loop().create_connection(lambda: self, self.host, self.port)
+
     async def ask(self, request: bytes) -> int:
         """The status of the answer; 0 where the connection was closed."""
+        await self.open()
         self.answer = asyncio.get_running_loop().create_future()
         self.transport.write(request)
         return await self.answer
@@ -108,9 +116,8 @@ async def opened(connections: list[Connection], requests: list[bytes], rate: flo
 
 async def drive(spec: dict[str, Any]) -> dict[str, Any]:
     """Send the requests of a specification."""
-    loop = asyncio.get_running_loop()
-    made = [loop.create_connection(Connection, spec["host"], spec["port"]) for _ in range(spec["connections"])]
-    connections = [protocol for _, protocol in await asyncio.gather(*made)]
+    connections = [Connection(spec["host"], spec["port"]) for _ in range(spec["connections"])]
+    await asyncio.gather(*(connection.open() for connection in connections))
     requests = [render(*request, spec) for request in spec["requests"]]
     started = time.perf_counter()
     rate = spec.get("rate")
