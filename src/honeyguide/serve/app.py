@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from honeyguide.core.errors import HoneyguideError, StorageError
 from honeyguide.serve import pages, routes
 from honeyguide.serve.engine import Engine
-from honeyguide.serve.mcp import create_mcp, mounted
+from honeyguide.serve.mcp_mount import McpMount
 from honeyguide.serve.service import HTTPProblem, Service, Settings, shared, to_json
 from honeyguide.serve.store import Store
 
@@ -36,11 +36,12 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
     """
     settings = settings or Settings()
     service = shared(store, engines, settings)
+    mcp = McpMount(service)
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         watch = asyncio.create_task(_watch(service))
-        async with mcp.session_manager.run():
+        async with mcp.running():
             yield
         watch.cancel()
 
@@ -52,9 +53,8 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
         redoc_url=None,
         openapi_url=None,
     )
-    mcp = create_mcp(service)
     app.state.service = service
-    app.mount("/mcp", mounted(mcp, service))
+    app.mount("/mcp", mcp)
     _errors(app)
     _middleware(app, service)
     pages.add_pages(app)
