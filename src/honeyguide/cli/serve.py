@@ -34,6 +34,7 @@ def serve(
     from honeyguide.core.errors import ConfigError
     from honeyguide.serve.app import create_app
     from honeyguide.serve.auth import DEFAULT_TENANT
+    from honeyguide.serve.connections import Patience, bounded
     from honeyguide.serve.engine import Engine
     from honeyguide.serve.service import Settings
     from honeyguide.serve.store import Store
@@ -50,7 +51,15 @@ def serve(
         app = create_app(database, engines, Settings(open_=is_loopback(host), rate=rate))
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
         uvicorn.run(
-            app, host=host, port=port, log_level="warning", access_log=False, h11_max_incomplete_event_size=65536
+            app,
+            host=host,
+            port=port,
+            http=bounded(Patience()),
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            h11_max_incomplete_event_size=65536,
         )
     finally:
         database.close()

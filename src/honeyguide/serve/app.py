@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
@@ -15,6 +14,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from honeyguide.core.errors import HoneyguideError, StorageError
 from honeyguide.serve import pages, routes
 from honeyguide.serve.engine import Engine
+from honeyguide.serve.guard import Guard
 from honeyguide.serve.mcp_mount import McpMount
 from honeyguide.serve.service import HTTPProblem, Service, Settings, shared, to_json
 from honeyguide.serve.store import Store
@@ -56,7 +56,7 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
     app.state.service = service
     app.mount("/mcp", mcp)
     _errors(app)
-    _middleware(app, service)
+    app.add_middleware(Guard, service=service)
     pages.add_pages(app)
     for register in (routes.operations, routes.events, routes.lists, routes.items, routes.users):
         register(app, service)
@@ -77,7 +77,7 @@ async def _watch(service: Service) -> None:
 
 def _errors(app: FastAPI) -> None:
     async def problem(request: Request, error: HTTPProblem) -> Response:
-        return to_json({"error": error.error, "remedy": error.remedy}, error.status, error.headers)
+        return error.answer()
 
     async def wrong(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
@@ -98,21 +98,3 @@ def _errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPProblem, problem)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, wrong)  # type: ignore[arg-type]
     app.add_exception_handler(HoneyguideError, ours)  # type: ignore[arg-type]
-
-
-def _middleware(app: FastAPI, service: Service) -> None:
-    @app.middleware("http")
-    async def bounded(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        if request.headers.get("content-encoding", "identity") != "identity":
-            return to_json({"error": "bodies are read as they are.", "remedy": "Send no Content-Encoding."}, 415)
-        length = request.headers.get("content-length")
-        if request.method in ("POST", "PUT", "PATCH") and (length is None or not length.isdigit()):
-            return to_json({"error": "the length of the body is needed.", "remedy": "Send Content-Length."}, 411)
-        if length is not None and int(length) > service.settings.largest_body:
-            limit = f"Send at most {service.settings.largest_body:,} bytes."
-            return to_json({"error": "the body is too large.", "remedy": limit}, 413)
-        started = time.perf_counter()
-        response = await go_on(request)
-        route = request.scope.get("route")
-        service.meters.saw(getattr(route, "path", "unknown"), response.status_code, time.perf_counter() - started)
-        return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -27,9 +28,11 @@ from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
 from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.store import Event, Store
+from honeyguide.serve.table import typed_table
 
 Source = Literal["personal", "session", "popular"]
 _REMEMBERED = 50_000  # users whose histories are held in memory
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # as it is written back: "07" is not the user 7
 _LOG = logging.getLogger("honeyguide.serve")
 
 
@@ -86,6 +89,7 @@ class Answer:
     source: Source
     live: Live
     person: Person
+    user_id: str | None = None
 
 
 class Engine:
@@ -111,6 +115,7 @@ class Engine:
     def __init__(self, tenant: str, directory: Path, store: Store, pipeline: Path | None = None) -> None:
         self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
         self._people: OrderedDict[str, Person] = OrderedDict()
+        self._being_read: dict[str, object] = {}  # by whom last, of users that nothing happened to since
         self._lock = threading.Lock()
         self._changing = threading.Lock()
         self.live = self._open()
@@ -155,6 +160,7 @@ class Engine:
             self.live = self._open()
         with self._lock:
             self._people.clear()  # codes may be others
+            self._being_read.clear()
         return True
 
     def add_items(self, items: dict[str, dict[str, Any]]) -> int:
@@ -174,8 +180,12 @@ class Engine:
             if found is not None:
                 self._people.move_to_end(user_id)
                 return found
+            reader = self._being_read[user_id] = object()
         person = self._read(user_id)
         with self._lock:
+            if self._being_read.get(user_id) is not reader:  # something happened meanwhile: it is read anew next time
+                return person
+            del self._being_read[user_id]
             self._people[user_id] = person
             while len(self._people) > _REMEMBERED:
                 self._people.popitem(last=False)
@@ -185,7 +195,7 @@ class Engine:
         live = self.live
         store = live.bundle.store
         key = _key(store, user_id)
-        liked = [live.bundle.of_users([key]).histories[0]] if key in store else []
+        liked = [live.bundle.of_users([key]).histories[0]] if key is not None and key in store else []
         events = self.store.events_of(self.tenant, user_id)
         codes = self.codes([event.item_id for event in events])
         good = np.array([event.weight > 0 for event in events], np.bool_)
@@ -202,7 +212,7 @@ class Engine:
         codes = self.codes([event.item_id for event in events])
         with self._lock:
             for event, code in zip(events, codes, strict=True):
-                self._people.pop(event.user_id, None)
+                self._drop(event.user_id)
                 if code >= 0 and event.weight > 0:
                     stock.popularity[code] += 1
 
@@ -211,10 +221,9 @@ class Engine:
         store = self.live.bundle.store
         key = _key(store, user_id)
         with self._changing:
-            if key in store:
+            if key is not None and key in store:
                 store.delete(key)
-        with self._lock:
-            self._people.pop(user_id, None)
+        self.changed(user_id)
 
     # -- answers ------------------------------------------------------------------------------
 
@@ -246,7 +255,7 @@ class Engine:
         source: Source = "personal" if len(person.liked) else "session" if len(liked) else "popular"
         stages = live.popular if source == "popular" and query is None else live.stages.current
         order = Planner(stages).run(asked, person.preferences)
-        return Answer(order, source, live, replace(person, liked=liked))
+        return Answer(order, source, live, replace(person, liked=liked), user_id)
 
     def command(self, user_id: str, text: str, shown: Sequence[str] = ()) -> tuple[Delta, Preferences]:
         """What a command changes, and the preferences that hold then; they are not kept by this.
@@ -268,7 +277,11 @@ class Engine:
     def changed(self, user_id: str) -> None:
         """What is kept of a user has changed: it is read anew."""
         with self._lock:
-            self._people.pop(user_id, None)
+            self._drop(user_id)
+
+    def _drop(self, user_id: str) -> None:
+        self._people.pop(user_id, None)
+        self._being_read.pop(user_id, None)
 
     def search(self, query: str, user_id: str | None = None, rules: tuple[Rule, ...] = ()) -> Answer:
         """Items whose text is like ``query``; those that the model puts high for the user come first among them.
@@ -289,7 +302,7 @@ class Engine:
             both = 1 / (FUSION + np.arange(len(own))) + 1 / (FUSION + place)  # reciprocal rank fusion
             best = np.argsort(-both, kind="stable")
             order = Order(order.items[best], both[best].astype(np.float32), order.trace)
-        return Answer(order, "personal" if len(person.liked) else "popular", live, person)
+        return Answer(order, "personal" if len(person.liked) else "popular", live, person, user_id)
 
     def fields(self, live: Live, codes: IntArray) -> list[dict[str, Any]]:
         """The row of the item table of each code."""
@@ -322,9 +335,11 @@ def _typed(stock: Stock, item_ids: list[str]) -> pl.Series:
     return pl.Series("item_id", item_ids, pl.String).cast(stock.ids.dtype, strict=False)
 
 
-def _key(store: HistoryStore, user_id: str) -> object:
-    """A user id as it comes over the wire, of the type that the histories of the fit have."""
-    return int(user_id) if store.user_ids.dtype.is_integer() and user_id.lstrip("-").isdigit() else user_id
+def _key(store: HistoryStore, user_id: str) -> object | None:
+    """A user id as it comes over the wire, of the type that the histories of the fit have; ``None`` for no such id."""
+    if not store.user_ids.dtype.is_integer():
+        return user_id
+    return int(user_id) if _INTEGER.fullmatch(user_id) else None
 
 
 def _with_new_items(bundle: Bundle, items: dict[str, dict[str, Any]]) -> Bundle:
@@ -335,17 +350,13 @@ def _with_new_items(bundle: Bundle, items: dict[str, dict[str, Any]]) -> Bundle:
     names = pl.Series("item_id", list(items), pl.String).cast(ids.dtype, strict=False)
     codes = ids.encode(names)
     rows = [
-        {"item_id": name, **{k: v for k, v in fields.items() if k in bundle.store.items.columns}}
+        {**fields, "item_id": name}
         for name, code, fields in zip(names, codes, items.values(), strict=True)
         if code < 0 and name is not None
     ]
     if not rows:
         return bundle
-    schema = {name: bundle.store.items.schema[name] for name in bundle.store.items.columns}
-    table = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
-    for column, dtype in schema.items():
-        if column not in table.columns:
-            table = table.with_columns(pl.lit(None, dtype).alias(column))
+    table = typed_table(rows, bundle.store.items.schema)
     try:
         grown = model.add_items(table)
     except HoneyguideError as error:

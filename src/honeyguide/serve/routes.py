@@ -20,8 +20,9 @@ from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve import wire
 from honeyguide.serve.auth import Identity
 from honeyguide.serve.engine import NOBODY, Answer, Engine
-from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, to_json
+from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, only_own, to_json
 from honeyguide.serve.store import Event, now
+from honeyguide.serve.tokens import new_token
 
 T = TypeVar("T")
 
@@ -57,8 +58,9 @@ def events(app: FastAPI, service: Service) -> None:
     """Routes of events."""
 
     @app.post("/v1/events", response_model=wire.EventsOut, responses=PROBLEMS, tags=["events"])
-    async def add(body: wire.EventsIn, who: Identity = needs(service, "write")) -> Response:
+    async def add(body: wire.EventsIn, who: Identity = needs(service, "write", personal=True)) -> Response:
         """Keep events. The answer 200 says that they are on disk; sent again they are the same events."""
+        only_own(who, *(event.user_id for event in body.events))
         received = now()
         events = [
             Event(
@@ -90,8 +92,8 @@ def items(app: FastAPI, service: Service) -> None:
         added = await asyncio.to_thread(engine.add_items, items) if engine is not None else 0
         return to_json({"stored": len(items), "recommendable": added})
 
-    @app.get("/v1/items/{item_id:path}", responses=PROBLEMS, tags=["items"])
-    async def get(item_id: str, who: Identity = needs(service, "read")) -> Response:
+    @app.get("/v1/items/{item_id:path}", response_model=wire.ItemKept, responses=PROBLEMS, tags=["items"])
+    async def get(item_id: wire.Id, who: Identity = needs(service, "read", personal=True)) -> Response:
         """What is known of an item."""
         found = await asyncio.to_thread(service.store.item, who.tenant, item_id)
         if found is None:
@@ -103,7 +105,7 @@ def items(app: FastAPI, service: Service) -> None:
         return to_json({"item_id": item_id, "fields": found})
 
     @app.delete("/v1/items/{item_id:path}", response_model=wire.Deleted, responses=PROBLEMS, tags=["items"])
-    async def delete(item_id: str, who: Identity = needs(service, "admin")) -> Response:
+    async def delete(item_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Forget what was said of an item; what the model learnt of it stays until the next fit."""
         return to_json({"rows": await _done(service.store.delete_item(who.tenant, item_id))})
 
@@ -111,14 +113,21 @@ def items(app: FastAPI, service: Service) -> None:
 def users(app: FastAPI, service: Service) -> None:
     """Routes of users."""
 
-    @app.put("/v1/users/{user_id:path}", responses=PROBLEMS, tags=["users"])
+    @app.put("/v1/users/{user_id:path}", response_model=wire.UserKept, responses=PROBLEMS, tags=["users"])
     async def put(user_id: wire.Id, body: wire.UserIn, who: Identity = needs(service, "write")) -> Response:
         """Say what is known of a user."""
         await _done(service.store.put_users(who.tenant, {user_id: dict(body.fields)}))
         return to_json({"user_id": user_id})
 
-    @app.delete("/v1/users/{user_id:path}/preferences/{want_id}", responses=PROBLEMS, tags=["users"])
-    async def drop(user_id: wire.Id, want_id: str, who: Identity = needs(service, "write")) -> Response:
+    @app.delete(
+        "/v1/users/{user_id:path}/preferences/{want_id}",
+        response_model=wire.WantsOut,
+        responses=PROBLEMS,
+        tags=["users"],
+    )
+    async def drop(
+        user_id: wire.Id, want_id: wire.Id, who: Identity = needs(service, "write", personal=True)
+    ) -> Response:
         """Take back one thing that a command said."""
         engine = service.engine(who)
         before = (await asyncio.to_thread(engine.person, user_id)).preferences
@@ -129,7 +138,7 @@ def users(app: FastAPI, service: Service) -> None:
         engine.changed(user_id)
         return to_json({"preferences": _wants(after)})
 
-    @app.get("/v1/users/{user_id:path}/export", responses=PROBLEMS, tags=["users"])
+    @app.get("/v1/users/{user_id:path}/export", response_model=wire.Exported, responses=PROBLEMS, tags=["users"])
     async def export(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Everything that is kept of a user."""
         found: dict[str, Any] = await asyncio.to_thread(service.store.export_user, who.tenant, user_id)
@@ -138,8 +147,17 @@ def users(app: FastAPI, service: Service) -> None:
         history = engine.ids(engine.live, person.liked) if engine is not None and person is not None else []
         return to_json({"user_id": user_id, "history": history, **found})
 
+    @app.post("/v1/users/{user_id:path}/token", response_model=wire.TokenOut, responses=PROBLEMS, tags=["users"])
+    async def token(user_id: wire.Id, body: wire.TokenIn, who: Identity = needs(service, "read")) -> Response:
+        """A key for a browser, which reads and writes this user alone and no more than the key that asks for it."""
+        scopes = who.scopes & set(body.scopes)
+        if not who.key or not scopes:
+            raise HTTPProblem(403, "there is no such key to bind to a user.", "Use a key that has these scopes.")
+        made = new_token(who.key, user_id, scopes, body.seconds)
+        return to_json({"token": made, "scopes": sorted(scopes), "seconds": body.seconds})
+
     @app.get("/v1/users/{user_id:path}", response_model=wire.Profile, responses=PROBLEMS, tags=["users"])
-    async def profile(user_id: wire.Id, who: Identity = needs(service, "read")) -> Response:
+    async def profile(user_id: wire.Id, who: Identity = needs(service, "read", personal=True)) -> Response:
         """What is known of a user, and what commands said that still holds."""
         engine = service.engine(who)
         person = await asyncio.to_thread(engine.person, user_id)
@@ -161,6 +179,7 @@ def users(app: FastAPI, service: Service) -> None:
         engine = service.engines.get(who.tenant)
         if engine is not None:
             await asyncio.to_thread(engine.forget, user_id)
+        service.forget(who.tenant, user_id)
         return to_json({"rows": rows})
 
 
@@ -168,8 +187,9 @@ def lists(app: FastAPI, service: Service) -> None:
     """Routes of lists."""
 
     @app.post("/v1/recommend", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
-    async def recommend(body: wire.RecommendIn, who: Identity = needs(service, "read")) -> Response:
+    async def recommend(body: wire.RecommendIn, who: Identity = needs(service, "read", personal=True)) -> Response:
         """A list for a known user, for an anonymous session, or for whoever comes."""
+        only_own(who, body.user_id)
         engine = service.engine(who)
         answer = engine.recommend(
             body.user_id,
@@ -183,21 +203,23 @@ def lists(app: FastAPI, service: Service) -> None:
 
     @app.get("/v1/recommend/{recommendation_id}", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def more(
-        recommendation_id: str,
+        recommendation_id: wire.Id,
         page: Annotated[int, Query(ge=0, le=1000)],
         explain: bool = False,
-        who: Identity = needs(service, "read"),
+        who: Identity = needs(service, "read", personal=True),
     ) -> Response:
         """Another page of a list: the same order, so that nothing comes twice."""
         held = service.pages.get((who.tenant, recommendation_id))
         if held is None:
             raise HTTPProblem(404, "this list is not held any more.", "Ask for a new one.")
         _, answer, k = held
+        only_own(who, answer.user_id)
         return _page(service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
 
     @app.post("/v1/explain", response_model=wire.ExplainOut, responses=PROBLEMS, tags=["lists"])
-    async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read")) -> Response:
+    async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read", personal=True)) -> Response:
         """Why an item is where it is: the events that raised it most, and where it would be without them."""
+        only_own(who, body.user_id)
         engine = service.engine(who)
         code = int(engine.codes([body.item_id])[0])
         if code < 0:
@@ -220,8 +242,9 @@ def lists(app: FastAPI, service: Service) -> None:
         )
 
     @app.post("/v1/command", response_model=wire.CommandOut, responses=PROBLEMS, tags=["lists"])
-    async def command(body: wire.CommandIn, who: Identity = needs(service, "write")) -> Response:
+    async def command(body: wire.CommandIn, who: Identity = needs(service, "write", personal=True)) -> Response:
         """Say what is wanted; the list that comes back obeys, and so do all later ones of this user."""
+        only_own(who, body.user_id)
         engine = service.engine(who)
         delta, after = await asyncio.to_thread(engine.command, body.user_id, body.command, body.shown)
         await _done(service.store.put_preferences(who.tenant, body.user_id, after.to_dict()))
@@ -231,15 +254,18 @@ def lists(app: FastAPI, service: Service) -> None:
         return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, more=more)
 
     @app.post("/v1/search", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
-    async def search(body: wire.SearchIn, who: Identity = needs(service, "read")) -> Response:
+    async def search(body: wire.SearchIn, who: Identity = needs(service, "read", personal=True)) -> Response:
         """Items that are like a text, and liked by the user where one is named."""
+        only_own(who, body.user_id)
         engine = service.engine(who)
         answer = await asyncio.to_thread(engine.search, body.query, body.user_id, request_rules(body.where))
         return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False)
 
-    @app.get("/v1/items/{item_id:path}/similar", responses=PROBLEMS, tags=["lists"])
+    @app.get("/v1/items/{item_id:path}/similar", response_model=wire.SimilarOut, responses=PROBLEMS, tags=["lists"])
     async def similar(
-        item_id: str, k: Annotated[int, Query(ge=1, le=100)] = 10, who: Identity = needs(service, "read")
+        item_id: wire.Id,
+        k: Annotated[int, Query(ge=1, le=100)] = 10,
+        who: Identity = needs(service, "read", personal=True),
     ) -> Response:
         """Items that the model holds to be alike."""
         engine = service.engine(who)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -9,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w.-]+$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00]+$")]
 Fields = dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], Any]
+EventId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 MOST_EVENTS, MOST_ITEMS = 1000, 1000  # of one request
-_LARGEST = 16_000  # characters of the fields of an item or a user
+_LARGEST, _DEEPEST = 16_000, 8  # characters of the fields of an item or a user, and lists within lists
 
 
 class _Wire(BaseModel):
@@ -23,9 +25,7 @@ class _Wire(BaseModel):
 class EventIn(_Wire):
     """Something a user did."""
 
-    event_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
-        description="Given by the client; sent again it is the same event."
-    )
+    event_id: EventId = Field(description="Given by the client; sent again it is the same event.")
     user_id: Id
     item_id: Id
     kind: Name = "view"
@@ -198,6 +198,57 @@ class Problem(_Wire):
     remedy: str | None = None
 
 
+class TokenIn(_Wire):
+    """For how long a token is wanted, and what for."""
+
+    seconds: int = Field(default=3600, ge=60, le=30 * 86_400)
+    scopes: list[Literal["read", "write"]] = Field(default=["read", "write"], min_length=1, max_length=2)
+
+
+class TokenOut(_Wire):
+    """A key of one user, for a browser; it ends by itself, and with the key that it was made with."""
+
+    token: str
+    scopes: list[str]
+    seconds: int
+
+
+class ItemKept(_Wire):
+    """What is known of an item."""
+
+    item_id: str
+    fields: dict[str, Any]
+
+
+class UserKept(_Wire):
+    """Whose fields were kept."""
+
+    user_id: str
+
+
+class WantsOut(_Wire):
+    """What still holds."""
+
+    preferences: list[Wanted]
+
+
+class SimilarOut(_Wire):
+    """Items that are alike."""
+
+    items: list[ItemOut]
+
+
+class Exported(_Wire):
+    """Every row that names a user, by table, and the history of the fit."""
+
+    user_id: str
+    history: list[str]
+    events: list[dict[str, Any]]
+    users: list[dict[str, Any]]
+    exposures: list[dict[str, Any]]
+    preferences: list[dict[str, Any]]
+
+
 class Deleted(_Wire):
     """Rows that are gone."""
 
@@ -212,6 +263,29 @@ class Health(_Wire):
 
 
 def _bounded(fields: Fields) -> Fields:
+    _check(fields, 0)
     if len(str(fields)) > _LARGEST:
         raise ValueError(f"fields hold more than {_LARGEST:,} characters")
     return fields
+
+
+def _check(value: Any, depth: int) -> None:
+    """Refuse what JSON can say in Python but not everywhere: lone surrogates, no numbers, very long ones."""
+    if depth > _DEEPEST:
+        raise ValueError(f"fields are nested more than {_DEEPEST} deep")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check(name, depth)
+            _check(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _check(inner, depth + 1)
+    elif isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text holds half of a surrogate pair") from None
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is not finite")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number needs more than 64 bits")
