@@ -11,6 +11,7 @@ from honeyguide.core.errors import ConfigError
 Relation = Literal["is", "<", "<=", ">", ">=", "like", "about"]
 RELATIONS = ("is", "<", "<=", ">", ">=", "like", "about")
 _LONGEST = 300  # characters of a value
+_MOST = 100  # wants that hold at a time
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Preferences:
         """The state that a delta leaves.
 
         What it does not touch is kept; what it contradicts gives way to what was said last; what is said
-        again keeps its id.
+        again keeps its id. Texts are cut, and the oldest wants dropped, where there are too many to keep.
         """
         if delta.undo:
             if not self.earlier:
@@ -121,7 +122,7 @@ class Preferences:
             return replace(self, wants=self.earlier[-1], earlier=self.earlier[:-1])
         wants = {} if delta.clear else {i: w for i, w in self.wants.items() if i not in delta.retract}
         issued = self.issued
-        for want in delta.add:
+        for want in map(_cut, delta.add):
             same = [i for i, old in wants.items() if old.rivals(want)]
             for i in same[1:]:
                 del wants[i]
@@ -130,6 +131,8 @@ class Preferences:
             else:
                 issued += 1
                 wants[f"c{issued}"] = want
+        for oldest in list(wants)[:-_MOST]:
+            del wants[oldest]
         if wants == self.wants:
             return self
         return Preferences(wants, issued, (*self.earlier, self.wants)[-20:])
@@ -160,6 +163,11 @@ class Preferences:
             return cls(_wants(content["wants"]), int(content["issued"]), earlier)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"these are no preferences: {error}.", "Give what to_dict() returned.") from error
+
+
+def _cut(want: Want) -> Want:
+    value = want.value[:_LONGEST] if isinstance(want.value, str) else want.value
+    return replace(want, value=value, words=want.words[:_LONGEST])
 
 
 def _wants(content: Mapping[str, Mapping[str, Any]]) -> dict[str, Want]:

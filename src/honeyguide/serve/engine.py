@@ -203,7 +203,11 @@ class Engine:
         liked.append(codes[known & good])
         hidden = np.unique(codes[known & ~good]).astype(np.int32)
         kept = self.store.preferences(self.tenant, user_id)
-        preferences = Preferences.from_dict(kept) if kept is not None else Preferences()
+        try:
+            preferences = Preferences.from_dict(kept) if kept is not None else Preferences()
+        except ConfigError as error:  # lists go on without
+            _LOG.error("tenant %s: the preferences of a user cannot be read: %s", self.tenant, error)
+            preferences = Preferences()
         return Person(np.concatenate(liked).astype(np.int32), hidden, preferences)
 
     def took(self, events: Sequence[Event]) -> None:

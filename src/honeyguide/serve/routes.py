@@ -25,6 +25,7 @@ from honeyguide.serve.store import Event, now
 from honeyguide.serve.tokens import new_token
 
 T = TypeVar("T")
+_METRICS = {"description": "The text format of Prometheus.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
 def operations(app: FastAPI, service: Service) -> None:
@@ -44,7 +45,7 @@ def operations(app: FastAPI, service: Service) -> None:
         broken = any(engine.live.stages.fault is not None for engine in service.engines.values())
         return to_json({"status": "degraded" if broken or not tenants else "ok", "tenants": tenants})
 
-    @app.get("/metrics", tags=["operation"], responses=PROBLEMS)
+    @app.get("/metrics", response_class=Response, tags=["operation"], responses={**PROBLEMS, 200: _METRICS})
     async def metrics(who: Identity = needs(service, "admin")) -> Response:
         """Prometheus metrics."""
         return Response(service.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w.-]+$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00]+$")]
-Fields = dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], Any]
+_Whole = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_String = Annotated[str, StringConstraints(max_length=16_000)]  # bounded, so halves of surrogate pairs are refused
+_Flat = bool | _Whole | _Number | _String | None
+_Inner = _Flat | list[_Flat] | dict[_String, _Flat]
+_Value = _Flat | list[_Inner] | dict[_String, _Inner]
+Fields = dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], _Value]
 EventId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 MOST_EVENTS, MOST_ITEMS = 1000, 1000  # of one request
-_LARGEST, _DEEPEST = 16_000, 8  # characters of the fields of an item or a user, and lists within lists
+_LARGEST = 16_000  # characters of the fields of an item or a user
+
+
+def _is_text(value: Any) -> Any:
+    """A time is written out: numbers would be guessed to be seconds or milliseconds."""
+    if isinstance(value, str) and not value.strip().lstrip("+-").replace(".", "", 1).isdigit():
+        return value
+    raise ValueError("a time is a text such as 2026-01-31T12:00:00Z")
+
+
+def _is_number(value: Any) -> Any:
+    """A whole number may be written 5.0, but is neither true nor a text."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise ValueError("this is no number")
+
+
+_Size = Annotated[int, Field(strict=False, ge=1, le=100), BeforeValidator(_is_number)]
+_Seconds = Annotated[int, Field(strict=False, ge=60, le=30 * 86_400), BeforeValidator(_is_number)]
 
 
 class _Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class EventIn(_Wire):
@@ -36,7 +59,7 @@ class EventIn(_Wire):
         allow_inf_nan=False,
         description="Positive: liked; by default as the kind says.",
     )
-    timestamp: datetime | None = Field(
+    timestamp: Annotated[datetime, Field(strict=False), BeforeValidator(_is_text)] | None = Field(
         default=None, description="When it happened; by default now. UTC without a zone."
     )
 
@@ -95,7 +118,7 @@ class RecommendIn(_Wire):
 
     user_id: Id | None = None
     session: list[Id] = Field(default=[], max_length=200, description="Items of an anonymous visit, oldest first.")
-    k: int | None = Field(default=None, ge=1, le=100, description="Items of a page; by default as the pipeline says.")
+    k: _Size | None = Field(default=None, description="Items of a page; by default as the pipeline says.")
     scenario: Name = "default"
     where: list[Text] = Field(default=[], max_length=10, description="Conditions over item fields: 'year < 1990'.")
     exclude: list[Id] = Field(default=[], max_length=1000)
@@ -109,7 +132,7 @@ class CommandIn(_Wire):
     user_id: Id
     command: Text
     shown: list[Id] = Field(default=[], max_length=100, description="What is before the user's eyes, in order.")
-    k: int = Field(default=10, ge=1, le=100)
+    k: _Size = Field(default=10)
     scenario: Name = "default"
 
 
@@ -147,7 +170,7 @@ class SearchIn(_Wire):
 
     query: Text
     user_id: Id | None = None
-    k: int = Field(default=10, ge=1, le=100)
+    k: _Size = Field(default=10)
     where: list[Text] = Field(default=[], max_length=10)
 
 
@@ -201,7 +224,7 @@ class Problem(_Wire):
 class TokenIn(_Wire):
     """For how long a token is wanted, and what for."""
 
-    seconds: int = Field(default=3600, ge=60, le=30 * 86_400)
+    seconds: _Seconds = 3600
     scopes: list[Literal["read", "write"]] = Field(default=["read", "write"], min_length=1, max_length=2)
 
 
@@ -263,29 +286,6 @@ class Health(_Wire):
 
 
 def _bounded(fields: Fields) -> Fields:
-    _check(fields, 0)
     if len(str(fields)) > _LARGEST:
         raise ValueError(f"fields hold more than {_LARGEST:,} characters")
     return fields
-
-
-def _check(value: Any, depth: int) -> None:
-    """Refuse what JSON can say in Python but not everywhere: lone surrogates, no numbers, very long ones."""
-    if depth > _DEEPEST:
-        raise ValueError(f"fields are nested more than {_DEEPEST} deep")
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            _check(name, depth)
-            _check(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _check(inner, depth + 1)
-    elif isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError("a text holds half of a surrogate pair") from None
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("a number is not finite")
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError("a whole number needs more than 64 bits")
