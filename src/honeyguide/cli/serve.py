@@ -34,7 +34,7 @@ def serve(
     from honeyguide.core.errors import ConfigError
     from honeyguide.serve.app import create_app
     from honeyguide.serve.auth import DEFAULT_TENANT
-    from honeyguide.serve.connections import Patience, bounded
+    from honeyguide.serve.connections import affordable, bounded
     from honeyguide.serve.engine import Engine
     from honeyguide.serve.service import Settings
     from honeyguide.serve.store import Store
@@ -54,7 +54,7 @@ def serve(
             app,
             host=host,
             port=port,
-            http=bounded(Patience()),
+            http=bounded(affordable()),
             ws="none",
             log_level="warning",
             access_log=False,

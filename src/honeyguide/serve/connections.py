@@ -41,6 +41,20 @@ class Patience:
     largest_head: int = 65_536
 
 
+def affordable() -> Patience:
+    """As many connections as this process may have files open; of those, as many as it can ask for and needs."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return Patience()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * Patience.waiting
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return Patience(waiting=Patience.waiting if soft == resource.RLIM_INFINITY else min(Patience.waiting, soft // 2))
+
+
 def bounded(patience: Patience) -> type[asyncio.Protocol]:
     """Uvicorn's protocol of HTTP/1.1, bounded: the argument ``http`` of its configuration."""
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
