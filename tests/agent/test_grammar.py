@@ -1,37 +1,17 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.agent.catalogues import CATALOGUES
 
-from honeyguide.agent.grammar import Grammar, Shown
+from honeyguide.agent.golden import commands, shown, written
+from honeyguide.agent.golden.catalogues import CATALOGUES
+from honeyguide.agent.grammar import Grammar
 from honeyguide.agent.lexicon import Lexicon
-from honeyguide.agent.preferences import Delta, Preferences, Want
+from honeyguide.agent.preferences import Preferences, Want
 
 GRAMMARS = {name: Grammar(Lexicon.of(table)) for name, table in CATALOGUES.items()}
-LINES = Path(__file__).with_name("commands.tsv").read_text(encoding="utf-8").splitlines()[1:]
-GOLD = [line.split("\t") for line in LINES]
-
-
-def shown(name: str) -> Shown:
-    table = CATALOGUES[name]
-    numbers = [c for c, dtype in table.schema.items() if dtype.is_numeric() and c != "item_id"]
-    medians = {column: float(table[column].median()) for column in numbers}  # type: ignore[arg-type]
-    return Shown(tuple(str(i) for i in table["item_id"].to_list()[:5]), medians)
-
-
-def written(delta: Delta) -> str:
-    if delta.undo:
-        return "UNDO"
-    parts = ["CLEAR"] if delta.clear else []
-    for want in delta.add:
-        value = int(want.value) if isinstance(want.value, float) and want.value % 1 == 0 else want.value
-        kind = f"{'+' if want.positive else '-'}{'hard' if want.hard else 'soft'}"
-        parts.append(" ".join(filter(None, [kind, want.field, want.relation, str(value)])))
-    return " | ".join(parts) if parts else "NOTHING"
+GOLD = [(c.catalogue, c.text, c.meaning) for c in commands()]
 
 
 def say(name: str, *commands: str) -> Preferences:

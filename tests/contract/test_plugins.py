@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,16 @@ def make(name: str, model: str, **options: Any) -> Plugged:
     whole = model_class(f"{model}+{name}")(**QUICK.get(model, {}), **{option_name(plugin_class(name)): own})
     assert isinstance(whole, Plugged)
     return whole
+
+
+def stacks() -> list[tuple[str, str, str]]:
+    """Every two plug-ins in both orders, over the cheapest model that has what both need."""
+    found = []
+    for first, second in permutations(NAMES, 2):
+        common = [model for model in backbones(first) if _fits(second, model)]
+        if common:
+            found.append((common[0], first, second))
+    return found
 
 
 @pytest.fixture(scope="session", params=NAMES)
@@ -96,3 +107,20 @@ def test_lists_hold_what_may_be_recommended(fitted: tuple[str, str, Plugged], sm
         known = row[row >= 0]
         assert len(set(known.tolist())) == len(known) and not set(known.tolist()) & set(history.tolist())
     assert (items >= 0).mean() > 0.95
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("model", "first", "second"), stacks())
+def test_every_two_that_suit_one_model_stack(
+    model: str, first: str, second: str, small: Dataset, tmp_path: Path
+) -> None:
+    names = f"{model}+{first}+{second}"
+    options = {option_name(plugin_class(n)): PLUGGED[n].get("options", {}) for n in (first, second)}
+    whole = model_class(names)(**QUICK.get(model, {}), **options).fit(small)
+    whole.save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    asked = Requests(small.histories("train", "valid"))
+    found = whole.recommend(asked, 5)
+    assert loaded.name == names
+    np.testing.assert_array_equal(loaded.recommend(asked, 5).items, found.items)
+    assert (found.items >= 0).mean() > 0.95 and not np.isnan(found.scores[found.items >= 0]).any()

@@ -337,3 +337,33 @@ def test_plug_ins_are_told_when_the_model_inside_was_fine_tuned(books: Dataset) 
     model.learn_events(labelled, "valid")
     assert model.plugins[0].error == 0.0
     assert np.abs(model.receipt(labelled, "valid").scores - receipt.scores).max() > 0
+
+
+class Finish(Plugin):
+    """Keeps what the finished model scores, and how often it was asked to learn."""
+
+    name = "finish"
+    learnt: list[float]
+
+    def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
+        self.learnt = []
+        fit(data)
+
+    def after_fit(self, data: Dataset, run: Run) -> None:
+        self.learnt.append(float(run.model.score_histories(data.histories("train")).sum()))
+
+
+class Again(Plugin):
+    """Fits twice, the second time on half of the users."""
+
+    name = "again"
+
+    def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
+        fit(data)
+        fit(replace(data, interactions=data.interactions.filter(pl.col("user") < data.n_users // 2)))
+
+
+def test_what_is_learnt_after_the_fit_is_learnt_once_from_the_model_that_serves(books: Dataset) -> None:
+    model = ItemKNN().plug(Finish(), Again()).fit(books)
+    (learnt,) = model.plugins[0].learnt  # type: ignore[attr-defined]
+    assert learnt == float(model.base.score_histories(books.histories("train")).sum())

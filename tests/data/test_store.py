@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from honeyguide.core import artifact
+from honeyguide.core.artifact import StaleError
 from honeyguide.core.errors import ArtifactError, DataError
 from honeyguide.data.build import build
 from honeyguide.data.store import HistoryStore
@@ -147,3 +150,66 @@ def test_times_stay_beside_their_items(tmp_path):
     assert (after.times // 1_000_000).tolist() == [20, 25, 30, 5, 10]
     again.delete("b")
     assert again.histories(["a"]).times.tolist() == [20_000_000, 25_000_000, 30_000_000]
+
+
+def test_who_was_forgotten_by_another_process_does_not_come_back(store):
+    other = HistoryStore.open(store.directory)
+    store.delete("reader-bob")
+    with pytest.raises(StaleError, match="changed by somebody else"):
+        other.append(pl.Series(["reader-ann"]), pl.Series(["y"]))
+    assert b"reader-bob" not in everything(store.directory)
+
+
+def test_a_deletion_keeps_what_another_process_wrote(store):
+    other = HistoryStore.open(store.directory)
+    other.append(pl.Series(["reader-dee"]), pl.Series(["y"]))
+    store.delete("reader-bob")
+    assert HistoryStore.open(store.directory).user_ids.to_list() == ["reader-ann", "reader-cid", "reader-dee"]
+    assert "reader-bob" not in store and "reader-dee" not in store, "what it holds stays of its own version"
+    store.delete("reader-dee")
+    assert b"reader-dee" not in everything(store.directory)
+
+
+def test_what_was_pending_is_marked_though_somebody_was_forgotten_meanwhile(store):
+    store.append(pl.Series(["reader-ann", "reader-bob"]), pl.Series(["y", "x"]))
+    HistoryStore.open(store.directory).delete("reader-ann")
+    store.mark_learnt()
+    again = HistoryStore.open(store.directory)
+    assert again.user_ids.to_list() == ["reader-bob", "reader-cid"] and again.pending_digest() is None
+    assert again.item_ids.decode(again.history("reader-bob")).to_list() == ["y", "x"]
+
+
+def test_a_deletion_that_was_cut_short_is_finished_by_repeating_it(store, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(artifact, "sweep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.delete("reader-bob")
+    monkeypatch.undo()
+    assert b"reader-bob" in everything(store.directory)
+    again = HistoryStore.open(store.directory)
+    with pytest.raises(DataError, match="not in the store"):
+        again.delete("reader-bob")
+    assert b"reader-bob" not in everything(store.directory)
+
+
+def test_readers_see_the_histories_of_one_version_while_users_are_forgotten(tmp_path):
+    names = [f"u{n:03}" for n in range(60)]
+    events = pl.DataFrame({"user_id": names, "item_id": [f"i{n:03}" for n in range(60)], "position": [0] * 60})
+    store = HistoryStore.create(tmp_path / "many", build("shop", events))
+    last, wrong, ended = names[-1], [], threading.Event()
+
+    def look():
+        while not ended.is_set():
+            for row in (store.histories([last])[0], store.history(last)):
+                if store.item_ids.decode(row).to_list() != ["i059"]:
+                    wrong.append(row)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for name in names[:40]:
+        store.delete(name)
+    ended.set()
+    reader.join()
+    assert not wrong

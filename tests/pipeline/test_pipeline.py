@@ -166,7 +166,7 @@ def test_scores_are_spread() -> None:
         ("pages = 1", "pages: there is no such key"),
         ('[[rules]]\nfilter = "year < 1"\nboost = "year < 1"', "exactly one of filter, boost and pin"),
         ("[[rules]]\nweight = 2.0", "exactly one"),
-        ('[[retrieve]]\nsource = "latest"', "needs 'by'"),
+        ('[[retrieve]]\nsource = "popular"\nby = "year"', "only the source 'latest'"),
         ('[[retrieve]]\nsource = "magic"', "retrieve.0.source"),
         ("page = ", "is not TOML"),
     ],

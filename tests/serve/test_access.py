@@ -13,6 +13,7 @@ from starlette.routing import Mount
 from tests.serve.conftest import Served, serve
 from tests.serve.test_mcp import call
 
+import honeyguide.serve as serve_
 from honeyguide.core.dataset import Dataset
 from honeyguide.serve.auth import Authority, Identity, RateLimit
 from honeyguide.serve.tokens import new_token, read_token
@@ -20,9 +21,8 @@ from honeyguide.serve.tokens import new_token, read_token
 PUBLIC, PERSONAL = "public", "personal"  # pages without data; for the token of one user too
 ROUTES: dict[str, tuple[str, ...]] = {
     "GET /": (PUBLIC,),
-    "GET /static/feed.css": (PUBLIC,),
-    "GET /static/feed.html": (PUBLIC,),
-    "GET /static/feed.js": (PUBLIC,),
+    "GET /operator": (PUBLIC,),
+    **{f"GET /static/{file.name}": (PUBLIC,) for file in (Path(serve_.__file__).parent / "static").iterdir()},
     "GET /health": (PUBLIC,),
     "GET /metrics": ("admin",),
     "GET /openapi.json": ("read",),
@@ -33,11 +33,14 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "POST /v1/command": ("write", PERSONAL),
     "POST /v1/search": ("read", PERSONAL),
     "POST /v1/items": ("write",),
+    "GET /v1/catalogue": ("read", PERSONAL),
+    "GET /v1/operator": ("admin",),
     "GET /v1/items/{item_id:path}/similar": ("read", PERSONAL),
     "GET /v1/items/{item_id:path}": ("read", PERSONAL),
     "DELETE /v1/items/{item_id:path}": ("admin",),
     "PUT /v1/users/{user_id:path}": ("write",),
     "DELETE /v1/users/{user_id:path}/preferences/{want_id}": ("write", PERSONAL),
+    "DELETE /v1/users/{user_id:path}/events/{event_id}": ("write", PERSONAL),
     "GET /v1/users/{user_id:path}/export": ("admin",),
     "POST /v1/users/{user_id:path}/token": ("read",),
     "GET /v1/users/{user_id:path}": ("read", PERSONAL),
@@ -69,7 +72,7 @@ def keys(shared: Served) -> dict[str, str]:
 
 def ask(served: Served, route: str, key: str | None, body: object = None, user: str = "1"):
     method, path = route.split(" ")
-    for name in ("{recommendation_id}", "{item_id:path}", "{want_id}"):
+    for name in ("{recommendation_id}", "{item_id:path}", "{want_id}", "{event_id}"):
         path = path.replace(name, "1")
     path = path.replace("{user_id:path}", user)
     content = json.dumps({} if body is None else body) if method in ("POST", "PUT") else None

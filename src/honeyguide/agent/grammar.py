@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from honeyguide.agent.clauses import TOKEN, Clause, clauses, number_of
 from honeyguide.agent.lexicon import PEOPLE, Lexicon, Measure, stem, words_of
 from honeyguide.agent.phrases import (
     BOUNDS,
@@ -22,9 +23,7 @@ from honeyguide.agent.phrases import (
     FREE,
     HEADS,
     IDLE,
-    NUMBERS,
     OPPOSITE,
-    OR_MORE,
     ORDINALS,
     SPEAKERS,
     SPOKEN,
@@ -34,7 +33,6 @@ from honeyguide.agent.phrases import (
 from honeyguide.agent.preferences import Delta, Preferences, Relation, Want
 
 _MOST_WORDS = 120
-_TOKEN = re.compile(r"\$?\d+(?:[.,]\d+)*(?:st|nd|rd|th|s)?\b|#\d+|[^\W_]+(?:['-][^\W_]+)*|[,;.!?:]")
 
 
 @dataclass(frozen=True)
@@ -51,27 +49,6 @@ class Shown:
 
     item_ids: tuple[str, ...] = ()
     medians: dict[str, float] | None = None
-
-
-@dataclass
-class _Clause:
-    """The tokens of a clause, read from the left."""
-
-    tokens: list[str]
-    place: int = 0
-
-    def at(self, *phrases: tuple[str, ...]) -> tuple[str, ...] | None:
-        """The first of ``phrases`` that stands here."""
-        rest = self.tokens[self.place :]
-        return next((p for p in phrases if tuple(rest[: len(p)]) == p), None)
-
-    @property
-    def word(self) -> str:
-        return self.tokens[self.place] if self.place < len(self.tokens) else ""
-
-    def peek(self, n: int = 1) -> str:
-        place = self.place + n
-        return self.tokens[place] if place < len(self.tokens) else ""
 
 
 class Grammar:
@@ -108,7 +85,7 @@ class Grammar:
         add: list[Want] = []
         retract: list[str] = []
         clear, mood = False, (True, False)
-        for clause, resets in _clauses(self._in_minutes(_TOKEN.findall(text)[:_MOST_WORDS])):
+        for clause, resets in clauses(self._in_minutes(TOKEN.findall(text)[:_MOST_WORDS])):
             said = " ".join(clause)
             if said in CLEAR:
                 clear, add = True, []
@@ -119,16 +96,39 @@ class Grammar:
                 continue
             if resets:
                 mood = (True, False)
-            found, mood = self._wants(_Clause(clause), mood, shown, said)
+            found, mood = self._wants(Clause(clause), mood, shown, said)
             add += found
         kept = tuple(dict.fromkeys(add))
         return Delta(kept, tuple(dict.fromkeys(retract)), clear, heard=bool(kept or retract or clear))
+
+    def mentions(self, command: str, shown: Shown | None = None) -> list[Want]:
+        """What a command speaks of, in order, each as if it were asked for: for a parser that decides how it is meant.
+
+        Parameters
+        ----------
+        command
+            As it was typed.
+        shown
+            What the person sees.
+        """
+        text = " ".join(command.lower().replace("’", "'").split())
+        found: list[Want] = []
+        for clause, _ in clauses(self._in_minutes(TOKEN.findall(text)[:_MOST_WORDS])):
+            said = " ".join(clause)
+            found += self._wants(Clause(clause), (True, False), shown or Shown(), said, deaf=True)[0]
+        return list(dict.fromkeys(found))
+
+    def echoed(self, command: str, before: Preferences) -> list[str]:
+        """Ids of the wants that a command names, and so may take back."""
+        stems = {stem(w) for w in words_of(command)}
+        return [i for i, want in before.wants.items() if stems & self._echoes(want)]
 
     # -- taking back --------------------------------------------------------------------------
 
     def _freed(self, said: str, before: Preferences) -> list[str] | None:
         """Ids of wants that a clause takes back, whose words it must echo; ``None`` where it takes nothing back."""
-        said = said.removeprefix("please ").removeprefix("i ").removeprefix("you can ")
+        said = said.removeprefix("please ").removeprefix("i ")
+        said = said if said.startswith("you can show ") else said.removeprefix("you can ")
         head = next((f for f in FREE if said.startswith(f + " ")), None)
         tail = next((f for f in FINE if f in said), None)
         if head is None and tail is None:
@@ -148,9 +148,9 @@ class Grammar:
     # -- wanting ------------------------------------------------------------------------------
 
     def _wants(
-        self, clause: _Clause, mood: tuple[bool, bool], shown: Shown, said: str
+        self, clause: Clause, mood: tuple[bool, bool], shown: Shown, said: str, *, deaf: bool = False
     ) -> tuple[list[Want], tuple[bool, bool]]:
-        """The wants of a clause, and the mood in which the next one goes on."""
+        """The wants of a clause, and the mood in which the next one goes on; ``deaf`` to cues, the mood stays."""
         found: list[Want] = []
         free: list[str] = []
         own = False
@@ -163,6 +163,8 @@ class Grammar:
             before = clause.tokens[clause.place - 1] if clause.place else ""
             if cue is not None and not free and not (cue[0][0] in SPOKEN and before not in SPEAKERS):
                 clause.place, own = clause.place + len(cue[0]), True
+                if deaf:
+                    continue
                 if cue[0] == ("like",) and not mood[0]:
                     mood = (False, False)  # not *like* it: that cannot be checked
                 elif cue[0] not in (("something",), ("some",)) or mood[0]:
@@ -170,7 +172,7 @@ class Grammar:
                 continue
             surname = bool(free) and before == free[-1]  # Harry Potter is not a Potter
             want = self._item(clause, mood, shown) or self._name(clause, mood, surname)
-            want = want or self._adjective(clause, mood, shown)
+            want = want or self._adjective(clause, mood, shown, own)
             if want is not None:
                 found.append(want)
             else:
@@ -187,7 +189,7 @@ class Grammar:
             return tokens
         found = list(tokens)
         for i, (number, unit) in enumerate(pairwise(tokens)):
-            value = _number(number)
+            value = number_of(number)
             if unit in ("hour", "hours", "hrs", "h") and value is not None:
                 found[i], found[i + 1] = f"{60 * value:g}", "minutes"
         return found
@@ -198,11 +200,15 @@ class Grammar:
             return replace(bound, positive=False)
         return replace(bound, relation=OPPOSITE[bound.relation])
 
-    def _bound(self, clause: _Clause, said: str) -> list[Want] | None:
+    def _bound(self, clause: Clause, said: str) -> list[Want] | None:
         """Numbers: *under 300 pages*, *between 1990 and 2000*, *in the 90s*, *4 stars or more*."""
         start = clause.place
-        if clause.word == "between" and (low := _number(clause.peek())) is not None and clause.peek(2) in ("and", "to"):
-            high = _number(clause.peek(3))
+        if (
+            clause.word == "between"
+            and (low := number_of(clause.peek())) is not None
+            and clause.peek(2) in ("and", "to")
+        ):
+            high = number_of(clause.peek(3))
             measure = self._unit(clause, start + 4, (low, high or low), times=False)
             if high is not None and measure is not None:
                 clause.place = max(clause.place, start + 4)
@@ -224,7 +230,7 @@ class Grammar:
             ahead = len(found[0])
             while clause.peek(ahead) in ("the", "year", "a", "about"):  # before the year 1950
                 ahead += 1
-            number = _number(clause.peek(ahead))
+            number = number_of(clause.peek(ahead))
             if number is None:
                 return None
             del clause.tokens[start + len(found[0]) : start + ahead]
@@ -234,12 +240,12 @@ class Grammar:
                 return None
             clause.place = max(clause.place, start + len(found[0]) + 1)
             return [Want(True, True, found[1], measure.field, number, " ".join(clause.tokens[start : clause.place]))]
-        number = _number(clause.word)
+        number = number_of(clause.word)
         if number is not None:
             return self._trailing(clause, start, number)
         return None
 
-    def _trailing(self, clause: _Clause, start: int, number: float) -> list[Want] | None:
+    def _trailing(self, clause: Clause, start: int, number: float) -> list[Want] | None:
         """*300 pages or less*, *4 stars and up*, *1995* alone."""
         measure = self._unit(clause, start + 1, (number,), times=False)
         if measure is None:
@@ -260,7 +266,7 @@ class Grammar:
         return [Want(True, True, relation, measure.field, number, " ".join(clause.tokens[start : clause.place]))]
 
     def _unit(
-        self, clause: _Clause, after: int, numbers: Sequence[float], times: bool, said: str = ""
+        self, clause: Clause, after: int, numbers: Sequence[float], times: bool, said: str = ""
     ) -> Measure | None:
         """The field that numbers are about: by the unit behind them, the word before, a year, or a comparative."""
         unit = clause.tokens[after] if after < len(clause.tokens) else ""
@@ -282,7 +288,7 @@ class Grammar:
             return year
         return None
 
-    def _item(self, clause: _Clause, mood: tuple[bool, bool], shown: Shown) -> Want | None:
+    def _item(self, clause: Clause, mood: tuple[bool, bool], shown: Shown) -> Want | None:
         """*the second one*, *#3*, *number three*, *like The Hobbit*."""
         start, place, step = clause.place, None, 0
         ordinal = ORDINALS.get(clause.word)
@@ -301,8 +307,8 @@ class Grammar:
             place, step = ordinal, step + (2 if clause.peek(step + 1) else 1)
         elif clause.word.startswith("#") and clause.word[1:].isdigit():
             place, step = int(clause.word[1:]), 1
-        elif clause.word == "number" and _number(clause.peek()) is not None:
-            place, step = int(_number(clause.peek()) or 0), 2
+        elif clause.word == "number" and number_of(clause.peek()) is not None:
+            place, step = int(number_of(clause.peek()) or 0), 2
         if place is not None:
             index = place - 1 if place > 0 else len(shown.item_ids) + place
             if 0 <= index < len(shown.item_ids):
@@ -320,8 +326,11 @@ class Grammar:
                 return Want(mood[0], mood[1] and not mood[0], "like", "", title[1], words)
         return None
 
-    def _adjective(self, clause: _Clause, mood: tuple[bool, bool], shown: Shown) -> Want | None:
-        """*shorter* than what is shown, which can be checked; *short*, which is a matter of degree."""
+    def _adjective(self, clause: Clause, mood: tuple[bool, bool], shown: Shown, own: bool) -> Want | None:
+        """*shorter* than what is shown, which can be checked; *short*, which is a matter of degree.
+
+        A comparative goes on no list, as a bound does not: *no crime, shorter*.
+        """
         word = clause.word
         found = self.lexicon.measure(word)
         if found is None:
@@ -332,13 +341,13 @@ class Grammar:
         words = word
         if compared:
             middle = (shown.medians or {}).get(measure.field, measure.middle)
-            below = (sign < 0) == mood[0]
+            below = (sign < 0) == (mood[0] or not own)
             return Want(True, True, "<" if below else ">", measure.field, float(middle), words)
         relation: Relation = "<=" if sign < 0 else ">="
         edge = measure.low if sign < 0 else measure.high
         return Want(mood[0], mood[1], relation, measure.field, float(edge), words)
 
-    def _name(self, clause: _Clause, mood: tuple[bool, bool], surname: bool = False) -> Want | None:
+    def _name(self, clause: Clause, mood: tuple[bool, bool], surname: bool = False) -> Want | None:
         """A value of the catalogue; who made it and in which language is firm where it is said so."""
         parts = [p for token in clause.tokens[clause.place :] for p in token.split("-")]
         found = self.lexicon.name(parts, 0)
@@ -354,44 +363,3 @@ class Grammar:
         before = clause.tokens[start - 1] if start else ""
         firm = mood[1] or (mood[0] and before in ("by", "in", "from") and field != "tags" and "genre" not in field)
         return Want(mood[0], firm, "is", field, value, " ".join(clause.tokens[start : clause.place]))
-
-
-def _clauses(tokens: list[str]) -> list[tuple[list[str], bool]]:
-    """Cut at commas, *but*, *and*, *or*; with every clause, whether it begins anew rather than going on a list."""
-    found: list[tuple[list[str], bool]] = []
-    clause: list[str] = []
-    resets = True
-    for i, token in enumerate(tokens):
-        numbers = token in ("and", "or") and _within_bound(clause, tokens[i + 1 : i + 2])
-        if token in (",", ";", ".", "!", "?", ":", "but", "and", "or", "nor", "then", "also", "though") and not numbers:
-            if token in ("but",) and clause and clause[-1] in ("anything", "everything", "nothing"):
-                clause.append(token)
-                continue
-            if clause:
-                found.append((clause, resets))
-                clause, resets = [], False
-            resets = resets or token in (";", ".", "!", "?", "but", "then", "though")
-        else:
-            clause.append(token)
-    if clause:
-        found.append((clause, resets))
-    return found
-
-
-def _within_bound(clause: list[str], following: list[str]) -> bool:
-    """Whether *and* or *or* belongs to a bound: *between 3 and 5*, *4 stars or more*."""
-    if "between" in clause[-3:]:
-        return True
-    ends_in_number = any(_number(token) is not None for token in clause[-2:])
-    return ends_in_number and bool(following) and following[0] in OR_MORE
-
-
-def _number(token: str) -> float | None:
-    """*300*, *1,200*, *$20*, *4.5*, *three*."""
-    if token in NUMBERS:
-        return float(NUMBERS[token])
-    plain = token.lstrip("$").replace(",", "")
-    try:
-        return float(plain) if plain[:1].isdigit() else None
-    except ValueError:
-        return None

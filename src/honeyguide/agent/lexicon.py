@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,9 @@ _MEASURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] =
         ("older", "old", "classic", "classics", "vintage"),
         ("newer", "new", "recent", "modern"),
     ),
+    "count": (("ratings",), ("obscure", "lesser-known", "niche"), ("famous", "popular", "well-known")),
     "rating": (("stars", "star", "rating", "rated"), ("worse",), ("better", "acclaimed")),
     "popular": (("popular", "popularity"), ("obscure", "lesser-known", "niche"), ("famous", "popular", "well-known")),
-    "count": (("ratings",), ("obscure", "lesser-known", "niche"), ("famous", "popular", "well-known")),
 }
 _ALIASES: dict[tuple[str, ...], list[tuple[str, ...]]] = {  # what values are called beside their own words, by stems
     ("sci", "fi"): [("science", "fiction"), ("scifi",)],
@@ -134,6 +134,11 @@ class Lexicon:
                         if n > weight[key]:
                             weight[key], names[key] = n, (column, name)
         return cls(tuple(measures), names, titles, tuple(items.columns))
+
+    def grown(self, items: pl.DataFrame) -> Lexicon:
+        """With the titles and values of more items; what is low and high of a number stays."""
+        more = Lexicon.of(items)
+        return replace(self, names={**more.names, **self.names}, titles={**more.titles, **self.titles})
 
     def measure(self, word: str) -> tuple[Measure, int] | None:
         """The field that a comparative or adjective is about, and -1 for less of it or 1 for more."""

@@ -41,6 +41,7 @@ CUES: tuple[tuple[str, bool, bool], ...] = (  # the longest first, within a leng
     ("less", False, False),
     ("fewer", False, False),
     ("a bit less", False, False),
+    ("tone down", False, False),
     ("don't show me any", False, True),
     ("don't show me", False, True),
     ("don't show", False, True),
@@ -66,6 +67,7 @@ CUES: tuple[tuple[str, bool, bool], ...] = (  # the longest first, within a leng
     ("except", False, True),
     ("excluding", False, True),
     ("exclude", False, True),
+    ("leave out", False, True),
     ("hide", False, True),
     ("skip", False, True),
     ("remove", False, True),
@@ -123,7 +125,7 @@ IDLE = frozenset(
         "something some anything everything recommendations recommendation suggestions options again up here "
         "them they we us our what which who when while much many such other others instead actually ok okay "
         "well hi hello hey thanks thank feel feeling mood published written directed released made releases "
-        "similar tag try how read watch buy set starring called "
+        "similar tag try how read watch buy set starring called hm hmm um uh oh er where absolutely "
     )
 )
 UNDO = ("undo", "undo that", "take that back", "go back", "revert", "revert that", "not what i meant")
@@ -135,6 +137,7 @@ CLEAR = (
 FREE = (
     "forget about", "forget", "drop", "never mind", "ignore", "lift", "remove the limit on", "don't mind",
     "do not mind", "don't care about", "no limit on", "no need for", "scrap", "cancel", "stop filtering",
+    "you can show me", "you can show",
 )  # fmt: skip
 FINE = (
     "is fine", "are fine", "is ok", "are ok", "is okay", "are okay", "is allowed", "are allowed", "is back",

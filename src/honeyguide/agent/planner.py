@@ -5,12 +5,13 @@ Shapes: c candidates, h events of the history.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from honeyguide.agent.grammar import Shown
+from honeyguide.agent.intent import Intent, TextIntent
 from honeyguide.agent.lexicon import PEOPLE
 from honeyguide.agent.preferences import Preferences, Want
 from honeyguide.core.inner_product import unit
@@ -20,8 +21,7 @@ from honeyguide.pipeline.config import Rule
 from honeyguide.pipeline.pipeline import Order, Pipeline, Step
 from honeyguide.pipeline.stock import Stock
 
-_INTENT = 12.0  # sharpness of the attention of an intent over the history
-_BY_INTENT = 10  # events of the history that an intent reads, at most
+PARTS = ("base", "semantic", "collaborative", "fields", "attenuation")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class PlannerConfig:
     fields
         Of the share of wanted fields that an item has.
     attenuation
-        Of the likeness to what is not wanted; a penalty of its own, for *not X* in a query calls for X.
+        Of the likeness to what is not wanted, by text and by fields; a penalty of its own, for *not X* in a query
+        calls for X.
     """
 
     base: float = 0.5
@@ -58,10 +59,13 @@ class Planner:
         Retrieves, ranks and filters.
     config
         Weights.
+    intent
+        Attention of a wish over a history: by text, or a head trained for this catalogue.
     """
 
-    def __init__(self, pipeline: Pipeline, config: PlannerConfig | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, config: PlannerConfig | None = None, intent: Intent | None = None) -> None:
         self.pipeline, self.stock, self.config = pipeline, pipeline.stock, config or PlannerConfig()
+        self.intent = intent or TextIntent(self.stock)
 
     def run(self, asked: Asked, preferences: Preferences) -> Order:
         """The order for a request under preferences; the trace says which tool did what.
@@ -69,21 +73,41 @@ class Planner:
         Hard wants are rules: they hold in every source of candidates, on this page and on every later one. A field that
         is not known breaks no rule: a list is never emptied by what the catalogue does not say.
         """
-        wants = list(preferences.wants.values())
-        hidden = self._codes([w for w in wants if w.relation == "like" and not w.positive and w.hard])
-        rules = tuple(Rule(filter=text) for w in wants if w.hard and (text := condition_of(w)) is not None)
-        asked = replace(
-            asked, rules=(*asked.rules, *rules), excluded=np.union1d(asked.excluded, hidden).astype(np.int32)
-        )
-        order = self._obeyed(self.pipeline.run(asked), rules)
-        if not wants or not len(order.items):
+        order, parts, said = self.parts(asked, preferences)
+        return self.weighed(order, parts, said)
+
+    def weighed(self, order: Order, parts: Mapping[str, FloatArray], said: dict[str, object]) -> Order:
+        """The candidates in the order of the weighted sum of what the tools say; absent ones have no weight.
+
+        Parameters
+        ----------
+        order, parts, said
+            As :meth:`parts` gave them.
+        """
+        if not parts:
             return order
-        parts, said = self._parts(asked, order, wants)
         total = sum(self.config_of(name) for name in parts)
-        scores = sum(self.config_of(name) / total * _standard(part) for name, part in parts.items())
+        if total <= 0:
+            return order
+        scores = sum(self.config_of(name) / total * part for name, part in parts.items())
         best = np.argsort(-np.asarray(scores), kind="stable")
         step = Step("aggregate", 0.0, len(best), len(best), said)
         return Order(order.items[best], np.asarray(scores, np.float32)[best], (*order.trace, step))
+
+    def parts(self, asked: Asked, preferences: Preferences) -> tuple[Order, dict[str, FloatArray], dict[str, object]]:
+        """The candidates, what each tool says of them (``[c]``, mean 0, deviation 1), and what it was asked.
+
+        What the aggregator weighs; empty where nothing is wanted.
+        """
+        wants = list(preferences.wants.values())
+        hidden = self._codes([w for w in wants if w.relation == "like" and not w.positive and w.hard])
+        rules = tuple(Rule(filter=text) for text in conditions_of(wants))
+        asked = asked.narrowed(rules, hidden)
+        order = self._obeyed(self.pipeline.run(asked), rules)
+        if not wants or not len(order.items):
+            return order, {}, {}
+        parts, said = self._parts(asked, order, wants)
+        return order, {name: _standard(part) for name, part in parts.items()}, said
 
     def _obeyed(self, order: Order, rules: Sequence[Rule]) -> Order:
         """Without what the person does not want, though it be pinned."""
@@ -105,23 +129,27 @@ class Planner:
         parts: dict[str, FloatArray] = {"base": -np.log1p(np.arange(len(items), dtype=np.float32))}
         said: dict[str, object] = {}
         wanted, unwanted = [w for w in wants if w.positive], [w for w in wants if not w.positive and not w.hard]
-        fields = self._fields(items, wanted, unwanted)
+        fields, penalty = self._fields(items, wanted), self._fields(items, unwanted)
         if fields is not None:
             parts["fields"] = fields
-            said["fields"] = [w.said() for w in (*wanted, *unwanted) if condition_of(w, lenient=False)]
+            said["fields"] = [w.said() for w in wanted if w.field]
+        if penalty is not None:
+            parts["attenuation"] = -_standard(penalty)
+            said["not wanted"] = [w.said() for w in unwanted]
         spoken = [w for w in (*wanted, *unwanted) if w.relation in ("about", "like") or isinstance(w.value, str)]
         if not spoken or not self._reads_text():  # texts are read when a want is about them
             return parts, said
         query = self._meaning(wanted)
         if query is not None:
             parts["semantic"] = self.stock.text_vectors[items] @ query
-            intent = self._intent(asked.history, query)
+            intent = self.intent.scores(asked.history, query)
             if intent is not None:
                 parts["collaborative"] = intent[items]
             said["wanted"] = [w.said() for w in wanted]
         against = self._meaning(unwanted)
         if against is not None:
-            parts["attenuation"] = -(self.stock.text_vectors[items] @ against)
+            likeness = _standard(self.stock.text_vectors[items] @ against)
+            parts["attenuation"] = parts.get("attenuation", 0) - likeness
             said["not wanted"] = [w.said() for w in unwanted]
         return parts, said
 
@@ -131,16 +159,12 @@ class Planner:
         except Exception:  # no words, or no encoder: the other tools go on
             return False
 
-    def _fields(self, items: IntArray, wanted: Sequence[Want], unwanted: Sequence[Want]) -> FloatArray | None:
-        """Wanted fields that an item has, less those that are not wanted: what can be checked, counted."""
-        found: FloatArray | None = None
-        for want in (*wanted, *unwanted):
-            text = condition_of(replace(want, positive=True), lenient=False)
-            if text is not None:
-                hit = self.stock.mask(text)[items].astype(np.float32)
-                own = hit if want.positive else -hit
-                found = own if found is None else found + own
-        return found
+    def _fields(self, items: IntArray, wants: Sequence[Want]) -> FloatArray | None:
+        """How many of the wants about fields each item has: what can be checked, counted."""
+        texts = [text for w in wants if (text := condition_of(replace(w, positive=True), lenient=False)) is not None]
+        if not texts:
+            return None
+        return np.asarray(np.sum([self.stock.mask(text)[items] for text in texts], axis=0), np.float32)
 
     def _meaning(self, wants: Sequence[Want]) -> FloatArray | None:
         """The direction of what wants are about, float32 ``[d]`` of length one: texts, names, and items."""
@@ -151,21 +175,6 @@ class Planner:
         if not vectors:
             return None
         return unit(np.sum(vectors, axis=0))
-
-    def _intent(self, history: IntArray, query: FloatArray) -> FloatArray | None:
-        """Scores of all items for the part of the history that is about the query: active-intent attention.
-
-        The query attends to the events by text, ``softmax(12 cos)``, and the model is asked with those that
-        get the most, in their order.
-        """
-        known = history[history >= 0]
-        if len(known) < 2:
-            return None
-        cosines = self.stock.text_vectors[known] @ query
-        attention = np.exp(_INTENT * (cosines - cosines.max()))
-        read = np.sort(np.argsort(-attention, kind="stable")[:_BY_INTENT])
-        read = read[attention[read] > 0.05]
-        return self.stock.scores(known[read])
 
     def _codes(self, wants: Sequence[Want]) -> IntArray:
         names = [str(w.value) for w in wants]
@@ -186,9 +195,22 @@ def shown_of(stock: Stock, items: IntArray) -> Shown:
 
 def encode(stock: Stock, item_ids: Sequence[str]) -> IntArray:
     """Codes of external ids as they come in text; -1 for what is not in the catalogue."""
+    if not item_ids:
+        return np.empty(0, np.int32)
     import polars as pl
 
     return stock.ids.encode(pl.Series("item_id", list(item_ids), pl.String).cast(stock.ids.dtype, strict=False))
+
+
+def conditions_of(wants: Sequence[Want]) -> list[str]:
+    """The conditions that hard wants put on every list; of several values that a field may have, one is enough."""
+    hard = [(w, text) for w in wants if w.hard and (text := condition_of(w)) is not None]
+    either: dict[str, list[str]] = {}
+    for want, text in hard:
+        if want.positive and want.relation == "is":
+            either.setdefault(want.field, []).append(text)
+    others = [text for want, text in hard if not (want.positive and want.relation == "is")]
+    return [" or ".join(texts) for texts in either.values()] + others
 
 
 def condition_of(want: Want, *, lenient: bool = True) -> str | None:

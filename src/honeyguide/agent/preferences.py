@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from honeyguide.agent.lexicon import stem, words_of
 from honeyguide.core.errors import ConfigError
 
 Relation = Literal["is", "<", "<=", ">", ">=", "like", "about"]
 RELATIONS = ("is", "<", "<=", ">", ">=", "like", "about")
+Standing = Literal["held", "dropped", "archived", "not mentioned"]
+CATEGORIES = ("category", "department", "kind")  # another one of these is another errand
 _LONGEST = 300  # characters of a value
 _MOST = 100  # wants that hold at a time
+_SAME = 0.5  # share of words from which on a free text is the earlier one said again
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,15 @@ class Want:
             return self.field == other.field and bool(self.field) and _opposed(self, other)
         if self.field != other.field:
             return False
+        if self.relation == "about":
+            return _overlap(str(self.value), str(other.value)) >= _SAME
         return self.relation not in ("is", "like", "about") or self.value == other.value
+
+
+def _overlap(a: str, b: str) -> float:
+    """Words that two texts share, of all that they have."""
+    one, two = ({stem(w) for w in words_of(text)} for text in (a, b))
+    return len(one & two) / max(len(one | two), 1)
 
 
 def _opposed(old: Want, new: Want) -> bool:
@@ -83,6 +95,8 @@ class Delta:
         Whether the last command is taken back.
     heard
         Whether the command was understood at all.
+    note
+        Why another parser than the one asked for understood it; empty where it did itself.
     """
 
     add: tuple[Want, ...] = ()
@@ -90,6 +104,7 @@ class Delta:
     clear: bool = False
     undo: bool = False
     heard: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,38 +119,66 @@ class Preferences:
         Ids given out so far: none is given twice.
     earlier
         States before each command, latest last, for ``undo``.
+    epoch
+        How often another category was asked for.
+    archived
+        What held in earlier epochs.
+    dropped
+        What was taken back, and not asked for again since: *no budget any more* is not *nothing said of a budget*.
     """
 
     wants: Mapping[str, Want] = field(default_factory=dict)
     issued: int = 0
     earlier: tuple[Mapping[str, Want], ...] = ()
+    epoch: int = 0
+    archived: Mapping[str, Want] = field(default_factory=dict)
+    dropped: Mapping[str, Want] = field(default_factory=dict)
 
     def after(self, delta: Delta) -> Preferences:
         """The state that a delta leaves.
 
         What it does not touch is kept; what it contradicts gives way to what was said last; what is said
-        again keeps its id. Texts are cut, and the oldest wants dropped, where there are too many to keep.
+        again keeps its id. *Only* another value of a field takes the place of the first; another category archives
+        all that was said of the one before. Texts are cut, and the oldest wants dropped, where there are too many.
         """
         if delta.undo:
-            if not self.earlier:
-                return self
-            return replace(self, wants=self.earlier[-1], earlier=self.earlier[:-1])
+            return self._undone()
         wants = {} if delta.clear else {i: w for i, w in self.wants.items() if i not in delta.retract}
-        issued = self.issued
+        gone = {i: w for i, w in self.wants.items() if i not in wants}
+        archived, epoch = dict(self.archived), self.epoch
+        if any(_other_errand(old, new) for old in wants.values() for new in delta.add):
+            archived, wants, epoch = archived | wants, {}, epoch + 1
+        issued, added = self.issued, set[str]()
         for want in map(_cut, delta.add):
-            same = [i for i, old in wants.items() if old.rivals(want)]
+            same = [i for i, w in wants.items() if w.rivals(want) or (i not in added and _only(w, want))]
             for i in same[1:]:
                 del wants[i]
-            if same:
-                wants[same[0]] = want
-            else:
+            if not same:
                 issued += 1
-                wants[f"c{issued}"] = want
+                same = [f"c{issued}"]
+            wants[same[0]] = want
+            added.add(same[0])
         for oldest in list(wants)[:-_MOST]:
             del wants[oldest]
         if wants == self.wants:
             return self
-        return Preferences(wants, issued, (*self.earlier, self.wants)[-20:])
+        asked = [want for i, want in wants.items() if i in added]
+        dropped = {i: w for i, w in {**self.dropped, **gone}.items() if not any(_same_matter(w, a) for a in asked)}
+        return Preferences(wants, issued, (*self.earlier, self.wants)[-20:], epoch, archived, dropped)
+
+    def _undone(self) -> Preferences:
+        if not self.earlier:
+            return self
+        wants = self.earlier[-1]
+        archived, dropped = ({i: w for i, w in old.items() if i not in wants} for old in (self.archived, self.dropped))
+        return replace(self, wants=wants, earlier=self.earlier[:-1], archived=archived, dropped=dropped)
+
+    def standing(self, column: str) -> Standing:
+        """What is known of a person's wants about a field."""
+        for name, wants in (("held", self.wants), ("dropped", self.dropped), ("archived", self.archived)):
+            if any(want.field == column for want in wants.values()):
+                return name  # type: ignore[return-value]
+        return "not mentioned"
 
     def of(self, *, positive: bool, hard: bool) -> list[Want]:
         """The wants of one of the four kinds."""
@@ -147,6 +190,9 @@ class Preferences:
             "wants": {i: asdict(w) for i, w in self.wants.items()},
             "issued": self.issued,
             "earlier": [{i: asdict(w) for i, w in state.items()} for state in self.earlier],
+            "epoch": self.epoch,
+            "archived": {i: asdict(w) for i, w in self.archived.items()},
+            "dropped": {i: asdict(w) for i, w in self.dropped.items()},
         }
 
     @classmethod
@@ -160,7 +206,8 @@ class Preferences:
         """
         try:
             earlier = tuple(_wants(state) for state in content.get("earlier", ()))
-            return cls(_wants(content["wants"]), int(content["issued"]), earlier)
+            before = (_wants(content.get(name, {})) for name in ("archived", "dropped"))
+            return cls(_wants(content["wants"]), int(content["issued"]), earlier, int(content.get("epoch", 0)), *before)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"these are no preferences: {error}.", "Give what to_dict() returned.") from error
 
@@ -168,6 +215,20 @@ class Preferences:
 def _cut(want: Want) -> Want:
     value = want.value[:_LONGEST] if isinstance(want.value, str) else want.value
     return replace(want, value=value, words=want.words[:_LONGEST])
+
+
+def _only(old: Want, new: Want) -> bool:
+    """Whether both say *only* of a field: the second takes the place of the first."""
+    return old.field == new.field and all(w.relation == "is" and w.positive and w.hard for w in (old, new))
+
+
+def _other_errand(old: Want, new: Want) -> bool:
+    return _only(old, new) and old.value != new.value and any(name in new.field.lower() for name in CATEGORIES)
+
+
+def _same_matter(old: Want, new: Want) -> bool:
+    """Whether ``new`` is about what ``old`` was about."""
+    return old.field == new.field and (old.relation not in ("is", "like", "about") or old.value == new.value)
 
 
 def _wants(content: Mapping[str, Mapping[str, Any]]) -> dict[str, Want]:

@@ -14,12 +14,16 @@ def forget(
     user: Annotated[list[str], typer.Option("--user", "-u", help="Whom to forget; may be repeated.")],
     json: options.Json = False,
 ) -> None:
-    """Delete the histories of users from the store beside a model; the model itself holds none."""
+    """Delete the histories of users from the store beside a model; the model itself holds none.
+
+    Where a deletion was cut short, the same command removes what it left.
+    """
     from honeyguide.experiment.bundle import open_store
 
     store = open_store(model)
     for user_id in user:
-        store.history(user_id)  # an unknown one is an error before anybody is deleted
+        if user_id not in store:
+            store.delete(user_id)  # an error, before anybody is deleted
     for user_id in user:
         store.delete(user_id)
     if json:

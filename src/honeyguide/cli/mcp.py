@@ -20,10 +20,12 @@ def mcp(
     """Serve a fitted model to an agent over stdio (MCP); the key, where there are keys, is in HONEYGUIDE_KEY."""
     from honeyguide.serve.auth import DEFAULT_TENANT
     from honeyguide.serve.engine import Engine
+    from honeyguide.serve.fallback import must_be_a_folder
     from honeyguide.serve.mcp import create_mcp
     from honeyguide.serve.service import Settings, shared
     from honeyguide.serve.store import Store
 
+    must_be_a_folder(model)
     database = Store(store_url(store, model))
     try:
         engines = {DEFAULT_TENANT: Engine(DEFAULT_TENANT, model, database, pipeline)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +23,14 @@ _STAGES = "Stages"
 FORMATS = ("parquet", "csv", "jsonl")
 
 
+@dataclass(frozen=True)
+class Instructions:
+    """What was said, and who understands it."""
+
+    texts: tuple[str, ...]
+    parser: str
+
+
 def recommend(
     model: options.Bundle,
     user: Annotated[list[str] | None, typer.Option("--user", "-u", help="A known user; may be repeated.")] = None,
@@ -35,6 +43,13 @@ def recommend(
     why: Annotated[bool, typer.Option("--why", help="Give the reason for each item, checked on the model.")] = False,
     verb: Annotated[
         str | None, typer.Option("--verb", help="What people do with items: 'because you VERB ...'.")
+    ] = None,
+    change: Annotated[
+        bool, typer.Option("--change", help="Also the fewest events without which each item leaves the list.")
+    ] = False,
+    lm: Annotated[
+        str | None,
+        typer.Option("--lm", metavar="LM", help="A language model says the reasons; what it says is checked."),
     ] = None,
     seen: Annotated[bool, typer.Option("--seen", help="Also recommend what is in the history.")] = False,
     pipeline: Annotated[
@@ -50,6 +65,12 @@ def recommend(
             "--instruction", "-i", help="In words: 'shorter, no crime'; may be repeated.", rich_help_panel=_STAGES
         ),
     ] = None,
+    parser: Annotated[
+        str,
+        typer.Option(
+            "--parser", help="Of instructions: grammar, lm:NAME or endpoint:MODEL@URL.", rich_help_panel=_STAGES
+        ),
+    ] = "grammar",
     scenario: Annotated[
         str, typer.Option("--scenario", help="Whose rules of the pipeline hold.", rich_help_panel=_STAGES)
     ] = "default",
@@ -67,6 +88,7 @@ def recommend(
 
     if (bool(user) + (history is not None) + everybody) != 1:
         raise ConfigError("say for whom.", "Give one of --user ID, --history ITEM,ITEM or --all.")
+    why = why or change or lm is not None
     if everybody and (out is None or json or why):
         raise ConfigError("--all writes a file, without reasons.", "Give --out FILE and leave --json and --why away.")
     staged = pipeline is not None or bool(where) or bool(instruction) or page > 1 or trace
@@ -92,8 +114,11 @@ def recommend(
         who = list(user or [])
         requests = bundle.of_users(who)
     requests = requests if not seen else _with_seen(requests)
-    orders = _orders(bundle, requests, pipeline, where or [], scenario, instruction or []) if staged else None
-    answers = _answers(bundle, who, _listed(bundle, requests, orders, k, page), requests, why, verb)
+    said = Instructions(tuple(instruction or ()), parser)
+    orders = _orders(bundle, requests, pipeline, where or [], scenario, said) if staged else None
+    answers = _answers(bundle, who, _listed(bundle, requests, orders, k, page))
+    if why:
+        _explain(bundle, answers, requests, verb, change, lm)
     for answer, order in zip(answers, orders or [], strict=False):
         answer["trace"] = [asdict(step) for step in order.trace] if trace else []
     if out is not None:
@@ -110,7 +135,7 @@ def _orders(
     path: Path | None,
     where: list[str],
     scenario: str,
-    instructions: list[str],
+    said: Instructions,
 ) -> list[Order]:
     """What the pipeline makes of each request."""
     import numpy as np
@@ -126,24 +151,27 @@ def _orders(
     planner, found = Planner(stages), []
     for history, excluded in zip(requests.histories, requests.excluded, strict=True):
         asked = Asked(stages.stock, history, np.unique(excluded), rules, scenario)
-        found.append(planner.run(asked, _preferences(planner, asked, instructions)))
+        found.append(planner.run(asked, _preferences(planner, asked, said)))
     return found
 
 
-def _preferences(planner: Planner, asked: Asked, instructions: list[str]) -> Preferences:
+def _preferences(planner: Planner, asked: Asked, said: Instructions) -> Preferences:
     """What instructions, one after the other, leave of wants; *shorter* is about the list before them."""
     from honeyguide.agent.grammar import Grammar
     from honeyguide.agent.lexicon import Lexicon
+    from honeyguide.agent.parsers import parser_model, parser_over
     from honeyguide.agent.planner import shown_of
     from honeyguide.agent.preferences import Preferences
 
     state = Preferences()
-    if not instructions:
+    if not said.texts:
         return state
-    grammar = Grammar(Lexicon.of(planner.stock.items))
-    for text in instructions:
+    parser = parser_over(Grammar(Lexicon.of(planner.stock.items)), parser_model(said.parser))
+    for text in said.texts:
         shown = shown_of(planner.stock, planner.run(asked, state).items[:10])
-        delta = grammar.parse(text, state, shown)
+        delta = parser.parse(text, state, shown)
+        if delta.note:
+            console.notes().print(f"The grammar understood {text!r}: {delta.note}", style="yellow", markup=False)
         if not delta.heard:
             console.notes().print(f"Nothing in {text!r} is a wish that can be met.", style="yellow", markup=False)
         state = state.after(delta)
@@ -162,63 +190,51 @@ def _listed(
     return [(items[items >= 0], scores[items >= 0]) for items, scores in zip(lists.items, lists.scores, strict=True)]
 
 
-def _answers(
-    bundle: Bundle,
-    who: list[str | None],
-    lists: list[tuple[IntArray, FloatArray]],
-    requests: Requests,
-    why: bool,
-    verb: str | None,
-) -> list[dict[str, Any]]:
+def _answers(bundle: Bundle, who: list[str | None], lists: list[tuple[IntArray, FloatArray]]) -> list[dict[str, Any]]:
     """One entry per request, as ``--json`` shows it."""
-    from honeyguide.explain.because import because, verb_for
-
-    verb = verb or verb_for(bundle.store.items.columns)
     ids = bundle.item_ids
     answers = []
-    for row, (name, (codes, scores)) in enumerate(zip(who, lists, strict=True)):
+    for name, (codes, scores) in zip(who, lists, strict=True):
         entries: list[dict[str, Any]] = [
             {"rank": rank, "item_id": item_id, "title": bundle.titles[code], "score": float(score)}
             for rank, (item_id, code, score) in enumerate(
                 zip(ids.decode(codes).to_list(), codes, scores, strict=True), start=1
             )
         ]
-        if why:
-            for entry, reason in zip(entries, because(bundle.model, requests.histories[row], codes), strict=True):
-                entry["why"] = reason.sentence(lambda code: bundle.titles[code], verb)
-                entry["evidence"] = ids.decode(reason.evidence).to_list()
-                entry["verified"] = reason.verified
-                entry["score_without"] = reason.score_without
-                entry["rank_without"] = reason.rank_without
         answers.append({"user": name, "model": bundle.model.name, "scale": bundle.model.scale, "items": entries})
     return answers
 
 
-def _proof(entry: dict[str, Any]) -> str:
-    """Where an item falls to without the evidence; nothing is said where all that is left scores the same."""
-    if not entry["verified"]:
-        return "-"
-    return f"rank {entry['rank_without']:,}" if entry["rank_without"] > entry["rank"] else "lower score"
+def _explain(
+    bundle: Bundle, answers: list[dict[str, Any]], requests: Requests, verb: str | None, change: bool, lm: str | None
+) -> None:
+    """Reasons for every entry."""
+    from honeyguide.cli.reasons import add_reasons
+    from honeyguide.explain.because import verb_for
+    from honeyguide.lm.registry import language_model
+
+    verb = verb or verb_for(bundle.store.items.columns)
+    speaker = language_model(lm) if lm is not None else None
+    for history, answer in zip(requests.histories, answers, strict=True):
+        codes = bundle.encode([entry["item_id"] for entry in answer["items"]])
+        add_reasons(bundle, history, codes, answer["items"], verb, change=change, lm=speaker)
 
 
 def _print(answers: list[dict[str, Any]], why: bool, first: int = 1) -> None:
+    from honeyguide.cli.reasons import print_proofs, proof
+
     for answer in answers:
         columns = ["#", "item", "title", *(["why", "without it"] if why else []), "score"]
         rows = []
         for entry in answer["items"]:
-            proof = _proof(entry) if why else ""
-            reason = [entry["why"], proof] if why else []
+            reason = [entry["why"], proof(entry)] if why else []
             rows.append([entry["rank"] + first - 1, entry["item_id"], entry["title"], *reason, f"{entry['score']:.4g}"])
         title = f"For user {answer['user']}" if answer["user"] is not None else "For this history"
         console.results().print(console.table(f"{title} ({answer['model']})", columns, rows, numeric=1))
         if answer.get("trace"):
             _print_trace(answer["trace"])
         if why:
-            checked = sum(entry["verified"] for entry in answer["items"])
-            console.results().print(
-                f"{checked} of {len(rows)} reasons are verified: without what they name the item's score falls; "
-                "'without it' is the place it then falls to."
-            )
+            print_proofs(answer["items"])
 
 
 def _print_trace(trace: list[dict[str, Any]]) -> None:
@@ -238,7 +254,9 @@ def _flat(answers: list[dict[str, Any]]) -> Any:
     import polars as pl
 
     rows = [
-        {"user_id": a["user"], **{k: v for k, v in e.items() if k != "evidence"}} for a in answers for e in a["items"]
+        {"user_id": a["user"], **{k: v for k, v in e.items() if k not in ("evidence", "change")}}
+        for a in answers
+        for e in a["items"]
     ]
     return pl.DataFrame(rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,8 @@ from typing import Annotated
 import typer
 
 from honeyguide.cli import console, options
+
+_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 StoreUrl = Annotated[
     str | None,
@@ -26,19 +29,30 @@ def serve(
     tenant: Annotated[
         list[str] | None, typer.Option("--tenant", metavar="NAME=MODEL", help="Another tenant with its own model.")
     ] = None,
+    parser: Annotated[
+        str, typer.Option("--parser", help="Of commands: grammar, lm:NAME or endpoint:MODEL@URL.")
+    ] = "grammar",
     rate: Annotated[float, typer.Option("--rate", min=0, help="Requests a second of every key; 0: no limit.")] = 0.0,
 ) -> None:
     """Serve a fitted model over HTTP. Without API keys only this machine is listened to."""
+    for pool in _POOLS:  # requests come side by side: several threads for one would only wait for each other
+        os.environ.setdefault(pool, "1")
     import uvicorn
 
+    from honeyguide.agent.parsers import parser_model
     from honeyguide.core.errors import ConfigError
     from honeyguide.serve.app import create_app
     from honeyguide.serve.auth import DEFAULT_TENANT
     from honeyguide.serve.connections import affordable, bounded
     from honeyguide.serve.engine import Engine
+    from honeyguide.serve.fallback import must_be_a_folder
     from honeyguide.serve.service import Settings
     from honeyguide.serve.store import Store
 
+    models = {DEFAULT_TENANT: model, **_tenants(tenant or [])}
+    for folder in models.values():
+        must_be_a_folder(folder)
+    lm = parser_model(parser)
     database = Store(store_url(store, model))
     try:
         if not is_loopback(host) and not database.api_keys():
@@ -46,8 +60,12 @@ def serve(
                 f"there is no API key, so {host} is not listened on.",
                 f"Make one first: honeyguide keys create NAME --model {model}; or leave --host away.",
             )
-        models = {DEFAULT_TENANT: model, **_tenants(tenant or [])}
         engines = {name: Engine(name, folder, database, pipeline) for name, folder in models.items()}
+        for name in (name for name, engine in engines.items() if engine.live.fallback):
+            console.notes().print(f"No model can be read in {models[name]}: what is popular, or latest, is shown.")
+        for engine in engines.values():
+            engine.lm = lm
+            engine.warm()
         app = create_app(database, engines, Settings(open_=is_loopback(host), rate=rate))
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
         uvicorn.run(

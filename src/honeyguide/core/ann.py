@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from honeyguide.core.clusters import Cells, spherical_kmeans
 from honeyguide.core.errors import MissingExtraError
 from honeyguide.core.inner_product import top_k_inner_product
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
-from honeyguide.core.topk import top_k
+from honeyguide.core.topk import NEVER, top_k
 
+Allowed = npt.NDArray[np.bool_]
 Kind = Literal["exact", "cells", "ivf", "hnsw"]
 
 _SCORES = 1 << 22  # held at once
@@ -42,6 +44,7 @@ class Index:
         self.vectors, self.kind, self.width = np.ascontiguousarray(vectors, np.float32), kind, width
         self._cells: Cells | None = None
         self._faiss: Any = None
+        self._parameters_of: dict[int, Any] = {}  # of a search, by its width
         lists = max(1, round(2 * len(vectors) ** 0.5))
         if kind == "cells":
             self._cells = Cells.of(self.vectors, spherical_kmeans(self.vectors, lists, seed=seed))
@@ -56,25 +59,59 @@ class Index:
         d, product = self.vectors.shape[1], faiss.METRIC_INNER_PRODUCT
         if self.kind == "hnsw":
             index: Any = faiss.IndexHNSWFlat(d, 32, product)
-            index.hnsw.efSearch = self.width
         else:
             self._quantizer = faiss.IndexFlatIP(d)
             index = faiss.IndexIVFFlat(self._quantizer, d, lists, product)
-            index.nprobe = self.width
         index.train(self.vectors)
         index.add(self.vectors)
         return index
 
-    def search(self, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-        """The ``k`` best for each of ``queries`` ``[q, d]``: int32 and float32 ``[q, k]``, padded with -1."""
+    def search(
+        self, queries: FloatArray, k: int, *, width: int | None = None, allowed: Allowed | None = None
+    ) -> tuple[IntArray, FloatArray]:
+        """The ``k`` best for each of ``queries`` ``[q, d]``: int32 and float32 ``[q, k]``, padded with -1.
+
+        Parameters
+        ----------
+        queries, k
+            What is asked for.
+        width
+            How much is looked at; by default that of the index.
+        allowed
+            bool ``[m]``: what may be found; by default everything.
+        """
+        width = width or self.width
         if self._cells is not None:
-            return self._cells.search(queries, k, self.width)
+            return self._cells.search(queries, k, width, allowed)
         if self._faiss is None:
             step = max(1, _SCORES // max(1, len(self.vectors)))
-            blocks = [top_k(queries[i : i + step] @ self.vectors.T, k) for i in range(0, max(1, len(queries)), step)]
+            blocks = [self._exact(queries[i : i + step], k, allowed) for i in range(0, max(1, len(queries)), step)]
             return np.concatenate([b[0] for b in blocks]), np.concatenate([b[1] for b in blocks])
-        values, items = self._faiss.search(np.ascontiguousarray(queries, np.float32), k)
-        return items.astype(np.int32), np.where(items >= 0, values, -np.inf).astype(np.float32)
+        asked = np.ascontiguousarray(queries, np.float32)
+        values, items = self._faiss.search(asked, k, params=self._parameters(width, allowed))
+        values[items < 0] = NEVER
+        return items.astype(np.int32), values
+
+    def _exact(self, queries: FloatArray, k: int, allowed: Allowed | None) -> tuple[IntArray, FloatArray]:
+        scores = queries @ self.vectors.T
+        if allowed is not None:
+            scores[:, ~allowed] = NEVER
+        return top_k(scores, k)
+
+    def _parameters(self, width: int, allowed: Allowed | None) -> Any:
+        """Of one search: several may be under way."""
+        if allowed is None and width in self._parameters_of:
+            return self._parameters_of[width]
+        import faiss
+
+        few = {} if allowed is None else {"sel": faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))}
+        if self.kind == "hnsw":
+            found = faiss.SearchParametersHNSW(efSearch=width, **few)
+        else:
+            found = faiss.SearchParametersIVF(nprobe=width, **few)
+        if allowed is None:
+            self._parameters_of[width] = found
+        return found
 
     def recall(self, queries: FloatArray, k: int) -> float:
         """Share of the true ``k`` best that :meth:`search` finds, mean over ``queries``."""

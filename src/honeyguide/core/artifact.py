@@ -39,8 +39,13 @@ _VERSION = re.compile(r"v\d{6,}")
 _CURRENT = re.compile(rf"({_VERSION.pattern}) ([0-9a-f]{{64}})\n")
 _FILE = re.compile(r"[A-Za-z0-9_]+\.(safetensors|parquet)")
 _ARRAYS = "arrays.safetensors"
+ANY = "*"  # whatever version is the current one
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+
+class StaleError(ArtifactError):
+    """Somebody else has published since the version was read that the new one was made from."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +103,21 @@ def unpack_csr(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> sp.csr_matr
     return matrix
 
 
-def publish(directory: str | Path, artifact: Artifact) -> Path:
+def publish(directory: str | Path, artifact: Artifact, *, over: str | None = ANY) -> Path:
     """Write a new version under ``directory`` and make it the current one.
 
     The version is written beside its final place, flushed to disk and renamed; then ``CURRENT``
     is replaced. A crash at any point leaves the previous version in use. The last
     ``KEEP_VERSIONS`` versions are kept. Publishers take turns.
+
+    Parameters
+    ----------
+    directory
+        Created if it is not there.
+    artifact
+        What to write.
+    over
+        Name of the version that this one was made from, ``None`` for none; by default it does not matter.
 
     Returns
     -------
@@ -114,6 +128,8 @@ def publish(directory: str | Path, artifact: Artifact) -> Path:
     ------
     ArtifactError
         If ``directory`` cannot be written to or the disk is full.
+    StaleError
+        If another version than ``over`` is the current one.
     """
     from safetensors import SafetensorError
 
@@ -121,6 +137,8 @@ def publish(directory: str | Path, artifact: Artifact) -> Path:
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _locked(root):
+            if over != ANY and over != current_version(root):
+                raise StaleError(f"{root} was changed by somebody else meanwhile.", "Run the command again.")
             return _publish(root, artifact)
     except NotADirectoryError as error:
         raise ArtifactError(f"{root} is not a directory.", "Choose another place to save to.") from error
@@ -252,6 +270,36 @@ def _read_manifest(folder: Path, digest: str | None, remedy: str) -> dict[str, A
     if text != _manifest(body, actual).encode() or actual != (digest or actual):
         raise ArtifactError(f"{path} is corrupt: its checksum does not match.", remedy)
     return body
+
+
+def current_version(directory: str | Path) -> str | None:
+    """Name of the version in use; ``None`` where there is none, or none can be made out."""
+    try:
+        return _current(Path(directory))[0]
+    except ArtifactError:
+        return None
+
+
+def sweep(directory: str | Path) -> None:
+    """Remove every version but the current one, and what crashed writes and deletions left.
+
+    Raises
+    ------
+    ArtifactError
+        If something cannot be removed.
+    """
+    root = Path(directory)
+    if not root.is_dir():
+        return
+    try:
+        with _locked(root):
+            current = current_version(root)
+            for path in root.iterdir() if current is not None else ():
+                if path.is_dir() and path.name != current and path.name.startswith(("v", ".new", ".old")):
+                    shutil.rmtree(path)
+            sync(root)
+    except OSError as error:
+        raise ArtifactError(f"{root} still holds earlier versions: {error}.", "Repeat what was done.") from error
 
 
 def _current(root: Path) -> tuple[str, str]:

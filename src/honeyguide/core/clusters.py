@@ -110,12 +110,26 @@ class Cells:
         codes = np.concatenate([self.codes[part] for part in inside])
         return codes, np.concatenate([self.vectors[part] @ query for part in inside])
 
-    def search(self, queries: FloatArray, k: int, probes: int) -> tuple[IntArray, FloatArray]:
-        """The ``k`` best in the ``probes`` best cells of each query: int32 and float32 ``[q, k]``, padded with -1."""
+    def search(
+        self, queries: FloatArray, k: int, probes: int, allowed: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[IntArray, FloatArray]:
+        """The ``k`` best in the ``probes`` best cells of each query: int32 and float32 ``[q, k]``, padded with -1.
+
+        Parameters
+        ----------
+        queries, k, probes
+            What is asked for, and how many cells are looked at.
+        allowed
+            bool ``[m]``: what may be found.
+        """
         items = np.full((len(queries), k), -1, np.int32)
         values = np.full((len(queries), k), NEVER, np.float32)
         for row, cells in enumerate(self.probed(queries, probes)):
-            found, scores = best(*self.look(queries[row], cells), k)
+            found, scores = self.look(queries[row], cells)
+            if allowed is not None:
+                kept = allowed[found]
+                found, scores = found[kept], scores[kept]
+            found, scores = best(found, scores, k)
             items[row, : len(found)], values[row, : len(found)] = found, scores
         return items, values
 

@@ -127,13 +127,18 @@ class Plugged(Recommender):
         fit: Callable[[Dataset], None] = inner
         for plugin in self.hooks.having["around_fit"]:
             fit = partial(self._around_fit, plugin, fit, options)
-        fit(self.hooks.transform(data))
+        data = self.hooks.transform(data)
+        fit(data)
+        for plugin in self.hooks.having["after_fit"]:
+            called(plugin, plugin.after_fit, data, self._run(plugin, options))
         report = self.base.report
         self.report.curve, self.report.search, self.report.finished = report.curve, report.search, report.finished
 
     def _around_fit(self, plugin: Plugin, fit: Callable[[Dataset], None], options: FitOptions, data: Dataset) -> None:
-        run = Run(self.base, self._staged(options, plugin.name), self.config.seed)
-        called(plugin, plugin.around_fit, fit, data, run)
+        called(plugin, plugin.around_fit, fit, data, self._run(plugin, options))
+
+    def _run(self, plugin: Plugin, options: FitOptions) -> Run:
+        return Run(self.base, self._staged(options, plugin.name), self.config.seed)
 
     def _staged(self, options: FitOptions, part: str) -> FitOptions:
         """``options`` with the checkpoint folder of a part in the present stage."""

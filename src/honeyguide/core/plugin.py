@@ -149,6 +149,9 @@ class Plugin:
         """
         fit(data)
 
+    def after_fit(self, data: Dataset, run: Run) -> None:
+        """Learn from the model as it will serve, without changing it: called when all stages are over."""
+
     # -- when recommending --------------------------------------------------------------------
 
     def edit_state(self, states: FloatArray, histories: Ragged) -> FloatArray:
@@ -209,6 +212,7 @@ HOOKS = (
     "on_step",
     "on_epoch",
     "around_fit",
+    "after_fit",
     "edit_state",
     "adjust_scores",
     "adjust_events",

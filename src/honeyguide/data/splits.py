@@ -210,7 +210,7 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
     wanted = round(share * len(train))
     users = frame["user"].to_numpy()[train]
     rng = np.random.default_rng(seed)
-    last = data.ordered and _test_is_behind(frame["user"].to_numpy(), split)
+    last = data.ordered and _is_behind("test", frame["user"].to_numpy(), split)
     order = np.arange(len(train)) if last else np.lexsort((rng.random(len(train)), users))
     starts = np.flatnonzero(np.diff(users, prepend=-1))
     ends = np.append(starts[1:], len(users))
@@ -221,13 +221,25 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
     return _with_codes(data, codes)
 
 
-def _test_is_behind(users: npt.NDArray[np.integer], split: npt.NDArray[np.generic]) -> bool:
-    """Whether most events of test come after all of their user's train events; true where there are none of test."""
+def asks_what_follows(data: Dataset) -> bool:
+    """Whether valid asks what comes next: events have an order, and those of valid stand behind those of train.
+
+    Where a random share of the events is held out, their order says nothing about what is asked, and what learns
+    from it answers another question. True without a part valid, if there is an order.
+    """
+    frame = data.interactions
+    if not data.ordered or "split" not in frame.columns:
+        return data.ordered
+    return _is_behind("valid", frame["user"].to_numpy(), frame["split"].to_numpy())
+
+
+def _is_behind(part: str, users: npt.NDArray[np.integer], split: npt.NDArray[np.generic]) -> bool:
+    """Whether most events of ``part`` come after all of their user's train events; true where there are none."""
     rows = np.arange(len(users))
     last = np.full(int(users.max(initial=-1)) + 1, -1)
     np.maximum.at(last, users[split == "train"], rows[split == "train"])
-    test = split == "test"
-    return not test.any() or bool((rows[test] > last[users[test]]).mean() >= 0.5)
+    held_out = split == part
+    return not held_out.any() or bool((rows[held_out] > last[users[held_out]]).mean() >= 0.5)
 
 
 def tie_shuffled(data: Dataset, seed: int = 0) -> Dataset:

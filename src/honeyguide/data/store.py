@@ -2,13 +2,12 @@
 
 A store is a folder written by :mod:`honeyguide.core.artifact`: a new version appears whole or not
 at all, and is checksummed. Unlike a model's folder it keeps no earlier versions, because those
-would remember who was deleted. One process may write at a time; readers hold what they opened.
+would remember who was deleted. A writer whose copy is not the current one is told so; readers hold what they opened.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from honeyguide.core import artifact
-from honeyguide.core.artifact import Arrays, Artifact
+from honeyguide.core.artifact import ANY, Arrays, Artifact, StaleError
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.core.ids import Ids
@@ -86,8 +85,16 @@ class HistoryStore:
         self.directory = directory
         self.item_ids = item_ids
         self.items = items
-        self._user_ids = user_ids
-        self._events = events
+        self._people = user_ids, events  # exchanged as one: another thread never sees users of one version
+        self._version: str | None = None  # on disk, that this was read from or written as
+
+    @property
+    def _user_ids(self) -> Ids:
+        return self._people[0]
+
+    @property
+    def _events(self) -> Events:
+        return self._people[1]
 
     @classmethod
     def create(cls, directory: str | Path, data: Dataset, *parts: str) -> HistoryStore:
@@ -100,7 +107,7 @@ class HistoryStore:
         states = np.where(train, LEARNT, HELD_OUT).astype(np.uint8)
         events = Events(data.histories(*parts), states)
         store = cls(Path(directory), data.user_ids, data.item_ids, events, data.items)
-        store._publish(store._user_ids, events)
+        store._publish(store._user_ids, events, anyway=True)
         return store
 
     @classmethod
@@ -112,11 +119,14 @@ class HistoryStore:
         ArtifactError
             If it is missing or damaged.
         """
+        version = artifact.current_version(directory)  # before it is read: what comes meanwhile is another one
         content = artifact.read(directory, _KIND)
         histories = Ragged(content.arrays["offsets"], content.arrays["values"], content.arrays.get("times"))
         events = Events(histories, content.arrays["states"])
         user_ids, items = Ids(content.tables["users"]["user_id"]), content.tables["items"]
-        return cls(Path(directory), user_ids, Ids(items["item_id"]), events, items)
+        store = cls(Path(directory), user_ids, Ids(items["item_id"]), events, items)
+        store._version = version
+        return store
 
     def __len__(self) -> int:
         return len(self._user_ids)
@@ -137,17 +147,28 @@ class HistoryStore:
         DataError
             If the user is not in the store.
         """
-        return self._events.histories[self._code(user_id)]
+        users, events = self._people
+        code = int(users.encode([user_id])[0])
+        if code < 0:
+            raise self._unknown(user_id)
+        return events.histories[code]
+
+    def known_history(self, user_id: object) -> IntArray:
+        """As :meth:`history`; empty for somebody who is not in the store."""
+        code = int(self._user_ids.encode([user_id])[0])
+        return self._events.histories[code] if code >= 0 else np.empty(0, np.int32)
 
     def histories(self, user_ids: pl.Series | Sequence[object]) -> Ragged:
         """Item codes of many users in the given order; empty for those who are not in the store."""
-        codes = self._user_ids.encode(user_ids)
-        padded = self._events.histories.concat_rows(Ragged.empty(1))  # -1 takes the last, empty one
-        return padded.take(np.where(codes < 0, len(self), codes))
+        users, events = self._people
+        codes = users.encode(user_ids)
+        padded = events.histories.concat_rows(Ragged.empty(1))  # -1 takes the last, empty one
+        return padded.take(np.where(codes < 0, len(users), codes))
 
     def block(self, first: int, last: int) -> tuple[pl.Series, Ragged]:
         """External ids and item codes of the users at the places ``first`` to ``last`` (not included)."""
-        return self._user_ids.values.slice(first, max(0, last - first)), self._events.histories.take(slice(first, last))
+        users, events = self._people
+        return users.values.slice(first, max(0, last - first)), events.histories.take(slice(first, last))
 
     def popularity(self) -> FloatArray:
         """float32 ``[n_items]``: events of every item, in the order of ``item_ids``."""
@@ -240,9 +261,23 @@ class HistoryStore:
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
     def mark_learnt(self) -> None:
-        """Say that the model beside the store has learnt what was pending."""
-        states = np.where(self._events.states == PENDING, LEARNT, self._events.states).astype(np.uint8)
-        self._publish(self._user_ids, Events(self._events.histories, states))
+        """Say that the model beside the store has learnt what was pending when this was read."""
+        users, events = self._people
+        waiting = _named(users, events).filter(pl.col("state") == PENDING).drop("state")
+        while True:
+            users, events = self._people
+            learnt = _named(users, events).join(
+                waiting.with_columns(learnt=True),
+                on=waiting.columns,
+                how="left",
+                nulls_equal=True,
+                maintain_order="left",
+            )["learnt"]
+            states = np.where(learnt.fill_null(False).to_numpy(), LEARNT, events.states).astype(np.uint8)
+            try:
+                return self._publish(users, Events(events.histories, states))
+            except StaleError:
+                self._read_again()  # somebody was forgotten meanwhile
 
     def add_items(self, items: pl.DataFrame) -> None:
         """Add rows to the item table: new ids follow the others in sorted order; a row of a known id replaces it.
@@ -264,22 +299,60 @@ class HistoryStore:
         Raises
         ------
         DataError
-            If the user is not in the store.
+            If the user is not in the store; what an earlier deletion that was cut short left is removed all the same.
         ArtifactError
-            If the store cannot be written to; nothing is deleted then.
+            If the store cannot be written to; the deletion is to be repeated then.
         """
-        code = self._code(user_id)
-        keep = np.delete(np.arange(len(self)), code)
-        self._publish(Ids(self._user_ids.values.gather(keep)), self._events.take(keep))
+        if not self.discard(user_id):
+            raise self._unknown(user_id)
 
-    def _code(self, user_id: object) -> int:
-        code = int(self._user_ids.encode([user_id])[0])
+    def discard(self, user_id: object) -> bool:
+        """Forget a user who may not be there, as :meth:`delete` does; whether there was one.
+
+        Where another process has written since this was read, the user is taken out of what that process wrote.
+        """
+        if artifact.current_version(self.directory) != self._version:
+            on_disk = HistoryStore.open(self.directory).discard(user_id)
+            here = self._without(user_id)
+            self._people = here or self._people
+            return on_disk or here is not None
+        left = self._without(user_id)
+        if left is None:
+            artifact.sweep(self.directory)
+            return False
+        try:
+            self._publish(*left)
+        except StaleError:
+            return self.discard(user_id)
+        return True
+
+    def _without(self, user_id: object) -> tuple[Ids, Events] | None:
+        """Everybody else; ``None`` where there is no such user."""
+        users, events = self._people
+        code = int(users.encode([user_id])[0])
         if code < 0:
-            raise DataError(f"the user {user_id!r} is not in the store {self.directory}.", "Check the id.")
-        return code
+            return None
+        keep = np.delete(np.arange(len(users)), code)
+        return Ids(users.values.gather(keep)), events.take(keep)
 
-    def _publish(self, user_ids: Ids, events: Events) -> None:
-        """Write a new version, then take it over and remove every other: also what a crashed write left."""
+    def _unknown(self, user_id: object) -> DataError:
+        return DataError(f"the user {user_id!r} is not in the store {self.directory}.", "Check the id.")
+
+    def _read_again(self) -> None:
+        """Take over what another process has written since this was read."""
+        if artifact.current_version(self.directory) != self._version:
+            found = HistoryStore.open(self.directory)
+            self.item_ids, self.items = found.item_ids, found.items
+            self._people, self._version = found._people, found._version
+
+    def _publish(self, user_ids: Ids, events: Events, *, anyway: bool = False) -> None:
+        """Write a new version, then take it over and remove every other: also what a crashed write left.
+
+        Raises
+        ------
+        StaleError
+            If there is another version than the one that this was read from, unless ``anyway``.
+        """
         histories = events.histories
         arrays: Arrays = {"offsets": histories.offsets, "values": histories.values, "states": events.states}
         if events.times is not None:
@@ -290,11 +363,15 @@ class HistoryStore:
             arrays=arrays,
             tables={"users": pl.DataFrame({"user_id": user_ids.values}), "items": self.items},
         )
-        current = artifact.publish(self.directory, content)
-        self._user_ids, self._events = user_ids, events
-        for path in self.directory.iterdir():
-            if path.is_dir() and path != current and path.name.startswith(("v", ".new", ".old")):
-                shutil.rmtree(path)
+        written = artifact.publish(self.directory, content, over=ANY if anyway else self._version)
+        self._people, self._version = (user_ids, events), written.name
+        artifact.sweep(self.directory)
+
+
+def _named(users: Ids, events: Events) -> pl.DataFrame:
+    """One row per event, by the external id of its user: codes change when somebody is forgotten."""
+    frame = events.frame()
+    return frame.with_columns(user=users.values.gather(frame["user"]))
 
 
 def _like(new: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:

@@ -155,6 +155,10 @@ class ItemText:
             )
         return text_vectors(item_texts(items, self.columns), encoder)
 
+    def ready(self) -> None:
+        """Load the encoder's weights, so that the next text is read without waiting for them."""
+        text_encoder(self.encoder).encode(["ready"])
+
 
 def item_text_vectors(data: Dataset, encoder: TextEncoder, columns: Sequence[str] | None = None) -> FloatArray:
     """float32 ``[n_items, dim]`` of the items of ``data``, of length one; zeros where an item has no text."""

@@ -75,6 +75,11 @@ class Bundle:
             )
         return Requests(self._recode(self.store.histories(user_ids)))
 
+    def history(self, user_id: object) -> IntArray:
+        """Item codes of one user, oldest first; empty for somebody of whom nothing is known."""
+        found = self.store.known_history(user_id)
+        return found if self._codes is None else self._codes[found]
+
     def of_items(self, item_ids: Sequence[object]) -> Requests:
         """One request of somebody whose history is ``item_ids``, oldest first.
 
@@ -138,18 +143,28 @@ class Bundle:
         return Stock(self.model, self.store.items, popularity, encoder)
 
     def _recode(self, histories: Ragged) -> Ragged:
-        """The store's item codes as the model's, where a store was kept from another fit."""
-        if self.store.item_ids == self.item_ids:
-            return histories
-        codes = self.item_ids.encode(self.store.item_ids.values)
-        return replace(histories, values=codes[histories.values])
+        return histories if self._codes is None else replace(histories, values=self._codes[histories.values])
+
+    @cached_property
+    def _codes(self) -> IntArray | None:
+        """The model's code of each item code of the store; ``None`` where they are the same.
+
+        They differ where a store was kept from another fit.
+        """
+        kept = self.store.item_ids.values
+        same = self.item_ids.values.head(len(kept)).equals(kept)
+        return None if same else self.item_ids.encode(kept)
 
 
 def save_bundle(directory: str | Path, model: Recommender, data: Dataset) -> Bundle:
-    """Write ``model`` and the histories of ``data`` (all parts: what people did is what they did)."""
+    """Write the histories of ``data`` (all parts: what people did is what they did), and then ``model``.
+
+    In this order a service that takes up the model finds its histories there.
+    """
     root = Path(directory)
+    store = HistoryStore.create(root / _STORE, data)
     model.save(root)
-    return Bundle(root, model, HistoryStore.create(root / _STORE, data))
+    return Bundle(root, model, store)
 
 
 def open_bundle(directory: str | Path, version: str | None = None) -> Bundle:

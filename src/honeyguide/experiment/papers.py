@@ -25,6 +25,7 @@ RESULTS = _CHECKOUT if _CHECKOUT.parents[1].is_dir() else Path("honeyguide-paper
 # Seed -> the module that declares its PAPER.
 _MODULES = {
     12: "honeyguide.experiment.claims.reloop2",
+    18: "honeyguide.agent.claims.recbot",
     19: "honeyguide.experiment.claims.tim4rec",
     25: "honeyguide.experiment.claims.lightgnn",
     26: "honeyguide.experiment.claims.recsae",
@@ -33,6 +34,7 @@ _MODULES = {
     41: "honeyguide.experiment.claims.ada_retrieval",
     49: "honeyguide.experiment.claims.rel_mf",
     56: "honeyguide.experiment.claims.knn_embed",
+    58: "honeyguide.experiment.claims.llm_answers",
 }
 
 

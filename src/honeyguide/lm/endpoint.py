@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide.core.errors import ConfigError
-from honeyguide.lm.port import LETTERS, LM, Answer, Capability, Finish, LMError, Prompt, Spent, Usage, Vector
+from honeyguide.lm.port import LM, Answer, Capability, Finish, LMError, Prompt, Spent, Usage, Vector, letter_mass
 
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 60.0
@@ -129,7 +129,9 @@ class Endpoint(LM):
         self.spent.add(usage)
         text = (choice.get("message") or {}).get("content") or ""
         finish = _FINISHES.get(str(choice.get("finish_reason")), "stop")
-        return Answer(str(text), self.name, prompt.key(), finish, usage, prompt.saw_target)
+        written = (choice.get("logprobs") or {}).get("content") or []
+        logprobs = tuple(float(token["logprob"]) for token in written) if prompt.logprobs and written else None
+        return Answer(str(text), self.name, prompt.key(), finish, usage, prompt.saw_target, logprobs=logprobs)
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -139,6 +141,8 @@ class Endpoint(LM):
             "temperature": prompt.temperature,
             "seed": prompt.seed,
         }
+        if prompt.logprobs:
+            body["logprobs"] = True
         if prompt.stop:
             body["stop"] = list(prompt.stop)
         if prompt.schema is not None:
@@ -156,11 +160,7 @@ class Endpoint(LM):
         if not content:
             raise LMError(f"{self.name} gives no log-probabilities.", "Use another endpoint, or a local model.")
         top = content[0].get("top_logprobs") or []
-        mass = np.zeros(n)
-        for entry in top:
-            letter = str(entry.get("token", "")).strip().strip(".").upper()
-            if len(letter) == 1 and letter in LETTERS[:n]:
-                mass[LETTERS.index(letter)] += math.exp(float(entry["logprob"]))
+        mass = letter_mass(top, n)
         rest = max(1.0 - sum(math.exp(float(entry["logprob"])) for entry in top), 1e-9)
         return np.log(np.where(mass > 0, mass, rest / (10 * n))), usage
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +69,8 @@ class Prompt:
         Of the sampling, where the back end takes one.
     saw_target
         Whether what is to be predicted stands in the prompt: evaluation refuses such answers.
+    logprobs
+        Whether the answer is to carry the log-probability of each of its tokens, where the back end can tell.
     """
 
     messages: tuple[Message, ...]
@@ -77,6 +80,7 @@ class Prompt:
     schema: Mapping[str, Any] | None = None
     seed: int = 0
     saw_target: bool = False
+    logprobs: bool = False
 
     @classmethod
     def of(cls, text: str, *, system: str | None = None, **options: Any) -> Prompt:
@@ -87,6 +91,8 @@ class Prompt:
     def key(self) -> str:
         """SHA-256 of everything that changes the answer."""
         content = asdict(self) | {"saw_target": None}
+        if not self.logprobs:
+            del content["logprobs"]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -138,6 +144,8 @@ class Answer:
         As the prompt says.
     cached
         Whether it was not asked for now.
+    logprobs
+        Log-probability of each token of the answer, where the prompt asks and the back end can tell.
     """
 
     text: str
@@ -147,6 +155,7 @@ class Answer:
     usage: Usage = Usage()
     saw_target: bool = False
     cached: bool = False
+    logprobs: tuple[float, ...] | None = None
 
     def data(self) -> Any:
         """The answer as JSON.
@@ -298,6 +307,16 @@ class LM(ABC):
         self.require("embed")
         raise NotImplementedError(f"{self.name} declares 'embed' and does not implement it")
 
+    def hidden(self, texts: Sequence[str], layer: int = -1) -> list[npt.NDArray[np.float32]]:
+        """float32 ``[tokens, d]`` for each text: the states after a layer (capability ``hidden``)."""
+        self.require("hidden")
+        raise NotImplementedError(f"{self.name} declares 'hidden' and does not implement it")
+
+    def forward(self, inputs_embeds: Any, mask: Any) -> Any:
+        """States ``[b, t, d]`` from input vectors ``[b, t, d]`` and a mask ``[b, t]`` (capability ``forward``)."""
+        self.require("forward")
+        raise NotImplementedError(f"{self.name} declares 'forward' and does not implement it")
+
 
 # Which back ends have a capability, for the remedy of an error.
 BACK_ENDS: dict[Capability, tuple[str, ...]] = {
@@ -306,10 +325,28 @@ BACK_ENDS: dict[Capability, tuple[str, ...]] = {
     "choose": ("llama.cpp", "transformers", "endpoint"),
     "logprobs": ("transformers",),
     "hidden": ("transformers",),
-    "embed": ("transformers", "endpoint"),
+    "embed": ("llama.cpp", "transformers", "endpoint"),
     "forward": ("transformers",),
     "tune": ("transformers",),
 }
+
+
+def letter_mass(top: Sequence[Mapping[str, Any]], n: int) -> Vector:
+    """Probability of each of the first ``n`` letters among the likeliest tokens, float64 ``[n]``.
+
+    Parameters
+    ----------
+    top
+        ``{"token", "logprob"}`` of each; ``"A"``, ``" A"`` and ``"A."`` are the same letter.
+    n
+        Number of letters.
+    """
+    mass = np.zeros(n)
+    for entry in top:
+        letter = str(entry.get("token", "")).strip().strip(".").upper()
+        if len(letter) == 1 and letter in LETTERS[:n]:
+            mass[LETTERS.index(letter)] += math.exp(float(entry["logprob"]))
+    return mass
 
 
 def lettered(prompt: Prompt, options: Sequence[str]) -> Prompt:

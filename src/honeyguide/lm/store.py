@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,8 +56,8 @@ class AnswerStore:
         if row is None:
             return None
         found = json.loads(row[0])
-        usage = Usage(**found.pop("usage"))
-        kept = Answer(**found, usage=usage)
+        usage, logprobs = Usage(**found.pop("usage")), found.pop("logprobs", None)
+        kept = Answer(**found, usage=usage, logprobs=None if logprobs is None else tuple(logprobs))
         return replace(kept, cached=True, usage=Usage(), saw_target=bool(row[1]) or prompt.saw_target)
 
     def put(self, prompt: Prompt, answer: Answer) -> None:
@@ -64,6 +65,23 @@ class AnswerStore:
         row = (answer.model, prompt.key(), json.dumps(asdict(answer)), int(answer.saw_target or prompt.saw_target))
         with self._lock:
             self._connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)
+
+    def only_model(self) -> str:
+        """The model whose answers these are.
+
+        Raises
+        ------
+        ArtifactError
+            If they are of several, or there are none.
+        """
+        with self._lock:
+            found = [row[0] for row in self._connection.execute("SELECT DISTINCT model FROM answers ORDER BY model")]
+        if len(found) != 1:
+            raise ArtifactError(
+                f"{self.path} has the answers of {', '.join(found) or 'no model'}.",
+                "Name a file with those of one model.",
+            )
+        return str(found[0])
 
     def __len__(self) -> int:
         with self._lock:
@@ -129,6 +147,14 @@ class Kept(LM):
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Asked anew; :mod:`honeyguide.encode.cache` keeps vectors."""
         return self.inner.embed(texts)
+
+    def hidden(self, texts: Sequence[str], layer: int = -1) -> list[npt.NDArray[np.float32]]:
+        """Asked anew."""
+        return self.inner.hidden(texts, layer)
+
+    def forward(self, inputs_embeds: Any, mask: Any) -> Any:
+        """Asked anew."""
+        return self.inner.forward(inputs_embeds, mask)
 
 
 class Replay(LM):

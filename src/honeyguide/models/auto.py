@@ -21,20 +21,25 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
+from honeyguide.data.splits import asks_what_follows
 from honeyguide.models.blend import Blend
 from honeyguide.models.content.cold_map import ColdMap
 from honeyguide.models.fusion import cross_fitted, ndcg_of, shortlist
 from honeyguide.models.parts import pack_parts, similar_by_history, unpack_parts
 from honeyguide.models.portfolio import Arm, portfolio, readable
+from honeyguide.models.refine import refined
 from honeyguide.models.trials import Trial, Trials
 
 _FLOORS = ("popularity", "floor")  # tried whatever they cost
 _CHEAP = 0.2  # share of what is left that one closed-form model may be expected to cost
 _CLOSED = 0.4  # share of the budget for all of them
+_REFINED = 0.2  # share of the budget for better options of these, where order says nothing
+_CLOSE, _WALKS = 0.7, 3  # of the best score on valid: whose options are searched; and of how many at most
 _FUSION = 0.1  # share of the budget that is kept for learning the blend
 _FIRST = 0.15  # share of what is left that the first round of halving spends on all arms together
 _CERTAIN = 0.05  # level of the paired test below which a blend is called better
 _WEAK = 0.2  # of the best score on valid: a model below this share of it is no part of a blend
+_PRICE = 0.005  # share of NDCG@10 on valid that a place for items without events may cost
 _REPEATS = 4  # most seeds of the best arm
 _MOST_OF = 0.5  # share of a fit of the best arm below which another seed is not worth it
 
@@ -66,7 +71,8 @@ class AutoConfig(ModelConfig):
 class Auto(Recommender):
     """Tries the portfolio of the data set, and stands for the best single model or a blend of several.
 
-    1. Models in closed form, from the cheapest; the first of them is an answer within seconds.
+    1. Models in closed form, from the cheapest; the first of them is an answer within seconds. Where valid does not
+       ask what follows (order-free data, random splits), better options for the best of them.
     2. Models that learn in epochs, by successive halving (Jamieson & Talwalkar 2016): all train for a share of
        the budget, the better half goes on, until one is left, which trains to its end.
     3. A blend of what was found; parts that add nothing on users the weights have not seen are left out.
@@ -103,6 +109,8 @@ class Auto(Recommender):
                 else:
                     trials.skip(arm, f"the extra [{extra}] is not installed")
             self._closed_forms([arm for arm in arms if not arm.epochs], data, trials)
+            if not asks_what_follows(data):
+                self._refine(trials)
             best = self._halve([arm for arm in arms if arm.epochs], trials)
             if trials.best is None:
                 raise ConfigError(
@@ -113,7 +121,8 @@ class Auto(Recommender):
             if best is not None:
                 self._repeat(best, data, trials)
             if readable(data, self.config.text):
-                self._choose(ColdMap.over(self.chosen, data, encoder=self.config.text, seed=self.config.seed), trials)
+                options = {"encoder": self.config.text, "tolerance": _PRICE, "seed": self.config.seed}
+                self._choose(ColdMap.over(self.chosen, data, **options), trials)
             self.report.search = trials.ladder
 
     def _portfolio(self, data: Dataset) -> list[Arm]:
@@ -133,6 +142,17 @@ class Auto(Recommender):
             trial = trials.run(arm)
             if trial is not None and trial is trials.best:
                 self._choose(trial.model, trials)
+
+    def _refine(self, trials: Trials) -> None:
+        """Better options for the best of the models in closed form; where order says nothing, these carry the rest."""
+        until, before = trials.left - _REFINED * self.config.budget, trials.best
+        found = [t for t in trials.done if t.arm.model not in _FLOORS and before and t.value >= _CLOSE * before.value]
+        found = sorted(found, key=lambda trial: -trial.value)[:_WALKS]
+        for rest, trial in enumerate(found):
+            step = (trials.left - until) / (len(found) - rest)
+            refined(trial, trials, trials.left - step)
+        if trials.best is not None and trials.best is not before:
+            self._choose(trials.best.model, trials)
 
     def _halve(self, arms: list[Arm], trials: Trials) -> Trial | None:
         """Successive halving over arms that train in epochs; returns the last one, trained to its end."""

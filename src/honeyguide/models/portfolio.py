@@ -9,6 +9,7 @@ from typing import Any
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import MissingExtraError
 from honeyguide.core.recommender import Recommender
+from honeyguide.data.splits import asks_what_follows
 from honeyguide.encode.items import text_columns
 from honeyguide.encode.text import text_encoder
 from honeyguide.models.registry import model_class
@@ -64,7 +65,7 @@ def portfolio(data: Dataset, models: Iterable[str] = (), text: str = "auto") -> 
     Parameters
     ----------
     data
-        Its order, and whether its item table has words, decide.
+        Its order, whether what is held out follows it, and whether its item table has words, decide.
     models
         Only these, where any are named.
     text
@@ -105,7 +106,7 @@ def _closed_form(data: Dataset, encoder: str | None) -> list[Arm]:
 
 
 def _in_epochs(data: Dataset, encoder: str | None) -> list[Arm]:
-    if not data.ordered:
+    if not asks_what_follows(data):
         return [Arm("simplex", "simplex", epochs=True), Arm("lightgcn", "lightgcn", epochs=True)]
     start = {"init": "both", "text": encoder} if encoder is not None else {}
     start |= {"schedule": "constant"}  # of use whenever it is ended

@@ -41,16 +41,21 @@ class Trial:
         What was fitted.
     model
         The fitted model.
-    value
-        Mean NDCG@10 on valid.
+    values
+        NDCG@10 on valid of every user who is judged on.
     cpu_seconds
         Of the fit, all its rounds together.
     """
 
     arm: Arm
     model: Recommender
-    value: float
+    values: Values
     cpu_seconds: float
+
+    @property
+    def value(self) -> float:
+        """Mean NDCG@10 on valid; without a part valid every model is worth nothing, and the first is kept."""
+        return float(self.values.mean()) if len(self.values) else 0.0
 
     @property
     def epochs(self) -> int:
@@ -140,14 +145,14 @@ class Trials:
         folder = self.folder / hashlib.sha256(f"{arm} {self.seed} {self.digest}".encode()).hexdigest()[:16]
         try:
             model, before = self._fitted(arm, folder, limit)
-            value = self._judge(model)
+            values = self._judge(model)
         except FitInterrupted:
             raise
         except HoneyguideError as error:
             self.skip(arm, error.message)
             return None
         cost = before + self.spent - started
-        trial = Trial(arm, model, value, cost)
+        trial = Trial(arm, model, values, cost)
         self.done = [t for t in self.done if t.arm.label != arm.label] + [trial]
         self._note(trial)
         if self.options.checkpoint is not None:
@@ -176,6 +181,10 @@ class Trials:
             progress=self.options.progress and arm.epochs,
         )
         return arm.build(int(arm.options.get("seed", self.seed))).fit(self.data, options), before
+
+    def drop(self, trial: Trial) -> None:
+        """Let go of the model of a trial; what the ladder says of it stays."""
+        self.done = [t for t in self.done if t is not trial]
 
     def skip(self, arm: Arm, reason: str) -> None:
         """Say in the ladder why an arm is not there."""
@@ -228,13 +237,10 @@ class Trials:
         )
         return better
 
-    def _judge(self, model: Recommender) -> float:
-        """Mean NDCG@10 on valid; without a part valid every model is worth nothing, and the first is kept."""
-        if not len(self.valid.values):
-            return 0.0
+    def _judge(self, model: Recommender) -> Values:
+        """NDCG@10 on valid of the users who are judged on."""
         users = np.sort(drawn_users(self.valid, _MOST, self.seed))
-        histories, truth = self.train.take(users), self.valid.take(users)
-        return float(model_ndcg(model, histories, truth).mean())
+        return model_ndcg(model, self.train.take(users), self.valid.take(users))
 
     def _note(self, trial: Trial) -> None:
         entry: dict[str, Any] = {"step": "model", "label": trial.arm.label, "ndcg@10": trial.value}

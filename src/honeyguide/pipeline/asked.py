@@ -45,10 +45,31 @@ class Asked:
     scenario: str = "default"
     query: str | None = None
 
+    def narrowed(self, rules: Sequence[Rule], excluded: IntArray) -> Asked:
+        """With more rules and less to show; what was computed of the history stands."""
+        found = replace(
+            self, rules=(*self.rules, *rules), excluded=np.union1d(self.excluded, excluded).astype(np.int32)
+        )
+        found.__dict__.update({name: value for name, value in self.__dict__.items() if name in ("scores", "profile")})
+        return found
+
     @cached_property
     def scores(self) -> FloatArray:
         """float32 ``[m]``: the model's scores of all items, asked for once."""
         return self.stock.scores(self.history)
+
+    @cached_property
+    def user(self) -> FloatArray | None:
+        """float32 ``[d]``: the user's vector, of models whose scores are its products with those of the items."""
+        return self.stock.user_vector(self.history)
+
+    def scores_of(self, items: IntArray) -> FloatArray:
+        """float32 ``[c]``: the model's scores of some items; those of all are asked for only where they must be."""
+        vectors = self.stock.item_vectors
+        if "scores" in self.__dict__ or self.stock.near is None or vectors is None or self.user is None:
+            return self.scores[items]
+        found: FloatArray = vectors[items] @ self.user
+        return found
 
     @cached_property
     def profile(self) -> FloatArray:
@@ -94,15 +115,46 @@ class Pool:
         return replace(self, items=self.items[order], scores=scores[order].astype(np.float32))
 
 
-def allowed(asked: Asked, filters: Sequence[Rule]) -> Mask:
-    """What may be shown: bool ``[m]``."""
-    may = np.ones(len(asked.stock), np.bool_)
-    for rule in filters:
-        if rule.filter is not None:
-            may &= asked.stock.mask(rule.filter)
-    seen = asked.excluded[asked.excluded >= 0]
-    may[seen] = False
-    return may
+@dataclass(frozen=True)
+class Allowed:
+    """What may be shown.
+
+    Parameters
+    ----------
+    asked
+        The request; what it excludes may not.
+    fits
+        bool ``[m]``: what fits the filters; ``None`` without any.
+    """
+
+    asked: Asked
+    fits: Mask | None
+
+    @cached_property
+    def excluded(self) -> IntArray:
+        """int32: known items that may not be shown though they fit."""
+        given = self.asked.excluded
+        known = np.array(sorted({code for code in given.tolist() if code >= 0}), np.int32)
+        return known if self.fits is None else known[self.fits[known]]
+
+    @cached_property
+    def count(self) -> int:
+        """How many items may be shown."""
+        fitting = len(self.asked.stock) if self.fits is None else int(np.count_nonzero(self.fits))
+        return fitting - len(self.excluded)
+
+    @cached_property
+    def mask(self) -> Mask:
+        """Bool ``[m]``."""
+        may = np.ones(len(self.asked.stock), np.bool_) if self.fits is None else self.fits.copy()
+        may[self.excluded] = False
+        return may
+
+
+def allowed(asked: Asked, filters: Sequence[Rule]) -> Allowed:
+    """What fits all ``filters`` and is not excluded."""
+    masks = [asked.stock.mask(rule.filter) for rule in filters if rule.filter is not None]
+    return Allowed(asked, np.logical_and.reduce(masks) if masks else None)
 
 
 Effect = dict[str, Any]

@@ -24,7 +24,8 @@ class Retrieve(_Part):
     ----------
     source
         ``"model"``: the best of the model; ``"similar"``: what is similar to the latest events; ``"popular"``;
-        ``"latest"``: the highest of the column ``by``; ``"text"``: what is like the query, or like the history.
+        ``"latest"``: the highest of the column ``by``, or what was added last; ``"text"``: what is like the query,
+        or like the history.
     n
         How many.
     last
@@ -40,8 +41,8 @@ class Retrieve(_Part):
 
     @model_validator(mode="after")
     def _column(self) -> Self:
-        if (self.source == "latest") != (self.by is not None):
-            raise ValueError("source 'latest' needs 'by', a column of numbers or times, and no other source has it")
+        if self.source != "latest" and self.by is not None:
+            raise ValueError("only the source 'latest' has 'by', a column of numbers or times")
         return self
 
 
@@ -112,15 +113,46 @@ class Diversify(_Part):
     scenario: tuple[Name, ...] = ()
 
 
+class Explore(_Part):
+    """How the head of a list is drawn at random, so that what was not shown can be learnt of.
+
+    The service draws, for every list by its own id; what is pinned stays in its place.
+
+    Parameters
+    ----------
+    method
+        ``"epsilon"``: with probability ``epsilon`` the head is shuffled; ``"softmax"``: place by place, an item that
+        stood at r is drawn with a weight of ``r ** (-1 / temperature)`` (Plackett-Luce); or ``"none"``.
+    epsilon
+        Share of lists that are shuffled.
+    temperature
+        Near 0 the order stays, at 1 the second item has half the weight of the first.
+    depth
+        Places of the head.
+    scenario
+        Only in these; empty for everywhere.
+    """
+
+    method: Literal["epsilon", "softmax", "none"] = "none"
+    epsilon: float = Field(default=0.1, gt=0, le=1)
+    temperature: float = Field(default=0.5, ge=0.1, le=10)
+    depth: int = Field(default=20, ge=2, le=50)
+    scenario: tuple[Name, ...] = ()
+
+
 class PipelineConfig(_Part):
     """The whole; the default is the model's best, without rules.
 
     Parameters
     ----------
-    retrieve, rank, rules, diversify
+    retrieve, rank, rules, diversify, explore
         The stages.
     page
         Items of a page.
+    index
+        How the source ``"model"`` of the service finds the best, where a score is an inner product: ``"exact"`` looks
+        at all items; ``"ivf"`` and ``"hnsw"`` (faiss) and ``"cells"`` (numpy) at some, with 95 % of the best among
+        them; ``"auto"`` does so from 20,000 items on. It is read when a model is.
     encoder
         Of texts, for ``source = "text"`` and ``by = "text"``.
     """
@@ -129,7 +161,9 @@ class PipelineConfig(_Part):
     rank: Rank = Rank()
     rules: tuple[Rule, ...] = ()
     diversify: Diversify = Diversify()
+    explore: Explore = Explore()
     page: int = Field(default=10, ge=1, le=1000)
+    index: Literal["auto", "exact", "ivf", "cells", "hnsw"] = "auto"
     encoder: str = "auto"
 
     @property

@@ -5,25 +5,25 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.core.ragged import FloatArray, IntArray
 from honeyguide.pipeline.asked import Asked, Pool, allowed
-from honeyguide.pipeline.config import PipelineConfig, Rule, read_pipeline
+from honeyguide.pipeline.config import Diversify, PipelineConfig, Rank, Retrieve, Rule, read_pipeline
 from honeyguide.pipeline.diversify import dpp, mmr, spread
 from honeyguide.pipeline.retrieve import rank, retrieve
 from honeyguide.pipeline.rules import boost, pin
 from honeyguide.pipeline.stock import Stock
 
 _LOG = logging.getLogger("honeyguide.pipeline")
+_FEW = 20_000  # items that can be looked at within half a millisecond
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class Pipeline:
 
     def __init__(self, config: PipelineConfig, stock: Stock) -> None:
         self.config, self.stock = config, stock
+        self._others: dict[str, Pipeline] = {}
         for rule in config.rules:
             text = rule.filter or rule.boost
             if text is not None:
@@ -106,21 +107,38 @@ class Pipeline:
         if config.reads_text:
             _ = stock.text_vectors
 
+    def instead(self, source: Literal["popular", "latest"]) -> Pipeline:
+        """The same rules over what is popular or was added last: for those of whom the model knows nothing."""
+        if source not in self._others:
+            plain = {"retrieve": (Retrieve(source=source, n=500),), "rank": Rank(by="fusion"), "diversify": Diversify()}
+            self._others[source] = Pipeline(self.config.model_copy(update=plain), self.stock)
+        return self._others[source]
+
+    def is_quick(self, scenario: str) -> bool:
+        """Whether a request costs a fraction of a millisecond: nothing in it looks at many items, or pairs of them."""
+        how = self.config.diversify
+        if how.method != "none" and (not how.scenario or scenario in how.scenario):
+            return False
+        by_product = self.stock.item_vectors is not None
+        few = by_product and (self.stock.near is not None or len(self.stock) <= _FEW)
+        return all(s.source == "popular" or (s.source == "model" and few) for s in self.config.retrieve)
+
     def run(self, asked: Asked) -> Order:
         """All candidates of a request in order."""
         config, steps = self.config, _Steps()
         rules = [rule for rule in (*config.rules, *asked.rules) if asked.holds(rule.scenario)]
         with steps.step("filter", len(asked.stock)) as done:
             may = allowed(asked, rules)
-            done(int(may.sum()), conditions=[r.filter for r in rules if r.filter is not None])
+            done(may.count, conditions=[r.filter for r in rules if r.filter is not None])
         sources: dict[str, IntArray] = {}
+        known: FloatArray | None = None
         for number, source in enumerate(config.retrieve):
-            with steps.step(f"retrieve {source.source}", int(may.sum())) as done:
+            with steps.step(f"retrieve {source.source}", may.count) as done:
                 name = source.source if source.source not in sources else f"{source.source} {number + 1}"
-                sources[name] = retrieve(asked, source, may)
+                sources[name], known = retrieve(asked, source, may)
                 done(len(sources[name]))
         with steps.step(f"rank by {config.rank.by}", sum(map(len, sources.values()))) as done:
-            pool = rank(asked, sources, config.rank)
+            pool = rank(asked, sources, config.rank, known)
             done(len(pool))
         for rule in rules:
             if rule.boost is not None:
@@ -164,17 +182,29 @@ class _Steps:
     def __init__(self) -> None:
         self.taken: list[Step] = []
 
-    @contextmanager
-    def step(self, stage: str, before: int) -> Iterator[Any]:
+    def step(self, stage: str, before: int) -> _Stage:
         """Time a stage; the block calls what it is given with the candidates that are left, and what it changed."""
-        started, said = time.perf_counter(), {"after": before, "effect": {}}
+        return _Stage(self.taken, stage, before)
 
-        def done(after: int, **effect: Any) -> None:
-            said["after"], said["effect"] = after, effect
 
-        yield done
-        took = 1000 * (time.perf_counter() - started)
-        self.taken.append(Step(stage, round(took, 3), before, int(said["after"]), dict(said["effect"])))  # type: ignore[call-overload]
+class _Stage:
+    """One stage under way: a context, and what is called at its end."""
+
+    def __init__(self, taken: list[Step], stage: str, before: int) -> None:
+        self._taken, self._stage, self._before = taken, stage, before
+        self._after, self._effect = before, dict[str, Any]()
+
+    def __call__(self, after: int, **effect: Any) -> None:
+        self._after, self._effect = after, effect
+
+    def __enter__(self) -> _Stage:
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if failure[0] is None:
+            took = round(1000 * (time.perf_counter() - self._started), 3)
+            self._taken.append(Step(self._stage, took, self._before, self._after, self._effect))
 
 
 class PipelineFile:

@@ -6,15 +6,15 @@ import numpy as np
 
 from honeyguide.core.ragged import FloatArray, IntArray
 from honeyguide.core.topk import NEVER
-from honeyguide.pipeline.asked import Asked, Pool
+from honeyguide.pipeline.asked import Allowed, Asked, Pool
 from honeyguide.pipeline.config import Rank, Retrieve
 from honeyguide.pipeline.stock import Mask
 
 FUSION = 60.0  # of reciprocal rank fusion
 
 
-def retrieve(asked: Asked, source: Retrieve, may: Mask) -> IntArray:
-    """At most ``source.n`` candidates of one source, best first.
+def retrieve(asked: Asked, source: Retrieve, may: Allowed) -> tuple[IntArray, FloatArray | None]:
+    """At most ``source.n`` candidates of one source, best first; and the model's scores of them where they are known.
 
     Parameters
     ----------
@@ -23,17 +23,29 @@ def retrieve(asked: Asked, source: Retrieve, may: Mask) -> IntArray:
     source
         Which, and how many.
     may
-        bool ``[m]``: what may be shown.
+        What may be shown.
     """
+    if source.source == "model":
+        return _by_model(asked, source.n, may)
     if source.source == "popular":
-        return _best(asked.stock.popularity, may, source.n)  # as it is now: the service counts events
-    if source.by is not None:
-        order = asked.stock.order_by(source.by)
-        return order[may[order]][: source.n]
+        return asked.stock.popular.best(may.mask, source.n), None  # as it is now: the service counts events
+    if source.source == "latest":
+        newest = np.arange(len(asked.stock) - 1, -1, -1, dtype=np.int32)  # codes are only ever appended
+        order = asked.stock.order_by(source.by) if source.by is not None else newest
+        return order[may.mask[order]][: source.n], None
     if source.source == "similar":
-        return _similar(asked, source, may)
-    scores = asked.scores if source.source == "model" else asked.stock.text_vectors @ asked.profile
-    return _best(scores, may, source.n)
+        return _similar(asked, source, may.mask), None
+    return _best(asked.stock.text_vectors @ asked.profile, may.mask, source.n), None
+
+
+def _by_model(asked: Asked, n: int, may: Allowed) -> tuple[IntArray, FloatArray]:
+    """The best of the model: by the index where there is one and it finds enough, else of all items."""
+    near = asked.stock.near
+    found = near.search(asked.user, n, may) if near is not None and asked.user is not None else None
+    if found is not None:
+        return found
+    best = _best(asked.scores, may.mask, n)
+    return best, asked.scores[best]
 
 
 def _best(scores: FloatArray, may: Mask, n: int) -> IntArray:
@@ -62,11 +74,21 @@ def _similar(asked: Asked, source: Retrieve, may: Mask) -> IntArray:
     return mixed[np.sort(first)][: source.n].astype(np.int32)
 
 
-def rank(asked: Asked, sources: dict[str, IntArray], how: Rank) -> Pool:
-    """The candidates of all sources in one order."""
+def rank(asked: Asked, sources: dict[str, IntArray], how: Rank, known: FloatArray | None = None) -> Pool:
+    """The candidates of all sources in one order.
+
+    Parameters
+    ----------
+    asked, sources, how
+        The request, the candidates of every source, and by what they are ordered.
+    known
+        The model's scores of the candidates of the source ``"model"``.
+    """
+    if how.by == "model" and known is not None and list(sources) == ["model"]:  # in that order already
+        return Pool(sources["model"], known, sources)
     items = np.unique(np.concatenate([np.empty(0, np.int32), *sources.values()]))
     if how.by == "model":
-        scores = asked.scores[items]
+        scores = asked.scores_of(items)
     else:
         scores = np.zeros(len(items), np.float32)
         for found in sources.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from functools import cached_property
 from threading import Lock
@@ -11,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from honeyguide.core.errors import ConfigError, DataError
+from honeyguide.core.ann import Kind
+from honeyguide.core.errors import ConfigError, DataError, EncoderError
 from honeyguide.core.ids import Ids
 from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
@@ -20,8 +22,12 @@ from honeyguide.data.expressions import condition
 from honeyguide.encode.items import ItemText
 from honeyguide.encode.text import text_encoder
 from honeyguide.explain.because import titles_of
+from honeyguide.pipeline.near import Near
+from honeyguide.pipeline.popular import Popular
+from honeyguide.pipeline.shown import Shown
 
 _MASKS = 256  # conditions whose items are remembered
+_MANY = 20_000  # items whose texts take so long to read that nobody is made to wait for it
 Mask = npt.NDArray[np.bool_]
 
 
@@ -42,20 +48,29 @@ class Stock:
     """
 
     def __init__(self, model: Recommender, items: pl.DataFrame, popularity: FloatArray, encoder: str = "auto") -> None:
-        self.model, self.popularity = model, popularity
+        self.model, self.popular = model, Popular(popularity)
         self.ids: Ids = model._fitted()
         known = pl.DataFrame({"item_id": self.ids.values})
         table = items.with_columns(pl.col("item_id").cast(self.ids.dtype, strict=False)).unique("item_id", keep="first")
         self.items = known.join(table, on="item_id", how="left", maintain_order="left")
+        self._length = len(self.ids)
+        self.shown = Shown(self.items)
+        self.near: Near | None = None  # until it is made, all items are looked at
         self._encoder = encoder
         self._masks: OrderedDict[str, Mask] = OrderedDict()
         self._lock = Lock()
         self._text: tuple[ItemText, FloatArray] | None = None
+        self._reader_thread: int | None = None
         self._unit: FloatArray | None = None
         self._orders: dict[str, IntArray] = {}
 
+    @property
+    def popularity(self) -> FloatArray:
+        """float32 ``[m]`` events of every item."""
+        return self.popular.counts
+
     def __len__(self) -> int:
-        return len(self.ids)
+        return self._length
 
     def mask(self, text: str) -> Mask:
         """Of which items a condition is true: bool ``[m]``, not to be changed.
@@ -122,12 +137,33 @@ class Stock:
         return unit(vector)
 
     def _read_text(self) -> tuple[ItemText, FloatArray]:
+        if self._text is None and self.reading and len(self) > _MANY:
+            raise EncoderError("the texts of the items are being read.", "Ask again in a minute.")
         with self._lock:
             if self._text is None:
                 self._reader = text_encoder(self._encoder)  # kept: to load its weights takes a second
                 text = ItemText.of(self.items, self._reader)
                 self._text = text, text.vectors(self.items)
             return self._text
+
+    @property
+    def reading(self) -> bool:
+        """Whether another thread is at :meth:`read_ahead`."""
+        return self._reader_thread not in (None, threading.get_ident())
+
+    def read_ahead(self) -> None:
+        """Read the texts of the items and load the encoder; meanwhile those who ask for a large catalogue's are told.
+
+        Raises
+        ------
+        DataError, EncoderError, MissingExtraError
+            If the items have no words, or nothing is there to read them.
+        """
+        self._reader_thread = threading.get_ident()
+        try:
+            self.text_of("ready")
+        finally:
+            self._reader_thread = None
 
     @property
     def model_vectors(self) -> FloatArray:
@@ -144,6 +180,47 @@ class Stock:
             whole: Any = self.model
             self._unit = unit(whole.item_vectors())
         return self._unit
+
+    @cached_property
+    def item_vectors(self) -> FloatArray | None:
+        """float32 ``[m, d]`` whose products with a user's are the scores; ``None`` where the model has none."""
+        whole: Any = self.model
+        return whole.item_vectors() if "inner_product" in self.model.capabilities else None
+
+    def user_vector(self, history: IntArray) -> FloatArray | None:
+        """float32 ``[d]``; ``None`` where the model has none, or it says nothing of this history."""
+        if self.item_vectors is None or not len(history):
+            return None
+        whole: Any = self.model
+        vector: FloatArray = whole.user_vectors(Ragged(np.array([0, len(history)]), history))[0]
+        return vector if vector.any() else None
+
+    def index(self, users: FloatArray, kind: Kind | None = None) -> None:
+        """Find the best of the model by an index, if one is good enough for a sample of ``users [q, d]``."""
+        if self.item_vectors is not None:
+            self.near = Near.over(self.item_vectors, users, kind)
+
+    def grown(self, model: Recommender, items: pl.DataFrame, popularity: FloatArray) -> Stock:
+        """The stock of a model with more items, behind those that this one has; what is known of these is kept.
+
+        Parameters
+        ----------
+        model
+            Fitted; its first m items are those of this stock.
+        items
+            Table of all its items, in the order of their codes.
+        popularity
+            float32: of all its items.
+        """
+        grown = Stock(model, items, popularity, self._encoder)
+        grown.shown = self.shown.grown(grown.items)
+        if self._text is not None:
+            text, vectors = self._text
+            more = text.vectors(grown.items[len(self) :])
+            grown._reader, grown._text = self._reader, (text, np.concatenate([vectors, more]))
+        if self.near is not None and grown.item_vectors is not None:
+            grown.near = self.near.grown(grown.item_vectors)
+        return grown
 
     def scores(self, history: IntArray) -> FloatArray:
         """float32 ``[m]``: the model's scores for one history."""

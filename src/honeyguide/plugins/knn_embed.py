@@ -165,9 +165,8 @@ class KNNEmbed(Plugin):
         """Remember the model, whose vectors are searched."""
         self.model: Any = model
 
-    def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
-        """After the fit: clusters of its items, and groups of its users."""
-        fit(data)
+    def after_fit(self, data: Dataset, run: Run) -> None:
+        """Clusters of the items as they were learnt, and groups of the users."""
         self.learn(data.histories("train"), data.n_items)
 
     def learn(self, histories: Ragged, n_items: int) -> None:

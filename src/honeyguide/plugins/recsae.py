@@ -109,9 +109,12 @@ class RecSAE(Plugin):
     # -- fitting ------------------------------------------------------------------------------
 
     def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
-        """Fit the model, then the autoencoder on its states over the training part; valid chooses the epoch."""
-        self.sae, self.edits = None, self._own_edits()  # latents of an earlier fit were others
+        """Fit the model without the latents of an earlier fit, which were others."""
+        self.sae, self.edits = None, self._own_edits()
         fit(data)
+
+    def after_fit(self, data: Dataset, run: Run) -> None:
+        """The autoencoder, on the model's states over the training part; valid chooses the epoch."""
         c, train, valid = self.config, data.histories("train"), data.histories("valid")
         vectors = self._training_vectors(train, run.seed)
         if len(vectors) < 2:

@@ -7,7 +7,7 @@ layer h; a new event is corrected by the errors of those that looked alike. See 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -129,9 +129,8 @@ class ReLoop2(Plugin):
 
     # -- while training -----------------------------------------------------------------------
 
-    def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
-        """After the fit, replay valid in the order of time; its errors stay in the memory."""
-        fit(data)
+    def after_fit(self, data: Dataset, run: Run) -> None:
+        """Replay valid in the order of time; the model's errors stay in the memory."""
         self._forget_all()
         frame = data.select("valid").interactions
         if not frame.height:

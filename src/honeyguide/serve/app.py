@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,11 +12,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from honeyguide.core.errors import HoneyguideError, StorageError
+from honeyguide.core.errors import ArtifactError, HoneyguideError, StorageError
 from honeyguide.serve import pages, routes
+from honeyguide.serve.direct import DirectRouter
 from honeyguide.serve.engine import Engine
 from honeyguide.serve.guard import Guard
 from honeyguide.serve.mcp_mount import McpMount
+from honeyguide.serve.operator import operator
 from honeyguide.serve.service import HTTPProblem, Service, Settings, shared, to_json
 from honeyguide.serve.store import Store
 
@@ -48,17 +51,18 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
     app = FastAPI(
         title="honeyguide",
         description="Recommendations, with reasons, from what people did.",
-        lifespan=running,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # /metrics says what there is to say
     )
+    app.router = DirectRouter(lifespan=running)
     app.state.service = service
     app.mount("/mcp", mcp)
     _errors(app)
     app.add_middleware(Guard, service=service)
     pages.add_pages(app)
-    for register in (routes.operations, routes.events, routes.lists, routes.items, routes.users):
+    for register in (routes.operations, operator, routes.events, routes.lists, routes.items, routes.users):
         register(app, service)
     return app
 
@@ -73,6 +77,16 @@ async def _watch(service: Service) -> None:
                     _LOG.info("tenant %s: model version %s", tenant, engine.live.version)
             except HoneyguideError as error:
                 _LOG.warning("tenant %s: the new model is not taken up: %s", tenant, error)
+            except Exception:  # a fault of ours with one version must not end the looks for the next
+                _LOG.exception("tenant %s: the new model is not taken up", tenant)
+
+
+def _status(error: HoneyguideError) -> int:
+    """507 where the disk is full, 503 where it, or what is on it, is broken; else the request was wrong."""
+    full = isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or (isinstance(error, StorageError) and error.full):
+        return 507
+    return 503 if isinstance(error, StorageError | ArtifactError) else 400
 
 
 def _errors(app: FastAPI) -> None:
@@ -85,11 +99,11 @@ def _errors(app: FastAPI) -> None:
         return to_json({"error": f"{place}: {first['msg']}", "remedy": "See /openapi.json."}, 422)
 
     async def ours(request: Request, error: HoneyguideError) -> Response:
-        if isinstance(error, StorageError):
-            _LOG.error("%s", error.message)  # it names hosts and files, so it is not sent
-            said = "the disk of the database is full." if error.full else "the database did not answer."
-            return to_json({"error": said, "remedy": error.remedy}, 507 if error.full else 503)
-        return to_json({"error": error.message, "remedy": error.remedy}, 400)
+        status, said = _status(error), error.message
+        if status >= 500:
+            _LOG.error("%s", said)  # it names hosts and files, so it is not sent
+            said = "the disk is full." if status == 507 else "what the service keeps cannot be read or written."
+        return to_json({"error": said, "remedy": error.remedy}, status)
 
     async def unknown(request: Request, error: StarletteHTTPException) -> Response:
         return to_json({"error": str(error.detail).lower() + ".", "remedy": "See /openapi.json."}, error.status_code)

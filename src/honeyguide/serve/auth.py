@@ -103,7 +103,7 @@ class Authority:
     def identify(self, secret: str | None) -> Identity | None:
         """Who has this key; ``None`` for nobody."""
         if self.due:
-            self._look()
+            self.look()
         if secret is None:
             return EVERYBODY if self.open else None
         if secret.startswith(TOKEN):
@@ -115,11 +115,6 @@ class Authority:
         """Whether whoever comes without a key is everybody: while no key was ever seen."""
         return self._open
 
-    @property
-    def due(self) -> bool:
-        """Whether the database will be asked for the keys when somebody comes next."""
-        return time.monotonic() - self._looked >= _LOOK_EVERY
-
     def _one_user(self, secret: str) -> Identity | None:
         """Whoever brings a token, while the key that it was made with is one."""
         token = read_token(secret)
@@ -128,7 +123,12 @@ class Authority:
             return None
         return replace(key, scopes=key.scopes & token.scopes, name=f"{key.name}, for one user", user=token.user)
 
-    def _look(self) -> None:
+    @property
+    def due(self) -> bool:
+        """Whether the keys are to be read again; who identifies somebody then waits for the database."""
+        return time.monotonic() - self._looked >= _LOOK_EVERY
+
+    def look(self) -> None:
         """Read the keys anew; while the database is away, those that are known go on."""
         before, self._looked = self._looked, time.monotonic()
         try:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -88,6 +88,78 @@ def reading(engine: Engine) -> Iterator[Connection]:
             yield connection
     except (DBAPIError, PoolTimeout) as error:
         raise StorageError(f"the database cannot be read: {_words(error)}.") from error
+
+
+class Lookup:
+    """A query that every request makes, sent to the driver itself: SQLAlchemy's own work takes ten times as long.
+
+    Parameters
+    ----------
+    engine
+        Made by :func:`open_database`.
+    query
+        With parameters ``tenant`` and ``user``.
+    """
+
+    def __init__(self, engine: Engine, query: Select[Any]) -> None:
+        compiled = query.compile(dialect=engine.dialect)
+        self._text, self._order = str(compiled), compiled.positiontup
+
+    def rows(self, connection: Any, tenant: str, user: str) -> list[tuple[Any, ...]]:
+        """What it finds, on a connection of :class:`Lookups`."""
+        given = {"tenant": tenant, "user": user}
+        cursor = connection.execute(self._text, [given[n] for n in self._order] if self._order else given)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
+class Lookups:
+    """Connections of the driver for :class:`Lookup`, one a thread: to borrow one takes longer than to look up.
+
+    Parameters
+    ----------
+    engine
+        Made by :func:`open_database`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._own = engine, threading.local()
+        self._made: list[Any] = []
+
+    @contextmanager
+    def connection(self) -> Iterator[Any]:
+        """The connection of this thread.
+
+        Raises
+        ------
+        StorageError
+            If the database does not answer.
+        """
+        failures = (self._engine.dialect.dbapi.Error,) if self._engine.dialect.dbapi is not None else ()
+        try:
+            kept = getattr(self._own, "connection", None) or self._connect()
+            yield kept
+        except (DBAPIError, PoolTimeout) as error:
+            raise StorageError(f"the database cannot be read: {_words(error)}.") from error
+        except failures as error:
+            self._own.connection = None  # the next look-up makes another
+            raise StorageError(f"the database cannot be read: {str(error).strip().removesuffix('.')}.") from error
+
+    def _connect(self) -> Any:
+        borrowed = self._engine.raw_connection()
+        made: Any = borrowed.driver_connection
+        borrowed.detach()
+        if self._engine.dialect.name == "postgresql":
+            made.autocommit = True  # a look-up leaves no transaction open
+        self._own.connection = made
+        self._made.append(made)
+        return made
+
+    def close(self) -> None:
+        """Close them all."""
+        for made in self._made:
+            made.close()
+        self._made.clear()
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,27 +12,31 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import polars as pl
 
 from honeyguide.agent.grammar import Grammar
 from honeyguide.agent.lexicon import Lexicon
+from honeyguide.agent.parsers import parser_over
 from honeyguide.agent.planner import Planner, shown_of
 from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.core.ragged import IntArray
-from honeyguide.data.store import HistoryStore
-from honeyguide.experiment.bundle import Bundle, open_bundle
+from honeyguide.experiment.bundle import Bundle
+from honeyguide.lm.port import LM
 from honeyguide.pipeline.asked import Asked
 from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
 from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
 from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
+from honeyguide.serve.fallback import NO_VERSION, current_version, drop_damaged_histories, usable, without_model
+from honeyguide.serve.growing import grown, warm
+from honeyguide.serve.held import Held, HeldLists
+from honeyguide.serve.history import liked_now
+from honeyguide.serve.ids import codes_of, key_of
+from honeyguide.serve.new_items import with_new_items
 from honeyguide.serve.store import Event, Store
-from honeyguide.serve.table import typed_table
 
-Source = Literal["personal", "session", "popular"]
+Source = Literal["personal", "session", "popular", "latest"]
 _REMEMBERED = 50_000  # users whose histories are held in memory
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # as it is written back: "07" is not the user 7
 _LOG = logging.getLogger("honeyguide.serve")
 
 
@@ -60,25 +64,30 @@ class Live:
         The model with its item table.
     stages
         The pipeline, read again when its file changes.
-    popular
-        A pipeline for those of whom nothing is known.
     stamp
         Of the version of the model that was read: its name and digest.
     grammar
         Of commands over its items.
+    fallback
+        Whether there is no model, and what the store knows has its place.
     """
 
     bundle: Bundle
     stock: Stock
     stages: PipelineFile
-    popular: Pipeline
     stamp: str
     grammar: Grammar
+    fallback: bool = False
+
+    @property
+    def degraded(self) -> bool:
+        """Whether something is missing: the model, the histories of its fit, or stages that can be used."""
+        return self.fallback or not len(self.bundle.store) or self.stages.fault is not None
 
     @property
     def version(self) -> str:
         """Name of the version of the model."""
-        return self.stamp.split()[0]
+        return NO_VERSION if self.fallback else self.stamp.split()[0]
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ class Engine:
     tenant
         Its name.
     directory
-        Folder of the fitted model.
+        Folder of the fitted model. Without one that can be read the store's items are shown, the popular ones first.
     store
         Events and items since then.
     pipeline
@@ -108,133 +117,171 @@ class Engine:
 
     Raises
     ------
-    ArtifactError, ConfigError, DataError
-        If the model or the pipeline cannot be used.
+    HoneyguideError
+        If the model is whole but cannot be used here, or the pipeline cannot be.
     """
+
+    lm: LM | None = None  # says how commands are meant, where it is not the grammar that does
 
     def __init__(self, tenant: str, directory: Path, store: Store, pipeline: Path | None = None) -> None:
         self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
         self._people: OrderedDict[str, Person] = OrderedDict()
-        self._being_read: dict[str, object] = {}  # by whom last, of users that nothing happened to since
-        self._lock = threading.Lock()
+        self._held = HeldLists()
+        self._news = 0  # grows with whatever may change what is known of a person
+        self._lock = threading.RLock()  # of what is above, and of the exchange of the model
         self._changing = threading.Lock()
+        self._warm: threading.Thread | None = None
         self.live = self._open()
 
     # -- the model ----------------------------------------------------------------------------
 
     def _open(self) -> Live:
-        stamp = current_version(self.directory)
-        bundle = open_bundle(self.directory)
-        bundle = _with_new_items(bundle, self.store.items(self.tenant))
-        return self._live(bundle, stamp, None)
+        self._stale = False
+        (bundle, stamp), items = usable(self.directory), self.store.items(self.tenant)
+        fallback = bundle is None
+        if bundle is None:
+            bundle = without_model(self.directory, items, self.store.counts(self.tenant))
+        return self._live(with_new_items(bundle, items), stamp, None, fallback)
 
-    def _live(self, bundle: Bundle, stamp: str, before: PipelineFile | None) -> Live:
+    def _live(self, bundle: Bundle, stamp: str, before: PipelineFile | None, fallback: bool = False) -> Live:
         stock = bundle.stock()
         self._count(stock)
-        popular = PipelineConfig(retrieve=(Retrieve(source="popular", n=500),), rank=Rank(by="fusion"))
-        return Live(
-            bundle,
-            stock,
-            PipelineFile(self._file, stock) if before is None else before.over(stock),
-            Pipeline(popular, stock),
-            stamp,
-            Grammar(Lexicon.of(stock.items)),
-        )
+        stages = self._stages(stock, fallback) if before is None else before.over(stock)
+        return Live(bundle, stock, stages, stamp, Grammar(Lexicon.of(stock.items)), fallback)
 
-    def _count(self, stock: Stock) -> None:
-        """Events since the fit count for popularity."""
+    def _stages(self, stock: Stock, fallback: bool) -> PipelineFile:
+        try:
+            return PipelineFile(self._file, stock)
+        except HoneyguideError as error:
+            if not fallback:
+                raise
+            plain = PipelineFile(None, stock)  # stages that fit the model need not fit what there is without it
+            plain.fault = error
+            return plain
+
+    def _count(self, stock: Stock, first: int = 0) -> None:
+        """Events since the fit count for popularity, of items from the code ``first`` on."""
         counts = self.store.counts(self.tenant)
-        codes = stock.ids.encode(_typed(stock, list(counts)))
-        for code, n in zip(codes, counts.values(), strict=True):
-            if code >= 0:
-                stock.popularity[code] += n
+        codes, events = codes_of(stock, list(counts)), np.fromiter(counts.values(), np.float32, len(counts))
+        stock.popular.count(codes[codes >= first], events[codes >= first])
 
     def refresh(self) -> bool:
         """Take up a new version of the model if there is one; whether there was.
 
         Requests go on with the old one until the new one is ready; one that cannot be read leaves the old one.
         """
-        if current_version(self.directory) == self.live.stamp:
+        if current_version(self.directory) == self.live.stamp and not self._stale:
             return False
-        with self._changing:
-            self.live = self._open()
-        with self._lock:
-            self._people.clear()  # codes may be others
-            self._being_read.clear()
+        self._reopen()
         return True
+
+    def _reopen(self) -> None:
+        with self._changing:
+            live = self._open()
+            if self._warm:
+                warm(live)
+            self._exchange(live)
+
+    def _exchange(self, live: Live) -> None:
+        """Put another model in the place of this one; what is held in memory is brought to its codes."""
+        old, new = self.live.stock.ids, live.stock.ids
+        same = new is old or new.values.head(len(old)).equals(old.values)
+        codes = None if same else new.encode(old.values)
+        with self._lock:
+            self.live = live
+            self._news += 1
+            self._people.clear()
+            if codes is not None:
+                self._held.recode(codes)
+
+    def warm(self) -> None:
+        """Prepare in the background what makes answers fast, of this version of the model and of later ones.
+
+        Until it is done all items are looked at for a list, and commands over a large catalogue do not read texts.
+        """
+        self._warm = threading.Thread(target=warm, args=(self.live,), name="honeyguide-warm", daemon=True)
+        self._warm.start()
+
+    @property
+    def warming(self) -> bool:
+        """Whether that is under way."""
+        return self._warm is not None and self._warm.is_alive()
 
     def add_items(self, items: dict[str, dict[str, Any]]) -> int:
         """Give new items a place in the model where it can; how many it knows now that it did not know before."""
+        before = self.live
+        if before.fallback:
+            self._reopen()
+            return len(self.live.stock) - len(before.stock)
         with self._changing:
             before = self.live
-            bundle = _with_new_items(before.bundle, items)
-            self.live = self._live(bundle, before.stamp, before.stages)
-            return len(self.live.stock) - len(before.stock)
+            bundle = with_new_items(before.bundle, items)
+            if bundle is before.bundle:
+                return 0
+            live = grown(before, bundle)
+            self._count(live.stock, len(before.stock))
+            with self._lock:  # events go on being counted until here
+                live.stock.popularity[: len(before.stock)] = before.stock.popularity
+                self._exchange(live)
+            return len(live.stock) - len(before.stock)
 
     # -- people -------------------------------------------------------------------------------
 
-    def person(self, user_id: str) -> Person:
-        """What a user did, up to the last event that was taken in."""
+    def person(self, user_id: str, live: Live | None = None) -> Person:
+        """What a user did, up to the last event that was taken in; in the codes of ``live``, by default of now."""
         with self._lock:
-            found = self._people.get(user_id)
+            live = self.live if live is None else live
+            found, news = self._people.get(user_id) if live is self.live else None, self._news
             if found is not None:
                 self._people.move_to_end(user_id)
                 return found
-            reader = self._being_read[user_id] = object()
-        person = self._read(user_id)
+        person = self._read(user_id, live)
         with self._lock:
-            if self._being_read.get(user_id) is not reader:  # something happened meanwhile: it is read anew next time
-                return person
-            del self._being_read[user_id]
-            self._people[user_id] = person
-            while len(self._people) > _REMEMBERED:
-                self._people.popitem(last=False)
+            if news == self._news and live is self.live:  # else it may be of yesterday
+                self._people[user_id] = person
+                while len(self._people) > _REMEMBERED:
+                    self._people.popitem(last=False)
         return person
 
-    def _read(self, user_id: str) -> Person:
-        live = self.live
-        store = live.bundle.store
-        key = _key(store, user_id)
-        liked = [live.bundle.of_users([key]).histories[0]] if key is not None and key in store else []
-        events = self.store.events_of(self.tenant, user_id)
-        codes = self.codes([event.item_id for event in events])
-        good = np.array([event.weight > 0 for event in events], np.bool_)
-        known = codes >= 0
-        liked.append(codes[known & good])
-        hidden = np.unique(codes[known & ~good]).astype(np.int32)
-        kept = self.store.preferences(self.tenant, user_id)
+    def _read(self, user_id: str, live: Live) -> Person:
+        at_fit = live.bundle.history(key_of(live.bundle.store, user_id))
+        events, kept = self.store.events_and_preferences(self.tenant, user_id)
+        codes = self.codes([event.item_id for event in events], live)
+        hidden = [code for event, code in zip(events, codes.tolist(), strict=True) if event.weight <= 0 and code >= 0]
         try:
             preferences = Preferences.from_dict(kept) if kept is not None else Preferences()
         except ConfigError as error:  # lists go on without
             _LOG.error("tenant %s: the preferences of a user cannot be read: %s", self.tenant, error)
             preferences = Preferences()
-        return Person(np.concatenate(liked).astype(np.int32), hidden, preferences)
+        return Person(liked_now(at_fit, events, codes), np.unique(np.array(hidden, np.int32)), preferences)
 
     def took(self, events: Sequence[Event]) -> None:
         """Events that are on disk now: histories are read anew, and popularity counts them."""
-        stock = self.live.stock
-        codes = self.codes([event.item_id for event in events])
         with self._lock:
-            for event, code in zip(events, codes, strict=True):
-                self._drop(event.user_id)
-                if code >= 0 and event.weight > 0:
-                    stock.popularity[code] += 1
+            self._news += 1
+            for user_id in {event.user_id for event in events}:
+                self._people.pop(user_id, None)
+            codes = self.codes([event.item_id for event in events])
+            self.live.stock.popular.count(codes[np.array([event.weight > 0 for event in events], np.bool_)])
+            self._stale |= self.live.fallback and bool((codes < 0).any())  # such items get a place at the next look
 
     def forget(self, user_id: str) -> None:
         """A user that was deleted from the store: from the histories of the fit and from memory too."""
         store = self.live.bundle.store
-        key = _key(store, user_id)
+        key = key_of(store, user_id)
         with self._changing:
-            if key is not None and key in store:
-                store.delete(key)
+            drop_damaged_histories(self.directory)
+            if any((self.directory / "store").glob("v*")):
+                store.discard(key)
         self.changed(user_id)
+        with self._lock:
+            self._held.forget(user_id)
 
     # -- answers ------------------------------------------------------------------------------
 
-    def codes(self, item_ids: Sequence[str]) -> IntArray:
-        """Codes of external ids; -1 for what is not in the catalogue."""
-        stock = self.live.stock
-        return stock.ids.encode(_typed(stock, list(item_ids)))
+    def codes(self, item_ids: Sequence[str], live: Live | None = None) -> IntArray:
+        """Codes of external ids; -1 for what is not in the catalogue of ``live``, by default of now."""
+        return codes_of((self.live if live is None else live).stock, item_ids)
 
     def recommend(
         self,
@@ -251,15 +298,31 @@ class Engine:
         Personal where there is a history, from the session where there is one, else what is popular within the filter.
         """
         live = self.live
-        person = self.person(user_id) if user_id is not None else NOBODY
-        own = self.codes(session)
-        liked = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
-        left_out = np.unique(np.concatenate([liked, person.hidden, self.codes(exclude)])).astype(np.int32)
+        person = self.person(user_id, live) if user_id is not None else NOBODY
+        own, others = self.codes(session, live), self.codes(exclude, live)
+        liked = np.concatenate([person.liked, own[own >= 0]]) if len(own) else person.liked
+        left_out = np.concatenate([liked, person.hidden, others]) if len(person.hidden) or len(others) else liked
         asked = Asked(live.stock, liked, left_out, rules, scenario, query)
-        source: Source = "personal" if len(person.liked) else "session" if len(liked) else "popular"
-        stages = live.popular if source == "popular" and query is None else live.stages.current
-        order = Planner(stages).run(asked, person.preferences)
-        return Answer(order, source, live, replace(person, liked=liked), user_id)
+        order, source = self._first(asked, person, live.stages.current, live.fallback)
+        return Answer(order, source, live, replace(person, liked=liked) if len(own) else person, user_id)
+
+    def is_quick(self, user_id: str | None, scenario: str) -> bool:
+        """Whether a list takes less time than it takes to wake a thread for it."""
+        if not self.store.local or not self.live.stages.current.is_quick(scenario):
+            return False
+        return user_id is None or not self.person(user_id).preferences.wants
+
+    def _first(self, asked: Asked, person: Person, stages: Pipeline, fallback: bool) -> tuple[Order, Source]:
+        """The first list of the chain that is not empty: the last two parts need no model."""
+        own: Source = "personal" if len(person.liked) else "session"
+        if (len(asked.history) and not fallback) or asked.query is not None:
+            order = _planned(stages, asked, person)
+            if len(order.items) or asked.query is not None:
+                return order, own if len(asked.history) else "popular"
+        order = _planned(stages.instead("popular"), asked, person)
+        if asked.stock.popularity[order.items].any():
+            return order, "popular"
+        return _planned(stages.instead("latest"), asked, person), "latest"
 
     def command(self, user_id: str, text: str, shown: Sequence[str] = ()) -> tuple[Delta, Preferences]:
         """What a command changes, and the preferences that hold then; they are not kept by this.
@@ -274,18 +337,15 @@ class Engine:
             Ids of the items before the person's eyes.
         """
         live, before = self.live, self.person(user_id).preferences
-        codes = self.codes(shown)
-        delta = live.grammar.parse(text, before, shown_of(live.stock, codes[codes >= 0]))
+        codes = self.codes(shown, live)
+        delta = parser_over(live.grammar, self.lm).parse(text, before, shown_of(live.stock, codes[codes >= 0]))
         return delta, before.after(delta)
 
     def changed(self, user_id: str) -> None:
         """What is kept of a user has changed: it is read anew."""
         with self._lock:
-            self._drop(user_id)
-
-    def _drop(self, user_id: str) -> None:
-        self._people.pop(user_id, None)
-        self._being_read.pop(user_id, None)
+            self._news += 1
+            self._people.pop(user_id, None)
 
     def search(self, query: str, user_id: str | None = None, rules: tuple[Rule, ...] = ()) -> Answer:
         """Items whose text is like ``query``; those that the model puts high for the user come first among them.
@@ -296,7 +356,7 @@ class Engine:
             If items have no words.
         """
         live = self.live
-        person = self.person(user_id) if user_id is not None else NOBODY
+        person = self.person(user_id, live) if user_id is not None else NOBODY
         found = PipelineConfig(retrieve=(Retrieve(source="text", n=100),), rank=Rank(by="fusion"))
         order = Pipeline(found, live.stock).run(Asked(live.stock, NOBODY.liked, NOBODY.liked, rules, query=query))
         if len(person.liked) and len(order.items):
@@ -308,6 +368,24 @@ class Engine:
             order = Order(order.items[best], both[best].astype(np.float32), order.trace)
         return Answer(order, "personal" if len(person.liked) else "popular", live, person, user_id)
 
+    def keep(self, recommendation_id: str, answer: Answer, k: int, user_id: str | None = None) -> None:
+        """Hold a list for its next pages, not the model that made it."""
+        held = Held(replace(answer.order, trace=()), answer.source, answer.person, k, user_id, time.monotonic())
+        with self._lock:
+            if answer.live is not self.live:  # it was exchanged while the list was made
+                held = held.recoded(self.live.stock.ids.encode(answer.live.stock.ids.values))
+            self._held.keep(recommendation_id, held)
+
+    def held(self, recommendation_id: str) -> tuple[Answer, int] | None:
+        """A list that is held, and the items of its pages; ``None`` where it is not held any more."""
+        with self._lock:
+            found, live = self._held.get(recommendation_id), self.live
+        return (
+            (Answer(found.order, found.source, live, found.person, found.user_id), found.k)
+            if found is not None
+            else None
+        )
+
     def fields(self, live: Live, codes: IntArray) -> list[dict[str, Any]]:
         """The row of the item table of each code."""
         found: list[dict[str, Any]] = live.stock.items[codes.tolist()].to_dicts()
@@ -318,54 +396,6 @@ class Engine:
         return [str(item) for item in live.stock.ids.decode(codes).to_list()]
 
 
-def current_version(directory: Path) -> str:
-    """Name and digest of the version of a model that is in use.
-
-    Raises
-    ------
-    ConfigError
-        If there is none.
-    """
-    try:
-        return (directory / "CURRENT").read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigError(
-            f"There is no fitted model in {directory}.", "Write one with 'honeyguide fit DATA --out DIR'."
-        ) from error
-
-
-def _typed(stock: Stock, item_ids: list[str]) -> pl.Series:
-    """Ids as they come over the wire, of the type that the catalogue has; what does not fit is unknown."""
-    return pl.Series("item_id", item_ids, pl.String).cast(stock.ids.dtype, strict=False)
-
-
-def _key(store: HistoryStore, user_id: str) -> object | None:
-    """A user id as it comes over the wire, of the type that the histories of the fit have; ``None`` for no such id."""
-    if not store.user_ids.dtype.is_integer():
-        return user_id
-    return int(user_id) if _INTEGER.fullmatch(user_id) else None
-
-
-def _with_new_items(bundle: Bundle, items: dict[str, dict[str, Any]]) -> Bundle:
-    """The bundle with those items that its model can take in and does not know."""
-    model, ids = bundle.model, bundle.item_ids
-    if not items or "add_items" not in model.capabilities:
-        return bundle
-    names = pl.Series("item_id", list(items), pl.String).cast(ids.dtype, strict=False)
-    codes = ids.encode(names)
-    rows = [
-        {**fields, "item_id": name}
-        for name, code, fields in zip(names, codes, items.values(), strict=True)
-        if code < 0 and name is not None
-    ]
-    if not rows:
-        return bundle
-    table = typed_table(rows, bundle.store.items.schema)
-    try:
-        grown = model.add_items(table)
-    except HoneyguideError as error:
-        _LOG.warning("new items have no place in the model: %s", error)
-        return bundle
-    store = bundle.store
-    store.items = pl.concat([store.items, table.select(store.items.columns)], how="vertical_relaxed")
-    return Bundle(bundle.directory, grown, store)
+def _planned(stages: Pipeline, asked: Asked, person: Person) -> Order:
+    """The order of the stages, or what a person's wishes make of it."""
+    return Planner(stages).run(asked, person.preferences) if person.preferences.wants else stages.run(asked)

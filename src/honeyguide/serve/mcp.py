@@ -32,7 +32,7 @@ from honeyguide.core.errors import HoneyguideError
 from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve.auth import Identity, Scope, secret_of
-from honeyguide.serve.engine import Answer, Engine
+from honeyguide.serve.engine import Answer, Engine, Live
 from honeyguide.serve.service import HTTPProblem, Service, only_own
 from honeyguide.serve.store import Event, now
 from honeyguide.serve.wire import Id, Text
@@ -182,7 +182,9 @@ class Tools:
     async def _who(self, context: Context[Any], scope: Scope, user_id: str | None = None) -> tuple[Identity, Engine]:
         headers = context.headers
         secret = self.key if headers is None else secret_of(headers.get("authorization"))
-        who = await asyncio.to_thread(self.service.authority.identify, secret)
+        if self.service.authority.due:
+            await asyncio.to_thread(self.service.authority.look)
+        who = self.service.authority.identify(secret)
         if who is None:
             raise Refused("a key is needed.", "Send 'Authorization: Bearer KEY', or set HONEYGUIDE_KEY for stdio.")
         if scope not in who.scopes:
@@ -214,20 +216,22 @@ class Tools:
     async def similar_items(self, item_id: Id, context: Context[Any], k: Some = 10) -> Items:
         """Items that the model holds to be alike."""
         _, engine = await self._who(context, "read")
-        codes = engine.codes([item_id])
+        live = engine.live
+        codes = engine.codes([item_id], live)
         if codes[0] < 0:
             raise Refused(f"there is no item {item_id!r}.", "Take an id from another tool's answer.")
-        found = engine.live.bundle.model.similar(codes, k).items[0]
-        return Items(source="similar", items=_rows(engine, found[found >= 0]))
+        found = live.bundle.model.similar(codes, k).items[0]
+        return Items(source="similar", items=_rows(engine, live, found[found >= 0]))
 
     async def explain(self, item_id: Id, user_id: Id, context: Context[Any]) -> Reason:
         """Why an item is where it is in a user's list, checked on the model."""
         _, engine = await self._who(context, "read", user_id)
-        codes = engine.codes([item_id])
+        live = engine.live
+        stock = live.stock
+        codes = engine.codes([item_id], live)
         if codes[0] < 0:
             raise Refused(f"there is no item {item_id!r}.", "Take an id from another tool's answer.")
-        live, stock = engine.live, engine.live.stock
-        (found,) = because(live.bundle.model, engine.person(user_id).liked, [int(codes[0])])
+        (found,) = because(live.bundle.model, engine.person(user_id, live).liked, [int(codes[0])])
         said = found.sentence(lambda code: stock.titles[code], verb_for(stock.items.columns))
         return Reason(why=said, evidence=engine.ids(live, found.evidence), verified=found.verified)
 
@@ -285,10 +289,9 @@ class Tools:
 
 def _items(engine: Engine, answer: Answer, k: int) -> Items:
     codes, _ = answer.order.page(0, k)
-    return Items(source=answer.source, items=_rows(engine, codes))
+    return Items(source=answer.source, items=_rows(engine, answer.live, codes))
 
 
-def _rows(engine: Engine, codes: Any) -> list[Item]:
-    live = engine.live
+def _rows(engine: Engine, live: Live, codes: Any) -> list[Item]:
     rows = zip(engine.ids(live, codes), engine.fields(live, codes), strict=True)
     return [Item(item_id=name, rank=rank, fields=fields) for rank, (name, fields) in enumerate(rows, start=1)]

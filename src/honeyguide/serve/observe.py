@@ -21,12 +21,16 @@ class Meters:
         self.lists = Counter(
             "honeyguide_lists", "Lists by what they were made from", ["source"], registry=self.registry
         )
+        self._pairs: dict[tuple[str, int], tuple[Histogram, Counter]] = {}
         self.events = Counter("honeyguide_events", "Events that were new", registry=self.registry)
 
     def saw(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
-        self.seconds.labels(route).observe(seconds)
-        self.requests.labels(route, str(status)).inc()
+        pair = self._pairs.get((route, status))
+        if pair is None:
+            pair = self._pairs[route, status] = self.seconds.labels(route), self.requests.labels(route, str(status))
+        pair[0].observe(seconds)
+        pair[1].inc()
 
     def text(self) -> bytes:
         """In the text format of Prometheus."""

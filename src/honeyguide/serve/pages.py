@@ -12,6 +12,7 @@ _KINDS = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https:; "
@@ -23,9 +24,9 @@ _HEADERS = {
 
 
 def add_pages(app: FastAPI) -> None:
-    """The feed at ``/`` and what it is made of."""
+    """The feed at ``/``, the operator's page at ``/operator``, and what they are made of."""
     files = {f"/static/{path.name}": path for path in sorted(_FOLDER.iterdir()) if path.suffix in _KINDS}
-    files["/"] = _FOLDER / "feed.html"
+    files |= {"/": _FOLDER / "feed.html", "/operator": _FOLDER / "operator.html"}
     for route, path in files.items():
         app.add_api_route(route, _sender(path), methods=["GET"], include_in_schema=False, name=path.name)
 

@@ -13,13 +13,15 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from fastapi import FastAPI, Query, Response
 
+from honeyguide.agent.examples import examples
 from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import DataError
 from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve import wire
 from honeyguide.serve.auth import Identity
-from honeyguide.serve.engine import NOBODY, Answer, Engine
+from honeyguide.serve.engine import Answer
+from honeyguide.serve.reasons import echo, explained, marks, took_back
 from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, only_own, to_json
 from honeyguide.serve.store import Event, now
 from honeyguide.serve.tokens import new_token
@@ -39,11 +41,14 @@ def operations(app: FastAPI, service: Service) -> None:
                 "model": engine.live.bundle.model.name,
                 "version": engine.live.version,
                 "items": len(engine.live.stock),
+                "fallback": engine.live.fallback,
             }
             for name, engine in service.engines.items()
         }
-        broken = any(engine.live.stages.fault is not None for engine in service.engines.values())
-        return to_json({"status": "degraded" if broken or not tenants else "ok", "tenants": tenants})
+        warming = any(engine.warming for engine in service.engines.values())
+        broken = any(engine.live.degraded for engine in service.engines.values())
+        status = "degraded" if broken or not tenants else "ok"
+        return to_json({"status": status, "warming": warming, "tenants": tenants})
 
     @app.get("/metrics", response_class=Response, tags=["operation"], responses={**PROBLEMS, 200: _METRICS})
     async def metrics(who: Identity = needs(service, "admin")) -> Response:
@@ -93,16 +98,24 @@ def items(app: FastAPI, service: Service) -> None:
         added = await asyncio.to_thread(engine.add_items, items) if engine is not None else 0
         return to_json({"stored": len(items), "recommendable": added})
 
+    @app.get("/v1/catalogue", response_model=wire.Catalogue, responses=PROBLEMS, tags=["items"])
+    async def catalogue(who: Identity = needs(service, "read", personal=True)) -> Response:
+        """What there is, and examples of commands in its words."""
+        live = service.engine(who).live
+        found = await asyncio.to_thread(examples, live.grammar, live.stock.items)
+        return to_json({"items": len(live.stock), "fields": live.stock.items.columns, "examples": found})
+
     @app.get("/v1/items/{item_id:path}", response_model=wire.ItemKept, responses=PROBLEMS, tags=["items"])
     async def get(item_id: wire.Id, who: Identity = needs(service, "read", personal=True)) -> Response:
         """What is known of an item."""
         found = await asyncio.to_thread(service.store.item, who.tenant, item_id)
         if found is None:
             engine = service.engine(who)
-            code = int(engine.codes([item_id])[0])
+            live = engine.live
+            code = int(engine.codes([item_id], live)[0])
             if code < 0:
                 raise HTTPProblem(404, f"there is no item {item_id!r}.")
-            found = engine.fields(engine.live, np.array([code], np.int32))[0]
+            found = engine.fields(live, np.array([code], np.int32))[0]
         return to_json({"item_id": item_id, "fields": found})
 
     @app.delete("/v1/items/{item_id:path}", response_model=wire.Deleted, responses=PROBLEMS, tags=["items"])
@@ -139,13 +152,31 @@ def users(app: FastAPI, service: Service) -> None:
         engine.changed(user_id)
         return to_json({"preferences": _wants(after)})
 
+    @app.delete(
+        "/v1/users/{user_id:path}/events/{event_id}", response_model=wire.Deleted, responses=PROBLEMS, tags=["users"]
+    )
+    async def take_back(
+        user_id: wire.Id, event_id: wire.EventId, who: Identity = needs(service, "write", personal=True)
+    ) -> Response:
+        """Take one event of a user back: it is as if it had not been sent."""
+        events = await asyncio.to_thread(service.store.events_of, who.tenant, user_id)
+        event = next((e for e in events if e.event_id == event_id), None)
+        if event is None:
+            raise HTTPProblem(404, f"the user {user_id!r} has no event {event_id!r}.")
+        rows = await _done(service.store.delete_event(who.tenant, user_id, event_id))
+        if rows and who.tenant in service.engines:
+            took_back(service.engines[who.tenant], event)
+        return to_json({"rows": rows})
+
     @app.get("/v1/users/{user_id:path}/export", response_model=wire.Exported, responses=PROBLEMS, tags=["users"])
     async def export(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Everything that is kept of a user."""
         found: dict[str, Any] = await asyncio.to_thread(service.store.export_user, who.tenant, user_id)
         engine = service.engines.get(who.tenant)
-        person = await asyncio.to_thread(engine.person, user_id) if engine is not None else None
-        history = engine.ids(engine.live, person.liked) if engine is not None and person is not None else []
+        history: list[str] = []
+        if engine is not None:
+            live = engine.live
+            history = engine.ids(live, (await asyncio.to_thread(engine.person, user_id, live)).liked)
         return to_json({"user_id": user_id, "history": history, **found})
 
     @app.post("/v1/users/{user_id:path}/token", response_model=wire.TokenOut, responses=PROBLEMS, tags=["users"])
@@ -161,15 +192,17 @@ def users(app: FastAPI, service: Service) -> None:
     async def profile(user_id: wire.Id, who: Identity = needs(service, "read", personal=True)) -> Response:
         """What is known of a user, and what commands said that still holds."""
         engine = service.engine(who)
-        person = await asyncio.to_thread(engine.person, user_id)
+        live = engine.live
+        person = await asyncio.to_thread(engine.person, user_id, live)
         fields = await asyncio.to_thread(service.store.user, who.tenant, user_id)
         return to_json(
             {
                 "user_id": user_id,
                 "fields": fields or {},
                 "preferences": _wants(person.preferences),
-                "liked": engine.ids(engine.live, person.liked),
-                "hidden": engine.ids(engine.live, person.hidden),
+                "liked": engine.ids(live, person.liked),
+                "hidden": engine.ids(live, person.hidden),
+                "marks": await asyncio.to_thread(marks, engine, live, user_id),
             }
         )
 
@@ -180,7 +213,6 @@ def users(app: FastAPI, service: Service) -> None:
         engine = service.engines.get(who.tenant)
         if engine is not None:
             await asyncio.to_thread(engine.forget, user_id)
-        service.forget(who.tenant, user_id)
         return to_json({"rows": rows})
 
 
@@ -192,15 +224,20 @@ def lists(app: FastAPI, service: Service) -> None:
         """A list for a known user, for an anonymous session, or for whoever comes."""
         only_own(who, body.user_id)
         engine = service.engine(who)
-        answer = engine.recommend(
+        ask = partial(
+            engine.recommend,
             body.user_id,
             body.session,
             scenario=body.scenario,
             rules=request_rules(body.where),
             exclude=body.exclude,
         )
+        # What takes less time than a thread takes to be woken is done at once.
+        answer = ask() if engine.is_quick(body.user_id, body.scenario) else await asyncio.to_thread(ask)
         k = body.k or answer.live.stages.current.config.page
-        return _page(service, who, answer, _new_id(), 0, k, explain=body.explain, trace=body.trace)
+        page = partial(_page, service, who, answer, _new_id(), 0, k, user_id=body.user_id)
+        cut = partial(page, explain=body.explain, trace=body.trace)
+        return await asyncio.to_thread(cut) if body.explain else cut()
 
     @app.get("/v1/recommend/{recommendation_id}", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def more(
@@ -210,49 +247,34 @@ def lists(app: FastAPI, service: Service) -> None:
         who: Identity = needs(service, "read", personal=True),
     ) -> Response:
         """Another page of a list: the same order, so that nothing comes twice."""
-        held = service.pages.get((who.tenant, recommendation_id))
+        held = service.engine(who).held(recommendation_id)
         if held is None:
             raise HTTPProblem(404, "this list is not held any more.", "Ask for a new one.")
-        _, answer, k = held
+        answer, k = held
         only_own(who, answer.user_id)
-        return _page(service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
+        cut = partial(_page, service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
+        return await asyncio.to_thread(cut) if explain else cut()
 
     @app.post("/v1/explain", response_model=wire.ExplainOut, responses=PROBLEMS, tags=["lists"])
     async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read", personal=True)) -> Response:
         """Why an item is where it is: the events that raised it most, and where it would be without them."""
         only_own(who, body.user_id)
-        engine = service.engine(who)
-        code = int(engine.codes([body.item_id])[0])
-        if code < 0:
-            raise HTTPProblem(404, f"there is no item {body.item_id!r}.")
-        live = engine.live
-        person = engine.person(body.user_id) if body.user_id is not None else NOBODY
-        own = engine.codes(body.session)
-        history = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
-        titles, verb = live.stock.titles, verb_for(live.stock.items.columns)
-        (reason,) = await asyncio.to_thread(because, live.bundle.model, history, [code])
-        return to_json(
-            {
-                "item_id": body.item_id,
-                "why": reason.sentence(lambda c: titles[c], verb),
-                "evidence": engine.ids(live, reason.evidence),
-                "verified": reason.verified,
-                "rank": reason.rank,
-                "rank_without": reason.rank_without,
-            }
-        )
+        return to_json(await asyncio.to_thread(explained, service.engine(who), body))
 
     @app.post("/v1/command", response_model=wire.CommandOut, responses=PROBLEMS, tags=["lists"])
     async def command(body: wire.CommandIn, who: Identity = needs(service, "write", personal=True)) -> Response:
         """Say what is wanted; the list that comes back obeys, and so do all later ones of this user."""
         only_own(who, body.user_id)
         engine = service.engine(who)
+        before = (await asyncio.to_thread(engine.person, body.user_id)).preferences
         delta, after = await asyncio.to_thread(engine.command, body.user_id, body.command, body.shown)
         await _done(service.store.put_preferences(who.tenant, body.user_id, after.to_dict()))
         engine.changed(body.user_id)
         answer = await asyncio.to_thread(partial(engine.recommend, body.user_id, scenario=body.scenario))
-        more = {"heard": delta.heard, "preferences": _wants(after)}
-        return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, more=more)
+        more = {"heard": delta.heard, "echo": echo(delta, before), "note": delta.note, "preferences": _wants(after)}
+        return _page(
+            service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, user_id=body.user_id, more=more
+        )
 
     @app.post("/v1/search", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def search(body: wire.SearchIn, who: Identity = needs(service, "read", personal=True)) -> Response:
@@ -260,7 +282,7 @@ def lists(app: FastAPI, service: Service) -> None:
         only_own(who, body.user_id)
         engine = service.engine(who)
         answer = await asyncio.to_thread(engine.search, body.query, body.user_id, request_rules(body.where))
-        return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False)
+        return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, user_id=body.user_id)
 
     @app.get("/v1/items/{item_id:path}/similar", response_model=wire.SimilarOut, responses=PROBLEMS, tags=["lists"])
     async def similar(
@@ -270,13 +292,13 @@ def lists(app: FastAPI, service: Service) -> None:
     ) -> Response:
         """Items that the model holds to be alike."""
         engine = service.engine(who)
-        code = int(engine.codes([item_id])[0])
+        live = engine.live
+        code = int(engine.codes([item_id], live)[0])
         if code < 0:
             raise HTTPProblem(404, f"there is no item {item_id!r}.")
-        live = engine.live
-        found = live.bundle.model.similar(np.array([code], np.int32), k)
+        found = await asyncio.to_thread(live.bundle.model.similar, np.array([code], np.int32), k)
         codes = found.items[0][found.items[0] >= 0]
-        return to_json({"items": _entries(engine, live, codes, found.scores[0], 1)})
+        return to_json({"items": _entries(live, codes, found.scores[0], 1)})
 
 
 def _page(
@@ -289,16 +311,17 @@ def _page(
     *,
     explain: bool,
     trace: bool,
+    user_id: str | None = None,
     more: dict[str, Any] | None = None,
 ) -> Response:
     engine, live = service.engine(who), answer.live
     codes, scores = answer.order.page(page, k)
-    entries = _entries(engine, live, codes, scores, 1 + page * k)
+    entries = _entries(live, codes, scores, 1 + page * k)
     if explain and len(codes) and len(answer.person.liked):
         _explain(answer, codes, entries)
     following = page + 1 if len(answer.order.items) > (page + 1) * k else None
     if page == 0:
-        service.keep(who.tenant, recommendation_id, answer, k)
+        engine.keep(recommendation_id, answer, k, user_id)
     service.meters.lists.labels(answer.source).inc()
     return to_json(
         {
@@ -321,11 +344,11 @@ def _wants(preferences: Preferences) -> list[dict[str, Any]]:
     ]
 
 
-def _entries(engine: Engine, live: Any, codes: Any, scores: Any, first: int) -> list[dict[str, Any]]:
-    rows = zip(engine.ids(live, codes), engine.fields(live, codes), scores, strict=False)
+def _entries(live: Any, codes: Any, scores: Any, first: int) -> list[dict[str, Any]]:
+    rows = zip(live.stock.shown.of(codes), scores[: len(codes)].tolist(), strict=True)
     return [
-        {"item_id": name, "rank": rank, "score": float(score), "fields": fields}
-        for rank, (name, fields, score) in enumerate(rows, start=first)
+        {"item_id": name, "rank": rank, "score": score, "fields": fields}
+        for rank, ((name, fields), score) in enumerate(rows, start=first)
     ]
 
 

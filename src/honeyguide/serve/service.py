@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -13,12 +12,9 @@ from fastapi import Depends, Header, Request, Response
 
 from honeyguide.serve import wire
 from honeyguide.serve.auth import Authority, Identity, RateLimit, Scope, secret_of
-from honeyguide.serve.engine import Answer, Engine
+from honeyguide.serve.engine import Engine
 from honeyguide.serve.observe import Meters
 from honeyguide.serve.store import Store
-
-_PAGES = 20_000  # lists whose next pages are held
-_PAGES_SECONDS = 3600.0
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": wire.Problem, "description": "A condition or an id is wrong."},
@@ -64,7 +60,7 @@ class Settings:
     largest_body: int = 2 << 20
     body_seconds: float = 30.0
     kinds: Mapping[str, float] = field(
-        default_factory=lambda: {"hide": -1.0, "dislike": -1.0, "known": -1.0, "impression": 0.0}
+        default_factory=lambda: {"hide": -1.0, "dislike": -1.0, "unlike": -1.0, "known": -1.0, "impression": 0.0}
     )
     refresh_seconds: float = 1.0
 
@@ -91,7 +87,6 @@ class Service:
     settings: Settings
     limit: RateLimit
     meters: Meters
-    pages: OrderedDict[tuple[str, str], tuple[float, Answer, int]] = field(default_factory=OrderedDict)
 
     def engine(self, who: Identity) -> Engine:
         """The engine of a tenant."""
@@ -99,19 +94,6 @@ class Service:
         if found is None:
             raise HTTPProblem(404, f"the tenant {who.tenant!r} has no model.", "Start the service with one for it.")
         return found
-
-    def forget(self, tenant: str, user_id: str) -> None:
-        """Hold no list of a user any more."""
-        for held in [name for name, (_, answer, _) in list(self.pages.items()) if answer.user_id == user_id]:
-            if held[0] == tenant:
-                self.pages.pop(held, None)
-
-    def keep(self, tenant: str, recommendation_id: str, answer: Answer, k: int) -> None:
-        """Hold an order, for its next pages."""
-        self.pages[tenant, recommendation_id] = (time.monotonic(), answer, k)
-        oldest = time.monotonic() - _PAGES_SECONDS
-        while self.pages and (len(self.pages) > _PAGES or next(iter(self.pages.values()))[0] < oldest):
-            self.pages.popitem(last=False)
 
 
 def shared(store: Store, engines: dict[str, Engine], settings: Settings) -> Service:
@@ -134,10 +116,12 @@ def needs(service: Service, scope: Scope, *, personal: bool = False) -> Any:
         to look at, by :func:`only_own`.
     """
 
-    def check(
+    async def check(
         request: Request,
         authorization: Annotated[str | None, Header(description="Bearer KEY")] = None,
     ) -> Identity:
+        if service.authority.due:
+            await asyncio.to_thread(service.authority.look)
         who = service.authority.identify(secret_of(authorization))
         if who is None:
             raise HTTPProblem(

@@ -11,14 +11,14 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
-from honeyguide.core.errors import ConfigError
-from honeyguide.serve.database import Writer, dialect_of, open_database, reading
+from honeyguide.core.errors import ConfigError, StorageError
+from honeyguide.serve.database import Lookup, Lookups, Writer, dialect_of, open_database, reading
 from honeyguide.serve.schema import EVENTS, EXPOSURES, ITEMS, KEYS, METADATA, OF_A_USER, PREFERENCES, USERS
 
 
@@ -64,6 +64,15 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+_OF = (bindparam("tenant"), bindparam("user"))
+_EVENTS_OF = (
+    select(*(EVENTS.c[column.name] for column in fields(Event)))
+    .where(EVENTS.c.tenant == _OF[0], EVENTS.c.user_id == _OF[1])
+    .order_by(EVENTS.c.happened, EVENTS.c.number)
+)
+_PREFERENCES_OF = select(PREFERENCES.c.fields).where(PREFERENCES.c.tenant == _OF[0], PREFERENCES.c.user_id == _OF[1])
+
+
 class Store:
     """The database of the service.
 
@@ -88,10 +97,18 @@ class Store:
                 f"{where} cannot be opened: {str(error.orig).strip()}.", "Check the path: --model or --store."
             ) from error
         self._writer = Writer(self.engine)
+        self._lookups = Lookups(self.engine)
+        self._events_of, self._preferences_of = (Lookup(self.engine, query) for query in (_EVENTS_OF, _PREFERENCES_OF))
+
+    @property
+    def local(self) -> bool:
+        """Whether a look-up takes no longer than a file of this machine does."""
+        return self.engine.dialect.name == "sqlite"
 
     def close(self) -> None:
         """Finish what is waiting, and close."""
         self._writer.close()
+        self._lookups.close()
         self.engine.dispose()
 
     # -- writing ------------------------------------------------------------------------------
@@ -139,6 +156,12 @@ class Store:
         """Forget an item's fields; the number of rows."""
         where = (ITEMS.c.tenant == tenant) & (ITEMS.c.item_id == item_id)
         return self._writer.submit(lambda connection: connection.execute(delete(ITEMS).where(where)).rowcount)
+
+    def delete_event(self, tenant: str, user_id: str, event_id: str) -> Future[int]:
+        """Forget one event of a user; the number of rows."""
+        e = EVENTS.c
+        where = (e.tenant == tenant) & (e.user_id == user_id) & (e.event_id == event_id)
+        return self._writer.submit(lambda c: c.execute(delete(EVENTS).where(where)).rowcount, forgets=True)
 
     def delete_user(self, tenant: str, user_id: str) -> Future[int]:
         """Forget a user: no row of any table names the id any more. The number of rows."""
@@ -188,11 +211,15 @@ class Store:
 
     def events_of(self, tenant: str, user_id: str) -> list[Event]:
         """What a user did, oldest first."""
-        e = EVENTS.c
-        columns = (e.event_id, e.user_id, e.item_id, e.kind, e.weight, e.happened)
-        asked = select(*columns).where(e.tenant == tenant, e.user_id == user_id).order_by(e.happened, e.number)
-        with reading(self.engine) as connection:
-            return [Event(*row) for row in connection.execute(asked)]
+        with self._lookups.connection() as connection:
+            return [_event(row) for row in self._events_of.rows(connection, tenant, user_id)]
+
+    def events_and_preferences(self, tenant: str, user_id: str) -> tuple[list[Event], dict[str, Any] | None]:
+        """What a user did, oldest first, and what the user's commands said."""
+        with self._lookups.connection() as connection:
+            events = [_event(row) for row in self._events_of.rows(connection, tenant, user_id)]
+            kept = self._preferences_of.rows(connection, tenant, user_id)
+        return events, _parsed(kept[0][0]) if kept else None
 
     def counts(self, tenant: str) -> dict[str, int]:
         """Events with a positive weight of every item."""
@@ -202,10 +229,11 @@ class Store:
             return {str(item): int(n) for item, n in connection.execute(asked)}
 
     def items(self, tenant: str, since: int = -1) -> dict[str, dict[str, Any]]:
-        """What is known of items, of those changed after ``since``."""
-        asked = select(ITEMS.c.item_id, ITEMS.c.fields).where(ITEMS.c.tenant == tenant, ITEMS.c.changed > since)
+        """What is known of items, of those changed after ``since``, the latest last."""
+        i = ITEMS.c
+        asked = select(i.item_id, i.fields).where(i.tenant == tenant, i.changed > since).order_by(i.changed, i.item_id)
         with reading(self.engine) as connection:
-            return {str(name): json.loads(fields) for name, fields in connection.execute(asked)}
+            return {str(name): _parsed(fields) for name, fields in connection.execute(asked)}
 
     def item(self, tenant: str, item_id: str) -> dict[str, Any] | None:
         """What is known of an item."""
@@ -222,7 +250,7 @@ class Store:
     def _fields(self, table: Any, tenant: str, where: Any) -> dict[str, Any] | None:
         with reading(self.engine) as connection:
             found = connection.execute(select(table.c.fields).where(table.c.tenant == tenant, where)).scalar()
-        return None if found is None else dict(json.loads(found))
+        return None if found is None else _parsed(found)
 
     def export_user(self, tenant: str, user_id: str) -> dict[str, list[dict[str, Any]]]:
         """Every row that names a user, by table."""
@@ -238,3 +266,22 @@ class Store:
         """All API keys."""
         with reading(self.engine) as connection:
             return [KeyRow(*row) for row in connection.execute(select(KEYS).order_by(KEYS.c.created))]
+
+
+def _event(row: Sequence[Any]) -> Event:
+    """A row of events; SQLite gives back what is in the file, whatever the column is declared as."""
+    found = Event(*row)
+    if type(found.weight) is not float or type(found.happened) is not int or type(found.item_id) is not str:
+        raise StorageError(f"the database is damaged: the event {found.event_id!r} is none.")
+    return found
+
+
+def _parsed(text: Any) -> dict[str, Any]:
+    """What a column of JSON holds; only damage makes it anything but an object."""
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise StorageError(f"the database is damaged: {error}.") from error
+    if not isinstance(found, dict):
+        raise StorageError("the database is damaged: a column of JSON holds no object.")
+    return found

@@ -117,11 +117,15 @@ class RecommendIn(_Wire):
     """A request for a list; without a user and a session, what is popular."""
 
     user_id: Id | None = None
-    session: list[Id] = Field(default=[], max_length=200, description="Items of an anonymous visit, oldest first.")
+    session: list[Id] = Field(
+        default_factory=list, max_length=200, description="Items of an anonymous visit, oldest first."
+    )
     k: _Size | None = Field(default=None, description="Items of a page; by default as the pipeline says.")
     scenario: Name = "default"
-    where: list[Text] = Field(default=[], max_length=10, description="Conditions over item fields: 'year < 1990'.")
-    exclude: list[Id] = Field(default=[], max_length=1000)
+    where: list[Text] = Field(
+        default_factory=list, max_length=10, description="Conditions over item fields: 'year < 1990'."
+    )
+    exclude: list[Id] = Field(default_factory=list, max_length=1000)
     explain: bool = False
     trace: bool = False
 
@@ -131,7 +135,9 @@ class CommandIn(_Wire):
 
     user_id: Id
     command: Text
-    shown: list[Id] = Field(default=[], max_length=100, description="What is before the user's eyes, in order.")
+    shown: list[Id] = Field(
+        default_factory=list, max_length=100, description="What is before the user's eyes, in order."
+    )
     k: _Size = Field(default=10)
     scenario: Name = "default"
 
@@ -141,11 +147,32 @@ class ExplainIn(_Wire):
 
     item_id: Id
     user_id: Id | None = None
-    session: list[Id] = Field(default=[], max_length=200)
+    session: list[Id] = Field(default_factory=list, max_length=200)
+    k: _Size = Field(default=10, description="Places that count for what would change.")
+    change: bool = Field(default=False, description="Also what would take the item off the first k places.")
+    paths: bool = Field(default=False, description="Also how the evidence and the item are joined.")
+
+
+class Piece(_Wire):
+    """An item of the history that the score rests on, and what it adds, on the scale of the model."""
+
+    item_id: str
+    title: str
+    adds: float
+
+
+class Changed(_Wire):
+    """The fewest items that were found without which the item leaves the first k places; every set was scored."""
+
+    items: list[str]
+    titles: list[str]
+    k: int
+    rank_without: int
+    smallest: bool = Field(description="Whether it is certain that fewer do not suffice.")
 
 
 class ExplainOut(_Wire):
-    """The reason, checked: without the evidence the score falls."""
+    """The reason, checked: without the evidence the score falls. Ranks are by the model's score among all items."""
 
     item_id: str
     why: str
@@ -153,6 +180,11 @@ class ExplainOut(_Wire):
     verified: bool
     rank: int
     rank_without: int
+    n_items: int
+    because: list[Piece]
+    wanted: list[str] = Field(description="What was said in commands, and is true of the item.")
+    paths: list[str] | None = None
+    change: Changed | None = Field(default=None, description="Null where it was not asked for, or none was found.")
 
 
 class Wanted(_Wire):
@@ -165,13 +197,41 @@ class Wanted(_Wire):
     words: str
 
 
+class Echo(_Wire):
+    """How a command was understood."""
+
+    added: list[str]
+    taken_back: list[str]
+    as_text: list[str] = Field(description="Words that are none of the catalogue: items like them are sought by text.")
+    undone: bool
+    cleared: bool
+
+
+class Mark(_Wire):
+    """An event of a user, which can be taken back by its id."""
+
+    event_id: str
+    item_id: str
+    title: str
+    kind: str
+    weight: float
+
+
+class Catalogue(_Wire):
+    """What there is, and commands that it understands."""
+
+    items: int
+    fields: list[str]
+    examples: list[str]
+
+
 class SearchIn(_Wire):
     """A search: by text, and by what the user likes where one is named."""
 
     query: Text
     user_id: Id | None = None
     k: _Size = Field(default=10)
-    where: list[Text] = Field(default=[], max_length=10)
+    where: list[Text] = Field(default_factory=list, max_length=10)
 
 
 class ItemOut(_Wire):
@@ -189,7 +249,7 @@ class ListOut(_Wire):
     """A list, and the handle of its next page."""
 
     recommendation_id: str
-    source: Literal["personal", "session", "popular"]
+    source: Literal["personal", "session", "popular", "latest"]
     model: str
     version: str
     items: list[ItemOut]
@@ -201,6 +261,8 @@ class CommandOut(ListOut):
     """What was understood, all that holds now, and the list that obeys."""
 
     heard: bool
+    echo: Echo
+    note: str = ""
     preferences: list[Wanted]
 
 
@@ -212,6 +274,7 @@ class Profile(_Wire):
     preferences: list[Wanted]
     liked: list[str]
     hidden: list[str]
+    marks: list[Mark] = Field(description="The latest events since the fit, the last one first.")
 
 
 class Problem(_Wire):
@@ -282,6 +345,7 @@ class Health(_Wire):
     """Whether the service answers, and from what."""
 
     status: Literal["ok", "degraded"]
+    warming: bool = Field(description="Whether something that makes answers fast is being prepared.")
     tenants: dict[str, dict[str, Any]]
 
 

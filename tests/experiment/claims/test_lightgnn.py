@@ -7,6 +7,7 @@ import pytest
 from tests.models.factor.conftest import circles
 
 from honeyguide.experiment.claims import lightgnn as claims
+from honeyguide.experiment.claims import lightgnn_cells as cells_of
 from honeyguide.experiment.papers import Claim
 
 
@@ -86,7 +87,7 @@ def test_noise_and_yelp() -> None:
 
 def test_random_pairs_are_new_and_in_train_alone() -> None:
     data = circles()
-    noisy = claims._with_random_pairs(data, 100, seed=0)
+    noisy = cells_of._with_random_pairs(data, 100, seed=0)
     before, after = data.matrix("train"), noisy.matrix("train")
     assert after.nnz == before.nnz + 100 and (after - before).nnz == 100
     assert (after - before).multiply(data.matrix()).nnz == 0

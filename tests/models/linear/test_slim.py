@@ -95,3 +95,11 @@ def test_the_estimate_falls_with_l1() -> None:
     data = data_of(baskets())
     few, many = (SLIM(l1=l1).estimate(data).cpu_seconds for l1 in (8.0, 1.0))
     assert 0 < few < many
+
+
+def test_the_default_l1_follows_the_takers_of_an_item() -> None:
+    takers = {users: np.ones((users, 4), np.float32) for users in (3, 12, 40)}
+    found = {users: SLIM().fit(data_of(a)).resolved.l1 for users, a in takers.items()}
+    assert found == {3: 0.5, 12: pytest.approx(1.2), 40: 2.0}
+    assert SLIM(l1=7.0).fit(data_of(takers[40])).resolved.l1 == 7.0
+    assert SLIM().fit(data_of(takers[3])).weights.matrix.nnz == 12, "two users in common are evidence there"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,15 @@ import polars as pl
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import Recommender
+from honeyguide.core.resources import Stopwatch
+from honeyguide.experiment.papers import Judgement, Profile, Result, verdict
 
 SEEDS = range(5)
+_TIMED: dict[str, dict[str, Any]] = {  # whose epochs are timed with and without weights
+    "mf": {"dim": 64, "batch": 4096, "epochs": 8},
+    "lightgcn": {"dim": 64, "batch": 4096, "epochs": 2},
+    "sasrec": {"epochs": 2},
+}
 CLIP = 0.1  # M where it is not chosen
 _PAPER: dict[str, Any] = {"regularization": 0.0, "lr": 0.005, "init_std": 0.05, "loss": "squared"}
 
@@ -93,6 +101,35 @@ def linear_floors(data: Dataset, rare: npt.NDArray[np.bool_] | None = None) -> d
     train = data.select("train")
     floors: dict[str, Recommender] = {"popularity": Popularity().fit(train), "ials": IALS(factors=16).fit(train)}
     return {name: on_random_items(model, data, rare)["dcg@5"] for name, model in floors.items()}
+
+
+def cost(profile: Profile) -> Result:
+    """CPU-seconds of fits with and without weights, by turns, on ml-100k; the ratio is the median over the turns."""
+    from honeyguide.data.load import load_data
+    from honeyguide.models.registry import model_class
+
+    data = load_data("ml-100k", positive="rating >= 4").select("train")
+    turns = 15 if profile == "paper" else 5
+    found: dict[str, Any] = {}
+    for name, options in _TIMED.items():
+        seconds = []
+        for _ in range(turns):
+            pair = []
+            for system in (name, f"{name}+rel-mf"):
+                with Stopwatch() as watch:
+                    model_class(system)(**options).fit(data)
+                pair.append(watch.cpu)
+            seconds.append(pair)
+        found[name] = {"cpu_seconds": seconds, "ratio": float(np.median([b / a for a, b in seconds]))}
+    return found
+
+
+def judge_cost(results: Mapping[str, Result]) -> Judgement:
+    """The dearest of the backbones counts."""
+    ratios = {name: float(timed["ratio"]) - 1 for name, timed in results["cost"].items()}
+    worst = max(ratios.values())
+    note = "; ".join(f"{name} {share:+.1%}" for name, share in ratios.items())
+    return Judgement(worst, verdict(worst <= 0.15), note=f"median over turns: {note}")
 
 
 def by_seed(values: npt.ArrayLike) -> str:

@@ -194,12 +194,15 @@ class ColdMap(Recommender):
         scores = self.base.score_histories(histories)  # [n, n_items]
         known = ~(self.cold | pseudo)
         mapped = scores @ self._map(self.vectors[pseudo], known).T  # [n, n_pseudo]
+        others = self.cold.any() and not np.array_equal(pseudo, self.cold)
+        absent = np.asarray(scores @ self.neighbours.T, np.float32) if others else None  # [n, n_cold]
         trial = Trial(
             self._transform(scores),
             self._transform(np.asarray(mapped, np.float32)),
             self._profiles(histories) @ self.vectors.T,
             pseudo,
             self.cold,
+            None if absent is None else self._transform(absent),
             histories,
             truth,
         )

@@ -146,7 +146,17 @@ class IALS(Recommender):
         The vectors of the histories seen in :meth:`fit` are remembered by the fitted object, not saved
         with it; they are the last user step of the fit, made by this function.
         """
+        if len(histories) == 1 and self._folded is None:  # a request: sparse matrices would cost more than the algebra
+            return self.hooks.edit_state(self._fold_in(histories.values)[None], histories)
         return self.hooks.edit_state(self._fold_in_sets(distinct(histories, len(self._items))), histories)
+
+    def _fold_in(self, history: IntArray) -> FloatArray:
+        """float32 ``[factors]``: of one history, as :meth:`_fold_in_sets` makes it."""
+        items = np.unique(history[history >= 0])
+        if not len(items):
+            return np.zeros(self._items.shape[1], np.float32)
+        w = self._items.take(items, axis=0)  # [distinct, factors]
+        return self._solve(w, w.sum(axis=0) * np.float32(self.config.alpha))
 
     def _fold_in_sets(self, sets: sp.csr_matrix) -> FloatArray:
         vectors = np.zeros((sets.shape[0], self._items.shape[1]), np.float32)

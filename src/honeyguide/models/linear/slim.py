@@ -17,12 +17,14 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
+from honeyguide.core.space import Real, Space
 from honeyguide.models.linear.cosine import products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
 
 _TARGETS = 256  # columns solved together
 _CANDIDATES = 2048  # of all of them together, where one column has not more: a Gram matrix of 16 MiB
 _SAMPLE = 400  # columns from which the cost is estimated
+_PER_TAKER, _LIMITS = 0.1, (0.5, 2.0)  # lambda by default: so much for each taker of an item, between these
 _SMALL = 6144  # items up to which all may be candidates: a Gram matrix of 144 MiB
 
 
@@ -32,7 +34,8 @@ class SLIMConfig(ModelConfig):
     Parameters
     ----------
     l1
-        ``lambda``, in users: items that so many users or fewer took together have no weight.
+        ``lambda``, in users: items that so many users or fewer took together have no weight. By default a tenth of
+        the users that an item has on average, between .5 and 2.
     l2
         ``beta``, in users too.
     sweeps
@@ -41,7 +44,7 @@ class SLIMConfig(ModelConfig):
         A column is done when no weight moved by more than this in a sweep.
     """
 
-    l1: float = Field(default=2.0, ge=0)
+    l1: float | None = Field(default=None, ge=0)
     l2: float = Field(default=50.0, gt=0)
     sweeps: int = Field(default=50, ge=1)
     tolerance: float = Field(default=1e-3, gt=0)
@@ -56,23 +59,34 @@ class SLIM(Recommender):
 
     name = "slim"
     Config = SLIMConfig
+    space: ClassVar[Space] = {"l1": Real(0.2, 20.0, log=True), "l2": Real(1.0, 1000.0, log=True)}
     config: SLIMConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
 
     def estimate(self, data: Dataset) -> Estimate:
         """The sparse Gram matrix, the dense one of a block of columns, and its gradients.
 
-        How many weights may differ from zero is counted on a sample of the columns.
+        How many weights may differ from zero is counted on a sample of the columns; of c that may, about the
+        root of c move, each in a few sweeps.
         """
         a, n = data.matrix("train"), data.n_items
         products = float(products_per_item(a).sum())
         filled = min(products, float(n) ** 2)
         sample = np.random.default_rng(0).choice(n, min(n, _SAMPLE), replace=False)
-        counts = (a[:, sample].T.tocsr() @ a).data
-        candidates = float((counts > self.config.l1).sum()) * n / max(1, len(sample))
+        counts = a[:, sample].T.tocsr() @ a  # [sample, n_items]
+        counts.data[counts.data <= self._l1(a)] = 0
+        counts.eliminate_zeros()
+        moved = float(np.sqrt(np.diff(counts.indptr)).sum()) * n / max(1, len(sample))
         width = float(n if n <= _SMALL else _CANDIDATES)
         memory = 12.0 * filled + 4 * width * (width + 3 * _TARGETS) + 1e8
-        return Estimate(memory, 1e-8 * products + 4e-5 * candidates)
+        return Estimate(memory, 1e-8 * products + 2.5e-4 * moved)
+
+    def _l1(self, a: sp.csr_matrix) -> float:
+        """``lambda`` for a train matrix: what is sparse has few pairs that more than one user took."""
+        if self.config.l1 is not None:
+            return self.config.l1
+        takers = a.nnz / max(1, np.count_nonzero(np.bincount(a.indices)))
+        return float(np.clip(_PER_TAKER * takers, *_LIMITS))
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         from rich.console import Console
@@ -80,13 +94,15 @@ class SLIM(Recommender):
 
         c, a = self.config, data.matrix("train")
         gram = (a.T @ a).tocsr()  # [n_items, n_items], users who took both
-        blocks = list(column_blocks(gram, c.l1))
+        l1 = self._l1(a)
+        self.resolved = c.model_copy(update={"l1": l1})
+        blocks = list(column_blocks(gram, l1))
         columns = []
         for targets, candidates in track(blocks, "SLIM", console=Console(stderr=True), disable=not options.progress):
             inner = gram[candidates][:, candidates].toarray()  # [n, n]
             right = gram[targets][:, candidates].toarray()  # [b, n]
             right[targets[:, None] == candidates] = 0  # no weight for the item itself
-            w = elastic_net(inner, right, c.l1, c.l2, c.sweeps, c.tolerance)
+            w = elastic_net(inner, right, l1, c.l2, c.sweeps, c.tolerance)
             rows, places = np.nonzero(w)
             columns.append((candidates[places], targets[rows], w[rows, places]))
         i, j, values = (np.concatenate(part) for part in zip(*columns, strict=True))

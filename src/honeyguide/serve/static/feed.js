@@ -1,155 +1,266 @@
-"use strict";
-// Everything that comes from the catalogue or from people is put in as text, never as markup.
+// The feed: lists, commands, what is known, undo. Who comes without a name is a visit of this tab.
 
-const at = (id) => document.getElementById(id);
-const state = { user: "", list: null, next: null, shown: [] };
+import { ask } from "/static/api.js";
+import { card, gone, waiting } from "/static/cards.js";
+import { at, make, sentence } from "/static/dom.js";
+import { titleOf } from "/static/facts.js";
+import { shortcuts } from "/static/keys.js";
+import { echoed, plainly } from "/static/wishes.js";
 
-async function ask(method, path, body) {
-  const headers = { "Content-Type": "application/json" };
-  const key = sessionStorage.getItem("key");
-  if (key) headers.Authorization = `Bearer ${key}`;
-  const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-  const found = await answer.json();
-  if (answer.status === 401) at("key-field").hidden = false;
-  if (!answer.ok) throw new Error([found.error, found.remedy].filter(Boolean).join(" "));
-  return found;
+const PAGE = 10;
+const state = { user: sessionStorage.getItem("user") || "", list: null, next: null, shown: [], undo: null, search: null, marks: new Map() };
+// Of an anonymous visit: items liked and put away, in this tab alone, and an id once a command has to be kept.
+const kept = (name) => JSON.parse(sessionStorage.getItem(name) || "[]");
+const keep = (name, value) => sessionStorage.setItem(name, JSON.stringify(value));
+const visitor = () => sessionStorage.getItem("visitor");
+const known = () => state.user || visitor() || null;
+const of = (user) => `/v1/users/${encodeURIComponent(user)}`;
+
+function asking() {
+  const more = state.user ? {} : { session: kept("liked").slice(-200), exclude: kept("away").slice(-1000) };
+  return { user_id: known(), ...more };
 }
 
-function say(text) { at("status").textContent = text; }
+/** Say what was done; `quiet` where the eye sees it anyway. */
+function done(text, undo = null, quiet = false) {
+  at("done").textContent = text;
+  at("toast").classList.toggle("quiet", quiet);
+  state.undo = undo;
+  at("undo").hidden = undo === null;
+}
 
 async function tried(work) {
-  document.body.setAttribute("aria-busy", "true");
-  try { await work(); } catch (error) { say(error.message); } finally { document.body.removeAttribute("aria-busy"); }
+  at("feed").setAttribute("aria-busy", "true");
+  try { await work(); } catch (error) {
+    if (error.status === 401 || error.status === 403) { at("key-field").hidden = false; at("key").focus(); }
+    const text = error.status === 401 ? "This service asks for a key: enter it above." : sentence(error.message);
+    if (at("feed").querySelector(".card:not(.wait)")) done(text);
+    else broken(text);
+  } finally { at("feed").setAttribute("aria-busy", "false"); }
 }
 
-const SOURCES = { personal: "From what you did.", session: "From this visit.", popular: "What many like: nothing is known of you yet." };
+function broken(text) {
+  done("");
+  at("source").textContent = "";
+  at("feed").replaceChildren(make("li", { class: "notice bad" }, make("p", { role: "alert" }, text),
+    make("button", { type: "button", on: { click: () => tried(begin) } }, "Try again")));
+}
 
-function facts(fields) {
-  const words = [];
-  for (const [name, value] of Object.entries(fields)) {
-    if (["item_id", "title", "name", "cover", "image", "poster"].includes(name) || value === null) continue;
-    const text = Array.isArray(value) ? value.slice(0, 4).join(", ") : String(value);
-    if (text && text.length < 80) words.push(text);
+const SOURCES = {
+  personal: "From what you did.", session: "From this visit.",
+  popular: "What many like: nothing is known of you yet.", latest: "What is new: nothing is known of you yet.",
+};
+
+// -- acts on items --------------------------------------------------------------------------------
+
+async function event(item, kind) {
+  const id = crypto.randomUUID();
+  await ask("POST", "/v1/events", { events: [{ event_id: id, user_id: state.user, item_id: item, kind }] });
+  return id;
+}
+
+async function mark(item, kind) {
+  if (state.user) {
+    const id = await event(item, kind);
+    return () => ask("DELETE", `${of(state.user)}/events/${encodeURIComponent(id)}`);
   }
-  return words.slice(0, 4).join(" · ");
+  const name = kind === "like" ? "liked" : "away";
+  keep(name, [...kept(name), item]);
+  return async () => keep(name, kept(name).filter((other) => other !== item));
 }
 
-function picture(fields) {
-  const source = fields.cover || fields.image || fields.poster;
-  if (typeof source !== "string" || !/^(https:\/\/|\/)/.test(source)) return null;
-  const image = document.createElement("img");
-  image.src = source; image.alt = ""; image.loading = "lazy";
-  return image;
-}
+const acts = {
+  tried,
+  liked: (item) => (state.user ? state.marks.get(item) === "like" : kept("liked").includes(item)),
 
-function card(entry) {
-  const node = at("card").content.firstElementChild.cloneNode(true);
-  const part = (name) => node.querySelector(name);
-  const title = String(entry.fields.title || entry.fields.name || entry.item_id);
-  node.dataset.item = entry.item_id;
-  part("h2").textContent = title;
-  part(".facts").textContent = facts(entry.fields);
-  const cover = picture(entry.fields);
-  if (cover) part(".cover").append(cover); else part(".cover").textContent = title.slice(0, 1);
-  for (const [name, text] of [["like", "Like"], ["known", "Already known"], ["hide", "Hide"], ["why", "Why this?"]]) {
-    part(`.${name}`).setAttribute("aria-label", `${text}: ${title}`);
-  }
-  part(".like").addEventListener("click", () => tried(async () => {
-    await happened(entry.item_id, "like");
-    part(".like").setAttribute("aria-pressed", "true");
-    say(`Noted: you like ${title}. It counts from the next list on.`);
-  }));
-  for (const kind of ["known", "hide"]) {
-    part(`.${kind}`).addEventListener("click", () => tried(async () => {
-      await happened(entry.item_id, kind);
-      const following = node.nextElementSibling || node.previousElementSibling;
-      node.remove();
-      state.shown = state.shown.filter((item) => item !== entry.item_id);
-      say(`${title} will not be shown again.`);
-      if (following) following.focus();
-    }));
-  }
-  part(".why").addEventListener("click", () => tried(async () => {
-    const open = part(".reason").hidden;
-    if (open && !part(".reason").textContent) part(".reason").textContent = await reason(entry);
-    part(".reason").hidden = !open;
-    part(".why").setAttribute("aria-expanded", String(open));
-  }));
-  return node;
-}
+  async like(entry, button) {
+    const title = titleOf(entry);
+    if (button.getAttribute("aria-pressed") === "true" && button.undo) return button.undo();
+    const back = await mark(entry.item_id, "like");
+    button.setAttribute("aria-pressed", "true");
+    const undo = async () => {
+      await back();
+      button.setAttribute("aria-pressed", "false");
+      button.undo = null;
+      done(`Taken back: ${title}.`);
+      await remember();
+    };
+    button.undo = () => tried(undo);
+    done(`You like ${title}. It counts from the next list on.`, undo);
+    return remember();
+  },
 
-async function reason(entry) {
-  const found = await ask("POST", "/v1/explain", { user_id: state.user || null, item_id: entry.item_id });
-  const falls = found.rank_without > found.rank;
-  const place = falls ? `it would stand at place ${found.rank_without} instead of ${found.rank}` : "its score would be lower";
-  const checked = found.verified ? ` Checked: without that, ${place}.` : "";
-  return found.why + checked;
-}
+  async away(entry, kind, node) {
+    const title = titleOf(entry), back = await mark(entry.item_id, kind);
+    const undo = async () => {
+      await back();
+      place.replaceWith(node);
+      node.focus();
+      state.shown.push(entry.item_id);
+      done(`${title} is back.`);
+      await remember();
+    };
+    const place = gone(title, kind, () => tried(undo));
+    node.replaceWith(place);
+    place.querySelector("button").focus();
+    state.shown = state.shown.filter((item) => item !== entry.item_id);
+    done(kind === "known" ? `Already known: ${title}.` : `Hidden: ${title}.`, undo, true);
+    await remember();
+  },
 
-function happened(item, kind) {
-  if (!state.user) throw new Error("Say who you are first: a user id, above.");
-  const event = { event_id: crypto.randomUUID(), user_id: state.user, item_id: item, kind };
-  return ask("POST", "/v1/events", { events: [event] });
-}
+  reason: (entry) => {
+    const { user_id, session } = asking();
+    return ask("POST", "/v1/explain", { user_id, session: session || [], item_id: entry.item_id, k: PAGE, change: true, paths: true });
+  },
+
+  async leaveOut(items, title) {
+    let backs;
+    if (state.user) backs = await Promise.all(items.map((item) => mark(item, "unlike")));
+    else {
+      const before = kept("liked");
+      keep("liked", before.filter((item) => !items.includes(item)));
+      backs = [async () => keep("liked", before)];
+    }
+    await refresh();
+    at("list-title").focus();
+    done(`${title} counts no longer. The list is a new one.`, async () => {
+      for (const back of backs) await back();
+      await refresh();
+      done(`${title} counts again.`);
+    });
+  },
+};
+
+// -- lists ----------------------------------------------------------------------------------------
 
 function show(found, fresh) {
-  if (fresh) { at("feed").replaceChildren(); state.shown = []; }
-  const cards = found.items.map(card);
-  at("feed").append(...cards);
-  state.shown.push(...found.items.map((entry) => entry.item_id));
+  const away = new Set(kept("away"));
+  const entries = found.items.filter((entry) => state.user || !away.has(entry.item_id));
+  const cards = entries.map((entry) => card(entry, acts));
+  if (fresh) { at("feed").replaceChildren(...cards); state.shown = []; } else at("feed").append(...cards);
+  state.shown.push(...entries.map((entry) => entry.item_id));
   state.list = found.recommendation_id;
   state.next = found.next_page;
   at("more").hidden = found.next_page === null;
-  if (fresh) say(found.items.length ? SOURCES[found.source] : "Nothing is left that fits all you asked for. Take something back.");
-  else if (cards.length) cards[0].focus();
+  at("model").textContent = `Made by ${found.model}, version ${found.version}.`;
+  at("list-title").textContent = state.search === null ? "Your list" : `Found for “${state.search}”`;
+  at("back").hidden = state.search === null;
+  if (fresh) at("source").textContent = state.search === null ? SOURCES[found.source] : found.source === "personal" ? "What you would like first." : "";
+  if (fresh && !cards.length) at("feed").replaceChildren(nothing());
+  if (!fresh && cards.length) cards[0].focus();
 }
 
-function wants(list) {
-  at("wants").replaceChildren(...list.map((want) => {
-    const node = document.createElement("li"), button = document.createElement("button");
-    button.textContent = `${want.said} ✕`;
-    button.title = `“${want.words}”`;
-    button.setAttribute("aria-label", `Take back: ${want.said}`);
-    button.addEventListener("click", () => tried(async () => {
-      const path = `/v1/users/${encodeURIComponent(state.user)}/preferences/${encodeURIComponent(want.id)}`;
-      wants((await ask("DELETE", path)).preferences);
-      await refresh();
-    }));
-    node.append(button);
-    return node;
-  }));
+function nothing() {
+  const text = state.search === null ? "Nothing is left that fits all you asked for. Take something back under “You asked for”." : "Nothing was found. Try other words.";
+  return make("li", { class: "notice" }, text);
 }
 
 async function refresh() {
-  show(await ask("POST", "/v1/recommend", { user_id: state.user || null, k: 10 }), true);
+  state.search = null;
+  at("feed").replaceChildren(...waiting(3));
+  const [found] = await Promise.all([ask("POST", "/v1/recommend", { ...asking(), k: PAGE }), remember()]);
+  show(found, true);
 }
 
-at("who").addEventListener("submit", (event) => {
-  event.preventDefault();
+async function more() {
+  try {
+    show(await ask("GET", `/v1/recommend/${encodeURIComponent(state.list)}?page=${state.next}`), false);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    await refresh();
+    done("That list is not held any more; this is a new one.");
+  }
+}
+
+// -- what is known --------------------------------------------------------------------------------
+
+const SAID = { like: "liked", hide: "hidden", known: "already known", unlike: "no reason for lists", dislike: "disliked" };
+
+async function remember() {
+  const profile = known() ? await ask("GET", of(known())) : { preferences: [], marks: [] };
+  wants(profile.preferences);
+  const marks = profile.marks.filter((one) => one.kind in SAID);
+  state.marks = new Map(marks.map((one) => [one.item_id, one.kind]).reverse());
+  at("marked").hidden = !state.user;
+  at("no-marks").hidden = marks.length > 0;
+  at("marks").replaceChildren(...marks.slice(0, 12).map((one) => make("li", {}, make("span", {}, `${one.title} `, make("i", { class: "faint" }, SAID[one.kind])),
+    make("button", { type: "button", class: "plain", "aria-label": `Take back: ${one.title}, ${SAID[one.kind]}`, on: { click: () => tried(async () => {
+      await ask("DELETE", `${of(state.user)}/events/${encodeURIComponent(one.event_id)}`);
+      await refresh();
+      at("list-title").focus();
+      done(`Taken back: ${one.title}, ${SAID[one.kind]}.`);
+    }) } }, "Take back"))));
+}
+
+function wants(list) {
+  at("asked").hidden = !list.length;
+  at("wants").replaceChildren(...list.map((want) => make("li", {}, make("button", {
+    type: "button", class: want.positive ? "chip" : "chip against", title: want.words ? `You said: ${want.words}` : null, "aria-label": `Take back: ${plainly(want.said)}`,
+    on: { click: () => tried(async () => {
+      await ask("DELETE", `${of(known())}/preferences/${encodeURIComponent(want.id)}`);
+      await refresh();
+      at("list-title").focus();
+      at("heard").textContent = "";
+      done(`Taken back: ${plainly(want.said)}.`, () => command("undo"));
+    }) },
+  }, plainly(want.said)))));
+}
+
+// -- commands -------------------------------------------------------------------------------------
+
+async function command(text) {
+  at("heard").textContent = "Working on it…";
+  if (!known()) sessionStorage.setItem("visitor", `visitor-${crypto.randomUUID()}`);
+  let found;
+  try {
+    found = await ask("POST", "/v1/command", { user_id: known(), command: text, shown: state.shown.slice(0, 100), k: PAGE });
+  } catch (error) { at("heard").textContent = ""; throw error; }
+  at("heard").textContent = echoed(found);
+  wants(found.preferences);
+  if (!found.heard) return;
+  at("command").value = "";
+  state.search = null;
+  if (state.user || !(kept("liked").length + kept("away").length)) { show(found, true); await remember(); } else await refresh();
+  done("", null);
+}
+
+async function begin() {
+  at("user").value = state.user;
+  await refresh();
+  const { examples } = await ask("GET", "/v1/catalogue");
+  const say = [...examples, "more like the second one"].slice(0, 6);
+  at("examples").replaceChildren(make("span", { class: "faint" }, "Such as"), ...say.map((text) => make("button", { type: "button", on: { click: () => {
+    at("command").value = text;
+    at("command").focus();
+  } } }, text)));
+}
+
+function submitted(id, work) {
+  at(id).addEventListener("submit", (event) => { event.preventDefault(); tried(work); });
+}
+
+submitted("who", async () => {
   if (at("key").value) sessionStorage.setItem("key", at("key").value);
   state.user = at("user").value.trim();
-  tried(async () => {
-    await refresh();
-    wants(state.user ? (await ask("GET", `/v1/users/${encodeURIComponent(state.user)}`)).preferences : []);
-  });
+  sessionStorage.setItem("user", state.user);
+  at("heard").textContent = "";
+  done("");
+  await begin();
 });
-
-at("say").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const command = at("command").value.trim();
-  if (!command) return;
-  tried(async () => {
-    if (!state.user) throw new Error("Say who you are first: a user id, above.");
-    const found = await ask("POST", "/v1/command", { user_id: state.user, command, shown: state.shown.slice(0, 100), k: 10 });
-    wants(found.preferences);
-    show(found, true);
-    if (!found.heard) say("That was not understood. Try: shorter, no crime · more like the second one · before 1990 · undo");
-    else at("command").value = "";
-  });
+submitted("say", async () => {
+  const text = at("command").value.trim();
+  if (text) await command(text);
 });
-
-at("more").addEventListener("click", () => tried(async () => {
-  show(await ask("GET", `/v1/recommend/${encodeURIComponent(state.list)}?page=${state.next}`), false);
-}));
-
-tried(refresh);
+submitted("find", async () => {
+  const query = at("query").value.trim();
+  if (!query) return refresh();
+  const found = await ask("POST", "/v1/search", { query, user_id: state.user || null, k: PAGE });
+  state.search = query;
+  show(found, true);
+  return at("list-title").focus();
+});
+at("more").addEventListener("click", () => tried(more));
+at("back").addEventListener("click", () => tried(async () => { await refresh(); at("list-title").focus(); }));
+at("undo").addEventListener("click", () => { const undo = state.undo; done(""); if (undo) tried(undo); });
+shortcuts({ more: () => at("more").hidden || tried(more) });
+tried(begin);

@@ -1,0 +1,1 @@
+"""What papers about agents claim, put to the test; run by ``honeyguide reproduce``."""

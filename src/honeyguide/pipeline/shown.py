@@ -1,0 +1,48 @@
+"""What is shown of items, as JSON: rendered once for each item, when it is first asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import polars as pl
+
+from honeyguide.core.ragged import IntArray
+
+_HELD = 200_000  # items whose JSON is kept
+
+
+class Shown:
+    """Ids and fields of items. Safe to share between threads.
+
+    Parameters
+    ----------
+    items
+        Table with a column ``item_id``; the row is the code.
+    """
+
+    def __init__(self, items: pl.DataFrame) -> None:
+        self.items = items
+        self._held: dict[int, tuple[str, orjson.Fragment]] = {}
+
+    def of(self, codes: IntArray) -> list[tuple[str, orjson.Fragment]]:
+        """External id and fields of each code, the fields as a fragment that orjson writes as it is."""
+        held, asked = self._held, codes.tolist()
+        missing = [code for code in asked if code not in held]
+        if missing:
+            if len(held) > _HELD:
+                held.clear()
+                missing = asked
+            for code, row in zip(missing, self.items[missing].to_dicts(), strict=True):
+                held[code] = str(row["item_id"]), orjson.Fragment(_json(row))
+        return [held[code] for code in asked]
+
+    def grown(self, items: pl.DataFrame) -> Shown:
+        """With more rows; what was rendered of the others is kept."""
+        grown = Shown(items)
+        grown._held = dict(self._held)
+        return grown
+
+
+def _json(row: dict[str, Any]) -> bytes:
+    return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY, default=str)
