@@ -31,6 +31,8 @@ FAMILIES = (
     "lightgnn",
     "auto",
     "vat",
+    "lm",
+    "explanations",
     "papers",
     "overview",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -222,3 +223,12 @@ def test_valid_is_drawn_as_test_was():
         valid = found.filter(pl.col("split") == "valid").join(last, on="user", suffix="_last")
         share = float((valid["position"] == valid["position_last"]).mean())
         assert share == 1.0 if behind else share < 0.5
+
+
+def test_a_random_valid_does_not_ask_what_follows(books):
+    assert splits.asks_what_follows(books)
+    assert not splits.asks_what_follows(splits.ratio(books))
+    assert not splits.asks_what_follows(replace(books, ordered=False))
+    plain = replace(books, interactions=books.interactions.drop("split"))
+    assert splits.asks_what_follows(plain)
+    assert splits.asks_what_follows(splits.ensure_valid(plain))

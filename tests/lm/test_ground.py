@@ -115,6 +115,65 @@ def test_books_are_found_by_title_and_author(text: str, item: int) -> None:
     assert books.ground(text).item == item
 
 
+@pytest.mark.parametrize(
+    ("text", "item"),
+    [
+        ("The Hobbit by J.R.R. Tolkien", 0),
+        ("The Hobbit by J. R. R. Tolkien", 0),
+        ("the hobbit", 0),
+        ("Dune", 1),
+        ("Dune by Frank Herbert (Science Fiction)", 1),
+        ("Stand by Me", 2),
+        ("Stand", -1),
+    ],
+)
+def test_books_whose_titles_name_the_author_are_found(text: str, item: int) -> None:
+    books = Grounder(["The Hobbit by J. R. R. Tolkien", "Dune by Frank Herbert", "Stand by Me"])
+    assert books.ground(text).item == item
+
+
+@pytest.mark.parametrize(
+    ("text", "item"),
+    [
+        ("Beatles", 0),
+        ("The Beatles (Rock)", 0),
+        ("AC-DC", 1),
+        ("Guns and Roses", 2),
+        ("Bjork", 3),
+        ("Royksopp", 4),
+        ("Sigur Ros (post-rock)", 5),
+        ("Somebody (Rock)", -1),
+        ("Madonna", -1),
+    ],
+)
+def test_artists_are_found(text: str, item: int) -> None:
+    artists = Grounder(["The Beatles", "AC/DC", "Guns N' Roses", "Björk", "Röyksopp", "Sigur Rós", "Rock"])
+    assert artists.ground(text).item == item
+
+
+@pytest.mark.parametrize(
+    ("text", "item"),
+    [
+        ("Into Thin Air by Jon Krakauer", 0),
+        ("Into Thin Air", 0),
+        ("Stiff by Mary Roach", 1),
+        ("Stiff", -1),
+        ("Stiff by Dan Brown", -1),
+        ("The Dark Tower", -1),
+        ("The Dark Tower by Peter David", 3),
+    ],
+)
+def test_a_title_without_its_subtitle_is_found_where_it_is_one_alone(text: str, item: int) -> None:
+    titles = [
+        "Into Thin Air: A Personal Account of the Mount Everest Disaster",
+        "Stiff: The Curious Lives of Human Cadavers",
+        "The Dark Tower: The Long Road Home",
+        "The Dark Tower: The Gunslinger Born",
+    ]
+    creators = ["Jon Krakauer", "Mary Roach", "Robin Furth", "Peter David"]
+    assert Grounder(titles, creators).ground(text).item == item
+
+
 def test_which_of_equal_names_is_meant() -> None:
     assert Grounder(["Emma", "Emma"]).ground("emma").item == 1, "the last, as the released lists have it"
     assert Grounder(["Emma", "Emma"], popularity=[3, 1]).ground("emma").item == 0

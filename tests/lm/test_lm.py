@@ -72,7 +72,8 @@ def test_a_budget_ends_a_batch_and_what_came_before_is_kept(there: tuple[Endpoin
     store = AnswerStore(tmp_path / "answers.db")
     with pytest.raises(LMError, match="budget of 45 tokens"):
         Kept(Endpoint(config), store).generate(prompts(9))
-    assert len(store) == 3
+    assert len(store) == 3 and store.usage("tiny@" + first.name.partition("@")[2]).prompt_tokens == 30
+    assert store.usage("other") == Usage()
     asked = len(answers.asked)
     more = Kept(Endpoint(EndpointConfig(first.config.url, "tiny")), store).generate(prompts(9))
     assert [answer.cached for answer in more] == [True] * 3 + [False] * 6

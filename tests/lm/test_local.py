@@ -75,7 +75,7 @@ def test_given_continuations_are_scored_token_by_token(model: Local) -> None:
 
 def test_what_it_writes_is_as_likely_as_it_says(model: Local) -> None:
     asked = [Prompt.of(letter, max_tokens=6, logprobs=True) for letter in "abcdefgh"]
-    written = {prompt: answer for prompt, answer in zip(asked, model.generate(asked), strict=True)}
+    written = dict(zip(asked, model.generate(asked), strict=True))
     plain = {prompt: answer for prompt, answer in written.items() if len(answer.text) == 6}  # no token without a text
     assert plain
     for prompt, answer in plain.items():

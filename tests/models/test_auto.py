@@ -13,6 +13,7 @@ from honeyguide.core.errors import CapabilityError, ConfigError, FitInterrupted
 from honeyguide.core.fitting import FitOptions
 from honeyguide.core.recommender import Recommender
 from honeyguide.data.load import load_data
+from honeyguide.data.splits import ratio
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.auto import Auto
 from honeyguide.models.blend import Blend
@@ -60,8 +61,14 @@ def test_a_gain_within_noise_is_not_claimed(books: Dataset) -> None:
     small = replace(books, interactions=books.interactions.filter(few))
     model = Auto(budget=1000.0, models=("itemknn", "popularity"), text="off").fit(small)
     blends = [e for e in model.report.search if e["step"] == "blend"]
-    assert all(e["verdict"] == "within noise" for e in blends)
-    assert model.chosen.name in ("itemknn", "popularity")
+    assert blends and all(e["verdict"] == "within noise" for e in blends)
+    means = [e for e in model.report.search if e["step"] == "mean"]
+    assert all(e["verdict"].startswith("within noise") == (e["ndcg@10"] >= e["best_single"]) for e in means)
+    if isinstance(model.chosen, Blend):
+        assert means and means[-1]["ndcg@10"] >= means[-1]["best_single"]
+        np.testing.assert_array_equal(model.chosen.weights.values, [[1, 0, 1, 0]])
+    else:
+        assert model.chosen.name in ("itemknn", "popularity")
 
 
 def test_a_small_budget_leaves_out_what_is_dear_and_says_so(books: Dataset) -> None:
@@ -113,6 +120,8 @@ def test_the_portfolio_follows_from_the_shape_of_the_data(books: Dataset) -> Non
     unordered = {arm.model for arm in portfolio(replace(books, ordered=False), text="off")}
     assert {"floor", "sasrec"} <= ordered and "lightgcn" not in ordered
     assert {"lightgcn", "simplex"} <= unordered and not {"floor", "sasrec"} & unordered
+    drawn = {arm.model for arm in portfolio(ratio(books), text="off")}
+    assert {"floor", "lightgcn"} <= drawn and "sasrec" not in drawn, "a random valid does not ask what follows"
     assert "text-profile" not in ordered
     assert "text-profile" in {arm.model for arm in portfolio(books, text="use")}
     assert {arm.model for arm in portfolio(books, ("ease",))} == {"ease"}

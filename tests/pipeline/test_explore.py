@@ -67,7 +67,7 @@ def test_a_seed_draws_one_list_and_what_is_pinned_stays() -> None:
     np.testing.assert_array_equal(made.items, again.items)
     assert drawn is not None and made.items[2] == 102 and drawn.chance[2] == drawn.propensity[2] == 1
     np.testing.assert_array_equal(made.items[6:], order.items[6:])
-    assert sorted(made.items) == sorted(order.items) and list(drawn.head) == list(order.items[:6])
+    assert sorted(made.items) == sorted(order.items) and list(drawn.head) == [100, 101, 103, 104, 105]
     lists = {tuple(explore(order, how, str(seed), pinned)[0].items) for seed in range(50)}
     assert len(lists) > 30 and all(one[2] == 102 for one in lists)
     assert dict(zip(made.items, made.scores, strict=True)) == dict(zip(order.items, order.scores, strict=True))

@@ -39,7 +39,7 @@ _LAUNCH = (
     "import fcntl, os, sys; r, w = (fcntl.fcntl(int(a), fcntl.F_DUPFD, 20) for a in sys.argv[1:3]); "
     "os.dup2(r, 3); os.dup2(w, 4); os.execv(sys.argv[3], sys.argv[3:])"
 )
-_PATIENCE = 60.0  # seconds for what takes a moment on an idle machine
+_PATIENCE = 150.0  # seconds for what takes a moment on an idle machine
 _KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "Space": 32, "ArrowDown": 40, "ArrowUp": 38}
 
 

@@ -35,6 +35,7 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "POST /v1/items": ("write",),
     "GET /v1/catalogue": ("read", PERSONAL),
     "GET /v1/operator": ("admin",),
+    "GET /v1/experiments": ("admin",),
     "GET /v1/items/{item_id:path}/similar": ("read", PERSONAL),
     "GET /v1/items/{item_id:path}": ("read", PERSONAL),
     "DELETE /v1/items/{item_id:path}": ("admin",),

@@ -22,16 +22,14 @@ from honeyguide.serve.store import Store
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Iterator[Served]:
+def bare(tmp_path: Path, store: Store, store_url: str) -> Iterator[Served]:
     """A service over an empty folder."""
     folder = tmp_path / "model"
     folder.mkdir()
-    store = Store(f"sqlite:///{tmp_path / 'store.db'}")
     key = new_key(store, "default", "all", ("read", "write", "admin"))
     engine = Engine("default", folder, store)
     with TestClient(create_app(store, {"default": engine}, Settings(refresh_seconds=0.05))) as client:
-        yield Served(client, store, f"sqlite:///{tmp_path / 'store.db'}", engine, tmp_path, key)
-    store.close()
+        yield Served(client, store, store_url, engine, tmp_path, key)
 
 
 def damage(path: Path) -> None:
@@ -54,7 +52,8 @@ def item(name: str, **fields: object) -> dict[str, object]:
 def test_an_empty_folder_serves_what_is_posted(bare: Served) -> None:
     health = bare.get("/health")
     assert health["status"] == "degraded"
-    assert health["tenants"]["default"] == {"model": "popularity", "version": "none", "items": 0, "fallback": True}
+    told = {"model": "popularity", "version": "none", "items": 0, "fallback": True}
+    assert told.items() <= health["tenants"]["default"].items()
     nothing = bare.post("/v1/recommend", {"user_id": "ann"})
     assert nothing["items"] == [] and nothing["source"] == "latest" and nothing["version"] == "none"
     old = [item(f"i{n}", title=f"Book {n}", year=1900 + n) for n in range(5)]
@@ -150,12 +149,10 @@ def test_rules_of_the_file_hold_for_strangers_too(served: Served, books: Dataset
     assert answer.source == "popular" and mask[answer.order.items].all() and len(answer.order.items) == mask.sum()
 
 
-def test_stages_that_only_fit_the_model_do_not_stop_the_service(tmp_path: Path) -> None:
+def test_stages_that_only_fit_the_model_do_not_stop_the_service(tmp_path: Path, store: Store) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "stages.toml").write_text('[[rules]]\nfilter = "colour == red"\n')
-    store = Store(f"sqlite:///{tmp_path / 'store.db'}")
     store.put_items("default", {"a": {"title": "A"}}).result()
     engine = Engine("default", tmp_path / "model", store, tmp_path / "stages.toml")
     assert engine.live.stages.fault is not None
     np.testing.assert_array_equal(engine.recommend(None).order.items, [0])
-    store.close()

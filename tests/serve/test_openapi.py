@@ -56,7 +56,12 @@ def send(served: Served, case: Case) -> Any:
     return request(**{**how, "headers": {**headers, **served.auth()}})
 
 
-BARE = ("GET /metrics", "GET /v1/operator", "GET /v1/catalogue")  # there is nothing in them to be wrong
+BARE = (
+    "GET /metrics",
+    "GET /v1/operator",
+    "GET /v1/catalogue",
+    "GET /v1/experiments",
+)  # there is nothing in them to be wrong
 BEYOND = {  # what a schema cannot say
     400: [positive_data_acceptance],  # a condition over columns that are not there
     413: [positive_data_acceptance, negative_data_rejection],

@@ -425,7 +425,7 @@ def test_the_operator_sees_with_a_key_and_nobody_without(browser: Browser, site:
         page.wait("document.querySelector('#traffic').textContent.includes('/v1/recommend')", 30)
         page.picture(pictures / "operator.png", whole=True)
         page.value("document.getElementById('leave').click()")
-        page.wait("document.getElementById('figures').hidden")
+        page.wait("document.getElementById('figures')?.hidden")
         assert page.value("sessionStorage.length") == 0
 
 
@@ -433,6 +433,26 @@ def enter(page: Page, key: str) -> None:
     page.value("document.getElementById('key').focus()")
     page.write(key)
     page.press("Enter")
+
+
+def test_an_answer_that_comes_late_takes_no_place(browser: Browser, site: Site) -> None:
+    """Of two people asked for one after the other, the second is shown, whoever's list comes last."""
+    first, second = (str(user) for user in site.engine.live.bundle.store.user_ids[4:6])
+    late = (
+        "const real = fetch; window.fetch = (path, how) => real(path, how).then((answer) => new Promise((done) =>"
+        f"setTimeout(() => done(answer), String(how?.body).includes('\"{first}\"') ? 1500 : 0)))"
+    )
+    with browser.page() as page:
+        come(page, site, second)
+        expected = page.value(SHOWN)
+        page.value(late)
+        for user in (first, second):
+            page.value(
+                f"document.getElementById('user').value = '{user}'; document.querySelector('#who').requestSubmit()"
+            )
+        page.value("new Promise((done) => setTimeout(done, 2500))")
+        page.wait(READY)
+        assert page.value(SHOWN) == expected
 
 
 def test_a_service_that_is_gone_is_said_and_tried_again(

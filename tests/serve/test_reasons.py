@@ -6,12 +6,14 @@ import math
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.serve.conftest import Served
 
+from honeyguide.pipeline.popular import Popular
 from honeyguide.serve.auth import new_key
 from honeyguide.serve.history import liked_now
-from honeyguide.serve.operator import quantile
+from honeyguide.serve.operator import Kept, quantile
 from honeyguide.serve.store import Event
 
 
@@ -92,6 +94,16 @@ def test_a_like_that_is_taken_back_counts_no_more_for_popularity(served: Served)
     assert (served.engine.live.stock.popularity == before).all()
 
 
+def test_what_is_popular_stays_in_order_when_events_are_taken_back() -> None:
+    """Of more items than are kept in order, one that falls out gives its place to the best of those outside."""
+    popular = Popular(np.arange(5000, 0, -1).astype(np.float32))
+    everything = np.ones(5000, np.bool_)
+    assert popular.best(everything, 3).tolist() == [0, 1, 2]
+    popular.count(np.array([1], np.int32), -4990)
+    assert popular.best(everything, 3).tolist() == [0, 2, 3]
+    assert popular.best(everything, 4096)[-1] == 4096
+
+
 @pytest.mark.parametrize(
     ("events", "liked"),
     [
@@ -104,8 +116,6 @@ def test_a_like_that_is_taken_back_counts_no_more_for_popularity(served: Served)
     ],
 )
 def test_the_last_word_on_an_item_holds(events: list[tuple[str, int]], liked: list[int]) -> None:
-    import numpy as np
-
     weights = {"like": 1.0, "unlike": -1.0, "hide": -1.0, "dislike": -1.0, "known": -1.0}
     made = [Event(str(n), "u", str(code), kind, weights[kind], n) for n, (kind, code) in enumerate(events)]
     codes = np.array([code for _, code in events], np.int32)
@@ -179,6 +189,17 @@ def test_the_pages_are_files_without_data_and_load_nothing_from_elsewhere(served
         text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text and "innerHTML" not in text and "eval(" not in text, file.name
         assert served.client.get(f"/static/{file.name}").status_code == 200
+
+
+def test_what_is_costly_to_count_is_kept_twenty_times_as_long_as_it_took() -> None:
+    instants, counted = iter([100.0, 101.0, 110.0, 119.9, 120.0, 120.5]), []
+    kept = Kept(lambda: next(instants))
+
+    def count() -> dict[str, int]:
+        counted.append(1)
+        return {"n": len(counted)}
+
+    assert [kept.of("a", "events", count)["n"] for _ in range(4)] == [1, 1, 1, 2]
 
 
 def test_quantiles_of_a_histogram() -> None:

@@ -58,13 +58,15 @@ def test_a_deleted_user_is_in_no_row_and_in_no_byte_of_the_files(tmp_path: Path)
     store.add_events("a", events(50, secret)).result()
     store.add_events("b", events(1, "x")).result()
     store.put_users("a", {secret: {"age": 3}}).result()
-    store.log_exposure("a", "r1", secret, "home", "all", [["item-1", 1.0]]).result()
+    page = {"recommendation_id": "r1", "page": 0, "scenario": "home", "experiment": "", "variant": "", "version": "v1"}
+    shown = {"source": "personal", "first": 1, "shown": '{"items":["item-1"]}', "created": 1}
+    store.log_exposures([{"tenant": "a", "user_id": secret, **page, **shown}]).result()
     store.put_preferences("a", secret, {"wants": {}}).result()
     exported = store.export_user("a", secret)
     assert {name: len(rows) for name, rows in exported.items()} == {
         "events": 50,
         "users": 1,
-        "exposures": 1,
+        "exposure_log": 1,
         "preferences": 1,
     }
     assert store.delete_user("a", secret).result() == 53

@@ -107,7 +107,7 @@ class Planner:
         if not wants or not len(order.items):
             return order, {}, {}
         parts, said = self._parts(asked, order, wants)
-        return order, {name: _standard(part) for name, part in parts.items()}, said
+        return order, {name: standard(part) for name, part in parts.items()}, said
 
     def _obeyed(self, order: Order, rules: Sequence[Rule]) -> Order:
         """Without what the person does not want, though it be pinned."""
@@ -134,7 +134,7 @@ class Planner:
             parts["fields"] = fields
             said["fields"] = [w.said() for w in wanted if w.field]
         if penalty is not None:
-            parts["attenuation"] = -_standard(penalty)
+            parts["attenuation"] = -standard(penalty)
             said["not wanted"] = [w.said() for w in unwanted]
         spoken = [w for w in (*wanted, *unwanted) if w.relation in ("about", "like") or isinstance(w.value, str)]
         if not spoken or not self._reads_text():  # texts are read when a want is about them
@@ -148,7 +148,7 @@ class Planner:
             said["wanted"] = [w.said() for w in wanted]
         against = self._meaning(unwanted)
         if against is not None:
-            likeness = _standard(self.stock.text_vectors[items] @ against)
+            likeness = standard(self.stock.text_vectors[items] @ against)
             parts["attenuation"] = parts.get("attenuation", 0) - likeness
             said["not wanted"] = [w.said() for w in unwanted]
         return parts, said
@@ -236,7 +236,7 @@ def condition_of(want: Want, *, lenient: bool = True) -> str | None:
     return f"({name} is missing or {text})" if lenient else text
 
 
-def _standard(scores: FloatArray) -> FloatArray:
+def standard(scores: FloatArray) -> FloatArray:
     """Mean 0 and deviation 1; zeros where all are the same."""
     spread = float(scores.std())
     return np.asarray((scores - scores.mean()) / spread if spread > 1e-9 else np.zeros_like(scores), np.float32)

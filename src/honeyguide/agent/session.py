@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from honeyguide.agent.grammar import Shown
-from honeyguide.agent.planner import Planner, shown_of
+from honeyguide.agent.planner import Planner, shown_of, standard
 from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.agent.simulator import Said, SimulatedUser
 from honeyguide.core.inner_product import unit
@@ -120,9 +120,9 @@ class Concatenated:
             return self._first
         items = self._all if self.weight == 1 else self._first
         likeness = self.stock.text_vectors[items] @ unit(self.stock.text_of(". ".join(self._texts)))
-        scores = _standard(likeness)
+        scores = standard(likeness)
         if self.weight < 1:
-            scores = self.weight * scores + (1 - self.weight) * _standard(-np.log1p(np.arange(len(items))))
+            scores = self.weight * scores + (1 - self.weight) * standard(-np.log1p(np.arange(len(items))))
         return items[np.argsort(-scores, kind="stable")]
 
 
@@ -212,8 +212,3 @@ def hits(traces: Sequence[Trace], k: int = 10) -> FloatArray:
     """Whether the target is among the first ``k``: float32 ``[sessions, rounds + 1]``."""
     ranks = np.array([trace.ranks for trace in traces])
     return ((ranks >= 0) & (ranks < k)).astype(np.float32)
-
-
-def _standard(scores: FloatArray) -> FloatArray:
-    spread = float(scores.std())
-    return np.asarray((scores - scores.mean()) / spread if spread > 1e-9 else np.zeros_like(scores), np.float32)

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from honeyguide import __version__
 from honeyguide.cli import (
     add_items,
+    ask,
     backtest,
     backup,
     compare,
@@ -20,6 +21,8 @@ from honeyguide.cli import (
     console,
     data,
     evaluate_answers,
+    experiment,
+    exposures,
     fit,
     forget,
     keys,
@@ -124,12 +127,13 @@ for _panel, _commands in {
         similar.similar,
         compare.compare,
         evaluate_answers.evaluate_answers,
+        ask.ask,
         forget.forget,
         add_items.add_items,
     ),
     "Look": (models.models, concepts.concepts, metrics.metrics, version.version),
     "Keep fresh": (update.update,),
-    "Serve": (serve.serve, mcp.mcp, backup.backup, backup.restore),
+    "Serve": (serve.serve, mcp.mcp, experiment.experiment, exposures.exposures, backup.backup, backup.restore),
     "Choose": (tune.tune, backtest.backtest, replay.replay),
     "Evidence": (papers.papers, reproduce.reproduce),
 }.items():

@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from honeyguide.cli import options
-from honeyguide.cli.serve import StoreUrl, store_url
+from honeyguide.cli.serve import ExperimentsFile, StoreUrl, store_url
 
 
 def mcp(
     model: options.Bundle,
     store: StoreUrl = None,
     pipeline: Annotated[Path | None, typer.Option("--pipeline", metavar="FILE", help="Stages as a TOML file.")] = None,
+    experiments: ExperimentsFile = None,
 ) -> None:
     """Serve a fitted model to an agent over stdio (MCP); the key, where there are keys, is in HONEYGUIDE_KEY."""
     from honeyguide.serve.auth import DEFAULT_TENANT
@@ -29,6 +30,10 @@ def mcp(
     database = Store(store_url(store, model))
     try:
         engines = {DEFAULT_TENANT: Engine(DEFAULT_TENANT, model, database, pipeline)}
-        create_mcp(shared(database, engines, Settings()), os.environ.get("HONEYGUIDE_KEY")).run("stdio")
+        service = shared(database, engines, Settings(experiments=experiments))
+        try:
+            create_mcp(service, os.environ.get("HONEYGUIDE_KEY")).run("stdio")
+        finally:
+            service.exposures.close()
     finally:
         database.close()

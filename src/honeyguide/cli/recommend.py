@@ -122,7 +122,7 @@ def recommend(
     for answer, order in zip(answers, orders or [], strict=False):
         answer["trace"] = [asdict(step) for step in order.trace] if trace else []
     if out is not None:
-        _write_frame(_flat(answers), out)
+        write_frame(_flat(answers), out)
     elif json:
         console.emit(answers)
     else:
@@ -269,7 +269,8 @@ def _with_seen(requests: Requests) -> Requests:
     return replace(requests, exclude=Ragged.empty(len(requests)))
 
 
-def _write_frame(frame: Any, out: Path) -> None:
+def write_frame(frame: Any, out: Path) -> None:
+    """Write a table into a file of one of :data:`FORMATS`, whole or not at all."""
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.part")
     if out.suffix == ".parquet":

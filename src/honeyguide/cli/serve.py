@@ -19,6 +19,10 @@ StoreUrl = Annotated[
     typer.Option("--store", metavar="URL", help="sqlite:///FILE or postgresql+psycopg://...; default: in MODEL."),
 ]
 
+ExperimentsFile = Annotated[
+    Path | None, typer.Option("--experiments", metavar="FILE", help="Experiments as a TOML file.")
+]
+
 
 def serve(
     model: options.Bundle,
@@ -29,6 +33,11 @@ def serve(
     tenant: Annotated[
         list[str] | None, typer.Option("--tenant", metavar="NAME=MODEL", help="Another tenant with its own model.")
     ] = None,
+    experiments: ExperimentsFile = None,
+    exposures: Annotated[bool, typer.Option("--exposures/--no-exposures", help="Log what is shown.")] = True,
+    exposure_days: Annotated[
+        int, typer.Option("--exposure-days", min=0, help="Days that what was shown is kept; 0: for ever.")
+    ] = 90,
     parser: Annotated[
         str, typer.Option("--parser", help="Of commands: grammar, lm:NAME or endpoint:MODEL@URL.")
     ] = "grammar",
@@ -66,7 +75,14 @@ def serve(
         for engine in engines.values():
             engine.lm = lm
             engine.warm()
-        app = create_app(database, engines, Settings(open_=is_loopback(host), rate=rate))
+        settings = Settings(
+            open_=is_loopback(host),
+            rate=rate,
+            experiments=experiments,
+            exposures=exposures,
+            exposure_days=exposure_days,
+        )
+        app = create_app(database, engines, settings)
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
         uvicorn.run(
             app,

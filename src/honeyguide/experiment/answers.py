@@ -117,6 +117,11 @@ def read_answers(file: str | Path) -> pl.DataFrame:
             raise DataError(
                 "the column is missing.", f"Columns: {', '.join(frame.columns)}.", file=str(path), column=column
             )
+    return _grouped(frame)
+
+
+def _grouped(frame: pl.DataFrame) -> pl.DataFrame:
+    """``model, experiment, user_id, answer``, with ``all`` where there is one model or experiment."""
     missing = [pl.lit("all").alias(name) for name in _GROUPS if name not in frame.columns]
     return frame.with_columns(missing).select(
         *(pl.col(name).cast(pl.String) for name in _GROUPS), "user_id", pl.col("answer").cast(pl.String).fill_null("")
@@ -226,7 +231,7 @@ def evaluate_answers(
     Parameters
     ----------
     answers
-        As :func:`read_answers` gives them; ``None`` for models alone.
+        ``user_id, answer`` and perhaps ``model, experiment``; ``None`` for models alone.
     data
         With a test part and titles of the items.
     models
@@ -258,7 +263,7 @@ def evaluate_answers(
     if answers is not None:
         used = grounder or grounder_of(data)
         closest = ClosestTitle(used.titles)
-        for (model, experiment), group in answers.group_by("model", "experiment", maintain_order=True):
+        for (model, experiment), group in _grouped(answers).group_by(*_GROUPS, maintain_order=True):
             tell(f"Reading {model}, {experiment}")
             lists, counts = read_lists(group, used, data, bench)
             near, near_counts = read_lists(group, closest, data, bench)

@@ -119,8 +119,8 @@ def because(model: Recommender, history: IntArray, items: Sequence[int] | IntArr
                 general=bool(general[item]),
                 score=float(before[item]),
                 score_without=float(after[item]),
-                rank=_rank(before, int(item), history),
-                rank_without=_rank(after, int(item), history),
+                rank=rank_of(before, int(item), history),
+                rank_without=rank_of(after, int(item), history),
             )
         )
     return reasons
@@ -169,7 +169,8 @@ def _evidence(model: Recommender, history: IntArray, item: int, n: int) -> tuple
     return codes[order].astype(np.int32), sums[order], bool(np.any(terms != 0))
 
 
-def _rank(scores: FloatArray, item: int, history: IntArray) -> int:
+def rank_of(scores: FloatArray, item: int, history: IntArray) -> int:
+    """The place (from 1) of ``item`` by ``scores`` ``[n_items]`` among the items outside ``history``."""
     rivals = np.ones(len(scores), bool)
     rivals[history] = False
     return int(np.count_nonzero(rivals & (scores > scores[item]))) + 1

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Requests
-from honeyguide.explain.because import because, without
+from honeyguide.explain.because import because, rank_of, without
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Faithfulness:
         many random other items of the same history.
     drop, random_drop
         Mean fall of the score, on the scale of the model.
+    place, random_place
+        Median place of the item, which was the first, after each removal; among all items outside the history.
     """
 
     n: int
@@ -36,6 +38,8 @@ class Faithfulness:
     random_share: float
     drop: float
     random_drop: float
+    place: float = float("nan")
+    random_place: float = float("nan")
 
     def __str__(self) -> str:
         if not self.n:
@@ -72,24 +76,26 @@ def faithfulness(
     users = np.sort(rng.permutation(able)[:n_users])
     asked = histories.take(users)
     items = model.recommend(Requests(asked), k=1).items[:, 0]
-    drops = [_drops(model, asked[row], int(item), evidence, rng) for row, item in enumerate(items) if item >= 0]
-    pairs: npt.NDArray[np.float64] = np.array([pair for pair in drops if pair is not None]).reshape(-1, 2)
-    if not len(pairs):
+    found = [_falls(model, asked[row], int(item), evidence, rng) for row, item in enumerate(items) if item >= 0]
+    falls: npt.NDArray[np.float64] = np.array([fall for fall in found if fall is not None]).reshape(-1, 4)
+    if not len(falls):
         return Faithfulness(0, len(users), float("nan"), float("nan"), float("nan"), float("nan"))
-    share, random_share = (pairs > 0).mean(axis=0)
-    drop, random_drop = pairs.mean(axis=0)
-    n = len(pairs)
-    return Faithfulness(n, len(users) - n, float(share), float(random_share), float(drop), float(random_drop))
+    share, random_share = (falls[:, :2] > 0).mean(axis=0)
+    drop, random_drop = falls[:, :2].mean(axis=0)
+    place, random_place = np.median(falls[:, 2:], axis=0)
+    counted = len(falls), len(users) - len(falls)
+    return Faithfulness(*counted, *map(float, (share, random_share, drop, random_drop, place, random_place)))
 
 
-def _drops(
+def _falls(
     model: Recommender, history: IntArray, item: int, n: int, rng: np.random.Generator
-) -> tuple[float, float] | None:
-    """Fall of the score without the evidence, and without random other items; ``None`` if none was named."""
+) -> tuple[float, float, int, int] | None:
+    """Fall of the score and place after, without the evidence and without random items; ``None`` if none was named."""
     reason = because(model, history, [item], n)[0]
     if not len(reason.evidence):
         return None
     others = np.setdiff1d(history, reason.evidence)
     chance = rng.choice(others, size=len(reason.evidence), replace=False)
-    scores: FloatArray = model.score_histories(Ragged.from_lists([without(history, chance)]))
-    return reason.score - reason.score_without, reason.score - float(scores[0, item])
+    scores: FloatArray = model.score_histories(Ragged.from_lists([without(history, chance)]))[0]
+    fall = reason.score - reason.score_without
+    return fall, reason.score - float(scores[item]), reason.rank_without, rank_of(scores, item, history)

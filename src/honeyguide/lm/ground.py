@@ -37,6 +37,10 @@ _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", 
 _LONE_ROMAN = {"i": "1", "v": "5", "x": "10"}
 _COUNTED = {"episode", "part", "vol", "volume", "chapter", "book"}
 _BY = re.compile(r"\s+by\s+(?=[A-ZÀ-Þ])|\s+[-–—]\s+")
+_AUTHOR = re.compile(r"^(?P<title>.+?)\s+by\s+(?P<author>[A-ZÀ-Þ]\S*\s.+)$")
+_LETTERS = str.maketrans(
+    {"ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "ł": "l", "Ł": "L", "đ": "d", "·": "-"}
+)
 _SUBTITLE = re.compile(r":\s+|\s+[-–—]\s+")
 
 
@@ -115,17 +119,24 @@ class Grounder:
             raise DataError("titles, creators, years and popularity are not of one length.", "Give one for each item.")
         self.similarity, self.gap, self.encoder, self.cosine = similarity, gap, encoder, cosine
         self.titles = [str(title) for title in titles]
-        self._creators = [_plain(creator) for creator in creators] if creators is not None else None
+        authors = [
+            _AUTHOR.match(_YEAR.sub("", title).strip()) for title in self.titles
+        ]  # of catalogues that write TITLE by AUTHOR
+        made_by = creators if creators is not None else [m["author"] if m else "" for m in authors]
+        self._creators = [_plain(creator) for creator in made_by]
         stated = [_year(title) for title in self.titles]
         self._years = [y or int(given) for y, given in zip(stated, years or [0] * n, strict=True)]
         self._weight = [float(p) for p in popularity] if popularity is not None else [float(i) for i in range(n)]
         self._exact = {self.titles[i]: i for i in sorted(range(n), key=self._weight.__getitem__)}
         self._names: dict[str, list[int]] = defaultdict(list)
         self._parts: dict[str, list[int]] = defaultdict(list)
+        self._heads: dict[str, list[int]] = defaultdict(list)
         for i, title in enumerate(self.titles):
             for name in names_of(title):
                 self._names[name].append(i)
-            for part in _parts_of(title):
+            self._heads[_head(title)].append(i)
+            bare = authors[i]
+            for part in (*_parts_of(title), *([_plain(bare["title"])] if bare else [])):
                 self._parts[part].append(i)
         self._keys = list(self._names)
         self._words = [set(name.split()) for name in map(_whole, self.titles)]
@@ -159,9 +170,9 @@ class Grounder:
         """By the text itself, or by one of its names."""
         if (item := self._exact.get(text.strip())) is not None:
             return Grounded(item, "exact", 1.0)
-        year = _year(text)
         for title, creator in _readings(text):
-            for name in names_of(title):
+            year = _year(title) or _year(text)
+            for name in _asked(title, year):
                 item = self._best(self._names.get(name, ()), year, creator, _words(name))
                 if item >= 0:
                     same = not year or not self._years[item] or year == self._years[item]
@@ -176,7 +187,7 @@ class Grounder:
         return min(near)[2] if near else -1
 
     def _made_by(self, item: int, creator: str) -> bool:
-        if not creator or self._creators is None or not self._creators[item]:
+        if not creator or not self._creators[item]:
             return True
         known = set(self._creators[item].split())
         return bool(known & {word for word in _plain(creator).split() if len(word) > 2})
@@ -185,22 +196,30 @@ class Grounder:
         """By a name that is close, or by a subtitle."""
         from rapidfuzz import fuzz, process
 
-        year = _year(text)
         for title, creator in _readings(text):
-            for name in names_of(title):
+            year = _year(title) or _year(text)
+            for name in _asked(title, year):
                 near = process.extract(name, self._keys, scorer=fuzz.ratio, score_cutoff=100 * self.similarity, limit=8)
                 for key, score, _ in near:
                     item = self._best(self._names[key], year, creator, _words(name))
                     if item >= 0 and _numbers(key) == _numbers(name):
                         return Grounded(item, "fuzzy", score / 100)
-        return self._by_part(text, year)
+        return self._by_part(text)
 
-    def _by_part(self, text: str, year: int) -> Grounded | None:
+    def _by_part(self, text: str) -> Grounded | None:
         """By a subtitle; or, in the same year, by words of which only one item has all."""
+        year = _year(text)
         numbers = _numbers(_plain(_YEAR.sub("", text)))
-        for part in (*names_of(text), *_parts_of(text)):
+        for title, creator in _readings(text):
+            begun = [i for i in self._heads.get(_head(title), ()) if self._made_by(i, creator)]
+            sure = " " in _head(title) or (creator and self._creators[begun[0]] if begun else "")
+            item = self._best(begun, _year(title) or year)
+            if len(begun) == 1 and item >= 0 and sure:
+                return Grounded(item, "fuzzy", self.similarity)
+        readings = [(name, creator) for title, creator in _readings(text) for name in _asked(title, year)]
+        for part, creator in (*readings, *((part, "") for part in _parts_of(text))):
             items = {*self._parts.get(part, ()), *self._names.get(part, ())}
-            item = self._best(items, year)
+            item = self._best(items, year, creator)
             if item >= 0 and (len(items) == 1 or year) and numbers <= _numbers(" ".join(self._words[item])):
                 return Grounded(item, "fuzzy", self.similarity)
         for name in names_of(text)[:1] if year else ():
@@ -286,6 +305,12 @@ def names_of(title: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in found if name and (not name.isdigit() or name == found[0])))
 
 
+def _asked(text: str, year: int) -> tuple[str, ...]:
+    """The names that a text may mean: without a year, one word in brackets is a remark, such as a genre."""
+    names = names_of(text)
+    return names if year else tuple(name for i, name in enumerate(names) if i == 0 or " " in name)
+
+
 def _whole(title: str) -> str:
     """All the names in a title, plain, as one."""
     return " ".join(names_of(title))
@@ -296,9 +321,14 @@ def _words(name: str) -> int:
 
 
 def _parts_of(title: str) -> list[str]:
-    """Subtitles of two words or more, without what stands before the first colon or dash."""
+    """Subtitles of two words or more, behind a colon or dash."""
     parts = _SUBTITLE.split(_BRACKETS.sub(" ", _YEAR.sub("", title)).strip())[1:]
     return [part for part in map(_plain, parts) if " " in part]
+
+
+def _head(title: str) -> str:
+    """What stands before the first colon or dash, plain."""
+    return _plain(_SUBTITLE.split(_BRACKETS.sub(" ", _YEAR.sub("", title)).strip())[0])
 
 
 def _readings(text: str) -> list[tuple[str, str]]:
@@ -317,10 +347,12 @@ def _plain(text: str) -> str:
     text = text.strip()
     while (m := _BEHIND.match(text)) is not None:
         text = f"{m['article']} {m['title']}"
-    text = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("·", "-")).casefold()
+    text = unicodedata.normalize("NFKD", text.translate(_LETTERS)).casefold()
     text = "".join(c for c in text if not unicodedata.combining(c)).replace("&", " and ").replace("+", " and ")
     text = re.sub(r"['’`.]", "", text)
-    words = re.findall(r"[^\W_]+", text)
+    words = re.sub(
+        r"(?<![^\W_])([^\W\d_]) (?=[^\W\d_](?![^\W_]))", r"\1", " ".join(re.findall(r"[^\W_]+", text))
+    ).split()
     last = len(words) - 1
     for at, word in enumerate(words):
         if word in _ROMAN:

@@ -83,6 +83,12 @@ class AnswerStore:
             )
         return str(found[0])
 
+    def usage(self, model: str) -> Usage:
+        """What the kept answers of a model cost when they were asked for: tokens, seconds and money in all."""
+        with self._lock:
+            rows = self._connection.execute("SELECT answer FROM answers WHERE model = ?", (model,)).fetchall()
+        return sum((Usage(**json.loads(row[0])["usage"]) for row in rows), Usage())
+
     def __len__(self) -> int:
         with self._lock:
             return int(self._connection.execute("SELECT count(*) FROM answers").fetchone()[0])

@@ -23,6 +23,7 @@ from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.data.splits import asks_what_follows
 from honeyguide.models.blend import Blend
+from honeyguide.models.choice import alike
 from honeyguide.models.content.cold_map import ColdMap
 from honeyguide.models.fusion import cross_fitted, ndcg_of, shortlist
 from honeyguide.models.parts import pack_parts, similar_by_history, unpack_parts
@@ -81,7 +82,8 @@ class Auto(Recommender):
        items without events have a place and new ones can be added.
 
     Everything is judged by NDCG@10 on valid. The blend is used only if it is better than the best single
-    model beyond noise. What was tried, at what cost, and what each part adds stands in ``report.search``.
+    model beyond noise; else models that noise cannot tell from the best count the same. What was tried, at what cost,
+    and what each part adds stands in ``report.search``.
     """
 
     name = "auto"
@@ -121,8 +123,8 @@ class Auto(Recommender):
             if best is not None:
                 self._repeat(best, data, trials)
             if readable(data, self.config.text):
-                options = {"encoder": self.config.text, "tolerance": _PRICE, "seed": self.config.seed}
-                self._choose(ColdMap.over(self.chosen, data, **options), trials)
+                reading: dict[str, Any] = {"encoder": self.config.text, "tolerance": _PRICE, "seed": self.config.seed}
+                self._choose(ColdMap.over(self.chosen, data, **reading), trials)
             self.report.search = trials.ladder
 
     def _portfolio(self, data: Dataset) -> list[Arm]:
@@ -191,7 +193,11 @@ class Auto(Recommender):
                 break
 
     def _blend(self, data: Dataset, trials: Trials) -> bool:
-        """Blend what is worth it, and choose the blend if it is better beyond noise; says whether it was chosen."""
+        """Blend what is worth it, and choose the blend if it is better beyond noise; says whether it was chosen.
+
+        Else what noise cannot tell from the best counts the same, if that is no worse on valid. The best of many owes
+        its place to luck too, their mean does not: nothing of it was chosen by a small difference.
+        """
         best = trials.best
         if best is None or not len(data.histories("valid").values):
             return False
@@ -208,6 +214,10 @@ class Auto(Recommender):
         better = trials.note_blend(parts, [adds[i] for i in kept], mixed, single, spent.cpu, _CERTAIN)
         if better:
             self._choose(blend, trials)
+        close = alike(found, pool.index(best))
+        mean = ndcg_of(found, *close)
+        if len(close) > 1 and not better and trials.note_mean([pool[i] for i in close], mean, single):
+            self._choose(Blend.of([pool[i].model for i in close], data, learned=False), trials)
         return better
 
     def _choose(self, model: Recommender, trials: Trials) -> None:

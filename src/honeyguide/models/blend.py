@@ -66,7 +66,7 @@ class Blend(Recommender):
     weights: Weights
 
     @classmethod
-    def of(cls, parts: Sequence[Recommender], data: Dataset, **options: Any) -> Self:
+    def of(cls, parts: Sequence[Recommender], data: Dataset, *, learned: bool = True, **options: Any) -> Self:
         """A blend of models that are fitted already, its weights learnt on the part valid of ``data``.
 
         Parameters
@@ -75,6 +75,8 @@ class Blend(Recommender):
             Models fitted on the catalogue of ``data``.
         data
             Holds the parts train and valid.
+        learned
+            Without, all standard scores count the same.
         **options
             ``segments`` and ``seed``.
 
@@ -90,7 +92,7 @@ class Blend(Recommender):
         blend = cls(models=tuple(part.name for part in parts), options=settings, **options)
         blend.parts = list(parts)
         blend.item_ids = data.item_ids
-        blend._weigh(data.select("train", "valid"))
+        blend._weigh(data.select("train", "valid") if learned else data.select("train"))
         return blend
 
     def _unfitted(self) -> list[Recommender]:

@@ -206,10 +206,10 @@ def _ndcg(candidates: Candidates, scores: FloatArray, k: int = K) -> Values:
     return np.divide(gains, best, out=np.zeros(len(gains)), where=best > 0)
 
 
-def ndcg_of(candidates: Candidates, part: int) -> Values:
-    """NDCG@10 of every user when the candidates are ranked by one part alone."""
+def ndcg_of(candidates: Candidates, *parts: int) -> Values:
+    """NDCG@10 of every user when the candidates are ranked by one part alone, or by the mean standard score of some."""
     weights = np.zeros(candidates.features.shape[2], np.float32)
-    weights[PER_PART * part] = 1.0
+    weights[[PER_PART * part for part in parts]] = 1.0
     return ndcg(candidates, weights)
 
 

@@ -237,6 +237,21 @@ class Trials:
         )
         return better
 
+    def note_mean(self, parts: Sequence[Trial], mean: Values, single: Values) -> bool:
+        """Write down the mean of models, and whether it is no worse than the best of them on the same users."""
+        kept = bool(mean.mean() >= single.mean())
+        self._tell(
+            {
+                "step": "mean",
+                "label": "mean of " + " + ".join(t.arm.label for t in parts),
+                "ndcg@10": float(mean.mean()),
+                "best_single": float(single.mean()),
+                "verdict": "within noise, and not chosen by luck" if kept else "worse than the best of them",
+                "cpu_seconds": 0.0,
+            }
+        )
+        return kept
+
     def _judge(self, model: Recommender) -> Values:
         """NDCG@10 on valid of the users who are judged on."""
         users = np.sort(drawn_users(self.valid, _MOST, self.seed))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from honeyguide.core.errors import ConfigError
 
+M = TypeVar("M", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
 
 
@@ -181,6 +182,26 @@ def read_pipeline(path: str | Path) -> PipelineConfig:
     ConfigError
         If the file cannot be read or says what is not known; it names the place.
     """
+    return read_toml(path, PipelineConfig, "docs/how-to/pipeline.md")
+
+
+def read_toml(path: str | Path, kind: type[M], page: str) -> M:
+    """The typed content of a TOML file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What it describes.
+    page
+        Where that is documented.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or says what is not known; it names the place.
+    """
     try:
         content: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -188,7 +209,7 @@ def read_pipeline(path: str | Path) -> PipelineConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.", "Correct the file at that place.") from error
     try:
-        return PipelineConfig.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -197,5 +218,5 @@ def read_pipeline(path: str | Path) -> PipelineConfig:
         )
         raise ConfigError(
             f"{path}: {place or 'the file'}: {what[:1].lower()}{what[1:]}.",
-            f"Known: {', '.join(PipelineConfig.model_fields)}; see docs/how-to/pipeline.md.",
+            f"Known: {', '.join(kind.model_fields)}; see {page}.",
         ) from None

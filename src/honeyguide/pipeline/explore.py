@@ -27,7 +27,7 @@ class Drawn:
     Parameters
     ----------
     head
-        int32 ``[d]`` item codes as they stood before the draw.
+        int32: what was drawn among, as it stood before.
     chance
         float64 ``[d]``: of the item at each place, given those above.
     propensity
@@ -40,6 +40,11 @@ class Drawn:
     chance: Vector
     propensity: Vector
     credit: Vector | None = None
+
+    def unknown(self) -> Drawn:
+        """The same after places have moved in an unknown way: nothing is claimed of them."""
+        lost = np.full(len(self.chance), np.nan)
+        return Drawn(self.head[:0], lost, lost, lost)
 
 
 def explore(order: Order, how: Explore, seed: str, fixed: IntArray) -> tuple[Order, Drawn | None]:
@@ -67,7 +72,7 @@ def explore(order: Order, how: Explore, seed: str, fixed: IntArray) -> tuple[Ord
     places = np.arange(len(order.items))
     places[free] = free[drawn]
     made = replace(order, items=order.items[places], scores=order.scores[places])
-    return made, Drawn(order.items[:d], chance, propensity)
+    return made, Drawn(order.items[free], chance, propensity)
 
 
 def generator(seed: str) -> np.random.Generator:

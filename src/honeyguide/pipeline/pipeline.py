@@ -114,6 +114,11 @@ class Pipeline:
             self._others[source] = Pipeline(self.config.model_copy(update=plain), self.stock)
         return self._others[source]
 
+    def pinned(self, asked: Asked) -> IntArray:
+        """Codes of what the rules that hold for a request pin."""
+        pins = [rule.pin for rule in (*self.config.rules, *asked.rules) if rule.pin and asked.holds(rule.scenario)]
+        return self.stock.ids.encode([name for pin in pins for name in pin])
+
     def is_quick(self, scenario: str) -> bool:
         """Whether a request costs a fraction of a millisecond: nothing in it looks at many items, or pairs of them."""
         how = self.config.diversify
@@ -248,6 +253,11 @@ class PipelineFile:
                     self.fault = error
                     _LOG.warning("%s is not taken up, the one before stays in use: %s", self.path, error)
         return self._pipeline
+
+    @property
+    def stock(self) -> Stock:
+        """What the pipeline in use draws on."""
+        return self._pipeline.stock
 
     def over(self, stock: Stock) -> PipelineFile:
         """The same file and the same last good pipeline, over another stock."""

@@ -15,8 +15,8 @@ _TOP = 4096  # items kept in order: enough for a list under most filters
 class Popular:
     """Items by their events. Safe to share between threads.
 
-    Counts only rise, so that of the items outside the first 4,096 only those with new events can come in: a list costs
-    a look at these few, however many the items are.
+    While counts only rise, of the items outside the first 4,096 only those with new events can come in: a list costs a
+    look at these few, however many the items are. Where events are taken back, the first are looked for anew.
 
     Parameters
     ----------
@@ -31,11 +31,13 @@ class Popular:
         self._lock = Lock()
 
     def count(self, codes: IntArray, events: npt.ArrayLike = 1) -> None:
-        """Add events of items; unknown ones (-1) are skipped."""
+        """Add events of items, or with negative numbers take them back; unknown items (-1) are skipped."""
         known = np.asarray(codes) >= 0
         with self._lock:
             np.add.at(self.counts, codes[known], np.broadcast_to(events, len(codes))[known])
             self._touched.update(codes[known].tolist())
+            if np.min(events, initial=0) < 0:
+                self._top = None
 
     def best(self, may: npt.NDArray[np.bool_], n: int) -> IntArray:
         """The ``n`` most popular of what may be shown, int32, ties by the lower code.

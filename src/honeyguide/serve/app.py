@@ -47,6 +47,7 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
         async with mcp.running():
             yield
         watch.cancel()
+        await asyncio.to_thread(service.exposures.close)
 
     app = FastAPI(
         title="honeyguide",
@@ -71,6 +72,7 @@ async def _watch(service: Service) -> None:
     """Take up new versions of the models."""
     while True:
         await asyncio.sleep(service.settings.refresh_seconds)
+        await asyncio.to_thread(service.experiments.refresh)
         for tenant, engine in service.engines.items():
             try:
                 if await asyncio.to_thread(engine.refresh):

@@ -56,7 +56,7 @@ class DirectRouter(APIRouter):
         super().add_api_route(path, endpoint, **options)
         added = self.routes[-1]
         if isinstance(added, DirectRoute) and added.direct is not None:
-            self._direct |= {(method, path): (added, added.direct) for method in added.methods}
+            self._direct |= {(method, path): (added, added.direct) for method in added.methods or ()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -24,10 +23,12 @@ from honeyguide.experiment.bundle import Bundle
 from honeyguide.lm.port import LM
 from honeyguide.pipeline.asked import Asked
 from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
+from honeyguide.pipeline.explore import explore
 from honeyguide.pipeline.pipeline import Order, Pipeline, PipelineFile
 from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
-from honeyguide.serve.fallback import NO_VERSION, current_version, drop_damaged_histories, usable, without_model
+from honeyguide.serve.answer import NOBODY, Answer, Live, Person, Source
+from honeyguide.serve.fallback import current_version, drop_damaged_histories, usable, without_model
 from honeyguide.serve.growing import grown, warm
 from honeyguide.serve.held import Held, HeldLists
 from honeyguide.serve.history import liked_now
@@ -35,70 +36,10 @@ from honeyguide.serve.ids import codes_of, key_of
 from honeyguide.serve.new_items import with_new_items
 from honeyguide.serve.store import Event, Store
 
-Source = Literal["personal", "session", "popular", "latest"]
+__all__ = ["NOBODY", "Answer", "Engine", "Live", "Person", "Source"]
+
 _REMEMBERED = 50_000  # users whose histories are held in memory
 _LOG = logging.getLogger("honeyguide.serve")
-
-
-@dataclass(frozen=True)
-class Person:
-    """What is known of a user: item codes, oldest first, of what was liked, and of what is not to be shown."""
-
-    liked: IntArray
-    hidden: IntArray
-    preferences: Preferences = field(default_factory=Preferences)
-
-
-NOBODY = Person(np.empty(0, np.int32), np.empty(0, np.int32))
-
-
-@dataclass(frozen=True)
-class Live:
-    """A model in service; a new one takes the place of the whole.
-
-    Parameters
-    ----------
-    bundle
-        The model, and the histories that were there when it was fitted.
-    stock
-        The model with its item table.
-    stages
-        The pipeline, read again when its file changes.
-    stamp
-        Of the version of the model that was read: its name and digest.
-    grammar
-        Of commands over its items.
-    fallback
-        Whether there is no model, and what the store knows has its place.
-    """
-
-    bundle: Bundle
-    stock: Stock
-    stages: PipelineFile
-    stamp: str
-    grammar: Grammar
-    fallback: bool = False
-
-    @property
-    def degraded(self) -> bool:
-        """Whether something is missing: the model, the histories of its fit, or stages that can be used."""
-        return self.fallback or not len(self.bundle.store) or self.stages.fault is not None
-
-    @property
-    def version(self) -> str:
-        """Name of the version of the model."""
-        return NO_VERSION if self.fallback else self.stamp.split()[0]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The order made for a request, and what it was made from."""
-
-    order: Order
-    source: Source
-    live: Live
-    person: Person
-    user_id: str | None = None
 
 
 class Engine:
@@ -131,6 +72,9 @@ class Engine:
         self._lock = threading.RLock()  # of what is above, and of the exchange of the model
         self._changing = threading.Lock()
         self._warm: threading.Thread | None = None
+        self.beside: tuple[
+            Engine, ...
+        ] = ()  # of the tenant's other models in experiments: they hear what this one does
         self.live = self._open()
 
     # -- the model ----------------------------------------------------------------------------
@@ -170,10 +114,10 @@ class Engine:
 
         Requests go on with the old one until the new one is ready; one that cannot be read leaves the old one.
         """
-        if current_version(self.directory) == self.live.stamp and not self._stale:
-            return False
-        self._reopen()
-        return True
+        changed = current_version(self.directory) != self.live.stamp or self._stale
+        if changed:
+            self._reopen()
+        return any([changed, *(other.refresh() for other in self.beside)])
 
     def _reopen(self) -> None:
         with self._changing:
@@ -209,6 +153,8 @@ class Engine:
 
     def add_items(self, items: dict[str, dict[str, Any]]) -> int:
         """Give new items a place in the model where it can; how many it knows now that it did not know before."""
+        for other in self.beside:
+            other.add_items(items)
         before = self.live
         if before.fallback:
             self._reopen()
@@ -257,6 +203,8 @@ class Engine:
 
     def took(self, events: Sequence[Event]) -> None:
         """Events that are on disk now: histories are read anew, and popularity counts them."""
+        for other in self.beside:
+            other.took(events)
         with self._lock:
             self._news += 1
             for user_id in {event.user_id for event in events}:
@@ -267,6 +215,8 @@ class Engine:
 
     def forget(self, user_id: str) -> None:
         """A user that was deleted from the store: from the histories of the fit and from memory too."""
+        for other in self.beside:
+            other.forget(user_id)
         store = self.live.bundle.store
         key = key_of(store, user_id)
         with self._changing:
@@ -292,10 +242,24 @@ class Engine:
         rules: tuple[Rule, ...] = (),
         exclude: Sequence[str] = (),
         query: str | None = None,
+        stages: PipelineFile | None = None,
+        seed: str | None = None,
     ) -> Answer:
         """The order for a known user, for an anonymous session, or for whoever comes.
 
-        Personal where there is a history, from the session where there is one, else what is popular within the filter.
+        Personal where there is a history, from the session where there is one, else what is popular within the filter,
+        else what was added last.
+
+        Parameters
+        ----------
+        user_id, session
+            Whose history, and what was looked at since, as external ids, oldest first.
+        scenario, rules, exclude, query
+            As in :class:`~honeyguide.pipeline.asked.Asked`.
+        stages
+            In place of those of the service.
+        seed
+            Of what the stages draw at random; ``None`` to draw nothing.
         """
         live = self.live
         person = self.person(user_id, live) if user_id is not None else NOBODY
@@ -303,8 +267,13 @@ class Engine:
         liked = np.concatenate([person.liked, own[own >= 0]]) if len(own) else person.liked
         left_out = np.concatenate([liked, person.hidden, others]) if len(person.hidden) or len(others) else liked
         asked = Asked(live.stock, liked, left_out, rules, scenario, query)
-        order, source = self._first(asked, person, live.stages.current, live.fallback)
-        return Answer(order, source, live, replace(person, liked=liked) if len(own) else person, user_id)
+        use, drawn = (stages or live.stages).current, None
+        order, source = self._first(asked, person, use, live.fallback)
+        how = use.config.explore
+        if seed is not None and how.method != "none" and asked.holds(how.scenario):
+            order, drawn = explore(order, how, seed, use.pinned(asked))
+        whom = replace(person, liked=liked) if len(own) else person
+        return Answer(order, source, live, whom, scenario, use.config.page, drawn)
 
     def is_quick(self, user_id: str | None, scenario: str) -> bool:
         """Whether a list takes less time than it takes to wake a thread for it."""
@@ -343,6 +312,8 @@ class Engine:
 
     def changed(self, user_id: str) -> None:
         """What is kept of a user has changed: it is read anew."""
+        for other in self.beside:
+            other.changed(user_id)
         with self._lock:
             self._news += 1
             self._people.pop(user_id, None)
@@ -366,25 +337,25 @@ class Engine:
             both = 1 / (FUSION + np.arange(len(own))) + 1 / (FUSION + place)  # reciprocal rank fusion
             best = np.argsort(-both, kind="stable")
             order = Order(order.items[best], both[best].astype(np.float32), order.trace)
-        return Answer(order, "personal" if len(person.liked) else "popular", live, person, user_id)
+        source: Source = "personal" if len(person.liked) else "popular"
+        return Answer(order, source, live, person, "search", unit=user_id or "")
 
-    def keep(self, recommendation_id: str, answer: Answer, k: int, user_id: str | None = None) -> None:
+    def keep(self, recommendation_id: str, answer: Answer, k: int) -> None:
         """Hold a list for its next pages, not the model that made it."""
-        held = Held(replace(answer.order, trace=()), answer.source, answer.person, k, user_id, time.monotonic())
-        with self._lock:
-            if answer.live is not self.live:  # it was exchanged while the list was made
-                held = held.recoded(self.live.stock.ids.encode(answer.live.stock.ids.values))
-            self._held.keep(recommendation_id, held)
+        made, held = answer.live.bundle.directory, Held.of(answer, k)
+        maker = next((other for other in self.beside if other.directory == made), self)
+        with maker._lock:
+            if answer.live is not maker.live:  # it was exchanged while the list was made
+                held = held.recoded(maker.live.stock.ids.encode(answer.live.stock.ids.values))
+            maker._held.keep(recommendation_id, held)
 
     def held(self, recommendation_id: str) -> tuple[Answer, int] | None:
         """A list that is held, and the items of its pages; ``None`` where it is not held any more."""
         with self._lock:
             found, live = self._held.get(recommendation_id), self.live
-        return (
-            (Answer(found.order, found.source, live, found.person, found.user_id), found.k)
-            if found is not None
-            else None
-        )
+        if found is not None:
+            return found.answer(live), found.k
+        return next((one for other in self.beside if (one := other.held(recommendation_id)) is not None), None)
 
     def fields(self, live: Live, codes: IntArray) -> list[dict[str, Any]]:
         """The row of the item table of each code."""

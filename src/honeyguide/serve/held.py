@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from honeyguide.core.ragged import IntArray
+from honeyguide.pipeline.explore import Drawn
 from honeyguide.pipeline.pipeline import Order
-
-if TYPE_CHECKING:
-    from honeyguide.serve.engine import Person, Source
+from honeyguide.serve.answer import Answer, Live, Person, Source, Trial
 
 _MOST = 20_000
 _SECONDS = 3600.0
@@ -27,24 +25,43 @@ class Held:
     ----------
     order
         Of all its items, in codes of the catalogue in use.
-    source
-        What it was made from.
+    source, scenario, trial
+        What it was made from, where it was asked for, and the experiment it belongs to.
     person
         For whom, as far as reasons need it.
     k
         Items of a page.
     user_id
-        Whose it is; ``None`` for a session.
+        Whose it is; empty for a session without a name.
+    drawn
+        How its head came about.
     since
         When it was made, by the monotonic clock.
     """
 
     order: Order
     source: Source
+    scenario: str
+    trial: Trial | None
     person: Person
     k: int
-    user_id: str | None
+    user_id: str
+    drawn: Drawn | None
     since: float
+
+    @classmethod
+    def of(cls, answer: Answer, k: int) -> Held:
+        """What is held of an answer."""
+        order, made = replace(answer.order, trace=()), time.monotonic()
+        return cls(
+            order, answer.source, answer.scenario, answer.trial, answer.person, k, answer.unit, answer.drawn, made
+        )
+
+    def answer(self, live: Live) -> Answer:
+        """The list again, of the model in service now."""
+        return Answer(
+            self.order, self.source, live, self.person, self.scenario, self.k, self.drawn, self.user_id, self.trial
+        )
 
     def recoded(self, codes: IntArray) -> Held:
         """The same in the codes of another catalogue: ``codes[c]`` is the new one of ``c``, -1 where there is none."""
@@ -53,7 +70,9 @@ class Held:
         order = Order(items[known], self.order.scores[known], ())
         liked, hidden = codes[self.person.liked], codes[self.person.hidden]
         person = replace(self.person, liked=liked[liked >= 0], hidden=np.unique(hidden[hidden >= 0]).astype(np.int32))
-        return replace(self, order=order, person=person)
+        drawn = self.drawn  # places have moved where an item is gone: their probabilities are not known any more
+        drawn = drawn.unknown() if drawn is not None and not known.all() else drawn
+        return replace(self, order=order, person=person, drawn=drawn)
 
 
 class HeldLists:

@@ -31,8 +31,9 @@ from honeyguide import __version__
 from honeyguide.core.errors import HoneyguideError
 from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
+from honeyguide.serve.answer import Answer, Live
 from honeyguide.serve.auth import Identity, Scope, secret_of
-from honeyguide.serve.engine import Answer, Engine, Live
+from honeyguide.serve.engine import Engine
 from honeyguide.serve.service import HTTPProblem, Service, only_own
 from honeyguide.serve.store import Event, now
 from honeyguide.serve.wire import Id, Text
@@ -209,9 +210,10 @@ class Tools:
         self, context: Context[Any], user_id: Id | None = None, where: list[Text] | None = None, k: Some = 10
     ) -> Items:
         """What a user should see next, or what is popular without one; `where` holds conditions: 'year < 1990'."""
-        _, engine = await self._who(context, "read", user_id)
+        who, engine = await self._who(context, "read", user_id)
         rules = request_rules(where or [])
-        return _items(engine, await asyncio.to_thread(lambda: engine.recommend(user_id, rules=rules)), k)
+        new, answer = await asyncio.to_thread(lambda: self.service.recommend(who, user_id, rules=rules))
+        return self._shown(who, engine, new, answer, k)
 
     async def similar_items(self, item_id: Id, context: Context[Any], k: Some = 10) -> Items:
         """Items that the model holds to be alike."""
@@ -254,7 +256,8 @@ class Tools:
             return self._ask(who, "command", arguments, what)
         await asyncio.wrap_future(self.service.store.put_preferences(who.tenant, user_id, after.to_dict()))
         engine.changed(user_id)
-        found = _items(engine, await asyncio.to_thread(engine.recommend, user_id), k)
+        new, answer = await asyncio.to_thread(self.service.recommend, who, user_id)
+        found = self._shown(who, engine, new, answer, k)
         return Done(done=True, what="Kept.", preferences=wants, items=found["items"])
 
     async def record_feedback(
@@ -279,6 +282,11 @@ class Tools:
         await asyncio.wrap_future(self.service.store.add_events(who.tenant, [event]))
         engine.took([event])
         return Done(done=True, what="Recorded.")
+
+    def _shown(self, who: Identity, engine: Engine, new: str, answer: Answer, k: int) -> Items:
+        found = _items(engine, answer, k)
+        self.service.exposures.note(who.tenant, new, 0, 1, [item["item_id"] for item in found["items"]], answer)
+        return found
 
     def _ask(self, who: Identity, tool: str, arguments: dict[str, Any], what: str) -> Done:
         token = self.confirmations.issue(who, tool, arguments)

@@ -21,6 +21,12 @@ class Meters:
         self.lists = Counter(
             "honeyguide_lists", "Lists by what they were made from", ["source"], registry=self.registry
         )
+        self.exposures = Counter(
+            "honeyguide_exposures", "Pages that were written to the exposure log", registry=self.registry
+        )
+        self.exposures_dropped = Counter(
+            "honeyguide_exposures_dropped", "Pages that were not, under overload or a fault", registry=self.registry
+        )
         self._pairs: dict[tuple[str, int], tuple[Histogram, Counter]] = {}
         self.events = Counter("honeyguide_events", "Events that were new", registry=self.registry)
 

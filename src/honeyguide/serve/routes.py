@@ -19,8 +19,9 @@ from honeyguide.core.errors import DataError
 from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve import wire
+from honeyguide.serve.analysis import analyse
+from honeyguide.serve.answer import Answer, Trial
 from honeyguide.serve.auth import Identity
-from honeyguide.serve.engine import Answer
 from honeyguide.serve.reasons import echo, explained, marks, took_back
 from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, only_own, to_json
 from honeyguide.serve.store import Event, now
@@ -46,7 +47,7 @@ def operations(app: FastAPI, service: Service) -> None:
             for name, engine in service.engines.items()
         }
         warming = any(engine.warming for engine in service.engines.values())
-        broken = any(engine.live.degraded for engine in service.engines.values())
+        broken = service.experiments.fault is not None or any(e.live.degraded for e in service.engines.values())
         status = "degraded" if broken or not tenants else "ok"
         return to_json({"status": status, "warming": warming, "tenants": tenants})
 
@@ -54,6 +55,16 @@ def operations(app: FastAPI, service: Service) -> None:
     async def metrics(who: Identity = needs(service, "admin")) -> Response:
         """Prometheus metrics."""
         return Response(service.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/v1/experiments", response_model=wire.ExperimentsOut, responses=PROBLEMS, tags=["operation"])
+    async def experiments(
+        days: Annotated[float, Query(gt=0, le=3650)] = 30.0, who: Identity = needs(service, "admin")
+    ) -> Response:
+        """What the experiments of the last days show: intervals, tests by users, and no winner within noise."""
+        await asyncio.to_thread(service.exposures.flush)
+        running, fault = service.experiments.running.get(who.tenant, ()), service.experiments.fault
+        reports = [await asyncio.to_thread(analyse, service.store, one.config, days) for one in running]
+        return to_json({"fault": str(fault) if fault is not None else None, "experiments": reports})
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(who: Identity = needs(service, "read")) -> Response:
@@ -171,6 +182,7 @@ def users(app: FastAPI, service: Service) -> None:
     @app.get("/v1/users/{user_id:path}/export", response_model=wire.Exported, responses=PROBLEMS, tags=["users"])
     async def export(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Everything that is kept of a user."""
+        await asyncio.to_thread(service.exposures.flush)
         found: dict[str, Any] = await asyncio.to_thread(service.store.export_user, who.tenant, user_id)
         engine = service.engines.get(who.tenant)
         history: list[str] = []
@@ -209,6 +221,7 @@ def users(app: FastAPI, service: Service) -> None:
     @app.delete("/v1/users/{user_id:path}", response_model=wire.Deleted, responses=PROBLEMS, tags=["users"])
     async def delete(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Forget a user: events, profile, what was shown, the history of the fit, and what is held in memory."""
+        await asyncio.to_thread(service.exposures.forget, who.tenant, user_id)
         rows = await _done(service.store.delete_user(who.tenant, user_id))
         engine = service.engines.get(who.tenant)
         if engine is not None:
@@ -222,20 +235,25 @@ def lists(app: FastAPI, service: Service) -> None:
     @app.post("/v1/recommend", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def recommend(body: wire.RecommendIn, who: Identity = needs(service, "read", personal=True)) -> Response:
         """A list for a known user, for an anonymous session, or for whoever comes."""
-        only_own(who, body.user_id)
-        engine = service.engine(who)
+        only_own(who, body.user_id, body.session_id)
+        if body.force is not None and "admin" not in who.scopes:
+            raise HTTPProblem(403, "a variant is forced with the scope 'admin' only.", "Use another key.")
+        force = Trial(body.force.experiment, body.force.variant, forced=True) if body.force is not None else None
         ask = partial(
-            engine.recommend,
+            service.recommend,
+            who,
             body.user_id,
-            body.session,
+            body.session_id,
+            force,
+            session=body.session,
             scenario=body.scenario,
             rules=request_rules(body.where),
             exclude=body.exclude,
         )
         # What takes less time than a thread takes to be woken is done at once.
-        answer = ask() if engine.is_quick(body.user_id, body.scenario) else await asyncio.to_thread(ask)
-        k = body.k or answer.live.stages.current.config.page
-        page = partial(_page, service, who, answer, _new_id(), 0, k, user_id=body.user_id)
+        quick = service.is_quick(who, body.user_id, body.scenario)
+        new, answer = ask() if quick else await asyncio.to_thread(ask)
+        page = partial(_page, service, who, answer, new, 0, body.k or answer.size)
         cut = partial(page, explain=body.explain, trace=body.trace)
         return await asyncio.to_thread(cut) if body.explain else cut()
 
@@ -251,7 +269,7 @@ def lists(app: FastAPI, service: Service) -> None:
         if held is None:
             raise HTTPProblem(404, "this list is not held any more.", "Ask for a new one.")
         answer, k = held
-        only_own(who, answer.user_id)
+        only_own(who, answer.unit or None)
         cut = partial(_page, service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
         return await asyncio.to_thread(cut) if explain else cut()
 
@@ -270,11 +288,9 @@ def lists(app: FastAPI, service: Service) -> None:
         delta, after = await asyncio.to_thread(engine.command, body.user_id, body.command, body.shown)
         await _done(service.store.put_preferences(who.tenant, body.user_id, after.to_dict()))
         engine.changed(body.user_id)
-        answer = await asyncio.to_thread(partial(engine.recommend, body.user_id, scenario=body.scenario))
+        new, answer = await asyncio.to_thread(partial(service.recommend, who, body.user_id, scenario=body.scenario))
         more = {"heard": delta.heard, "echo": echo(delta, before), "note": delta.note, "preferences": _wants(after)}
-        return _page(
-            service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, user_id=body.user_id, more=more
-        )
+        return _page(service, who, answer, new, 0, body.k, explain=False, trace=False, more=more)
 
     @app.post("/v1/search", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def search(body: wire.SearchIn, who: Identity = needs(service, "read", personal=True)) -> Response:
@@ -282,7 +298,7 @@ def lists(app: FastAPI, service: Service) -> None:
         only_own(who, body.user_id)
         engine = service.engine(who)
         answer = await asyncio.to_thread(engine.search, body.query, body.user_id, request_rules(body.where))
-        return _page(service, who, answer, _new_id(), 0, body.k, explain=False, trace=False, user_id=body.user_id)
+        return _page(service, who, answer, secrets.token_urlsafe(12), 0, body.k, explain=False, trace=False)
 
     @app.get("/v1/items/{item_id:path}/similar", response_model=wire.SimilarOut, responses=PROBLEMS, tags=["lists"])
     async def similar(
@@ -311,7 +327,6 @@ def _page(
     *,
     explain: bool,
     trace: bool,
-    user_id: str | None = None,
     more: dict[str, Any] | None = None,
 ) -> Response:
     engine, live = service.engine(who), answer.live
@@ -321,14 +336,18 @@ def _page(
         _explain(answer, codes, entries)
     following = page + 1 if len(answer.order.items) > (page + 1) * k else None
     if page == 0:
-        engine.keep(recommendation_id, answer, k, user_id)
+        engine.keep(recommendation_id, answer, k)
     service.meters.lists.labels(answer.source).inc()
+    shown = [entry["item_id"] for entry in entries]
+    service.exposures.note(who.tenant, recommendation_id, page, 1 + page * k, shown, answer)
     return to_json(
         {
             "recommendation_id": recommendation_id,
             "source": answer.source,
             "model": live.bundle.model.name,
             "version": live.version,
+            "experiment": answer.trial.experiment if answer.trial is not None else None,
+            "variant": answer.trial.variant if answer.trial is not None else None,
             "items": entries,
             "next_page": following,
             "trace": [asdict(step) for step in answer.order.trace] if trace else None,
@@ -365,10 +384,6 @@ def _explain(answer: Answer, codes: Any, entries: list[dict[str, Any]]) -> None:
 
 async def _done(future: Future[T]) -> T:
     return await asyncio.wrap_future(future)
-
-
-def _new_id() -> str:
-    return secrets.token_urlsafe(12)
 
 
 def _microseconds(instant: datetime) -> int:

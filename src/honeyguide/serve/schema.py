@@ -42,16 +42,22 @@ USERS = Table(
 )
 
 EXPOSURES = Table(
-    "exposures",
+    "exposure_log",
     METADATA,
     Column("tenant", String(64), primary_key=True),
     Column("recommendation_id", String(64), primary_key=True),
-    Column("user_id", String(256), nullable=False),  # empty for an anonymous session
+    Column("page", Integer, primary_key=True),
+    Column("user_id", String(256), nullable=False),  # or the id of a visit; empty for whoever came
     Column("scenario", String(64), nullable=False),
+    Column("experiment", String(64), nullable=False),
     Column("variant", String(64), nullable=False),
-    Column("shown", Text, nullable=False),  # JSON: pages of item ids with their propensities
+    Column("source", String(16), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("first", Integer, nullable=False),  # rank of the first item
+    Column("shown", Text, nullable=False),  # JSON: item ids, and the probabilities of their places
     Column("created", BigInteger, nullable=False),
-    Index("exposures_of_user", "tenant", "user_id"),
+    Index("exposure_log_of_user", "tenant", "user_id"),
+    Index("exposure_log_by_time", "tenant", "created"),
 )
 
 PREFERENCES = Table(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Header, Request, Response
 
 from honeyguide.serve import wire
+from honeyguide.serve.answer import Answer, Trial
 from honeyguide.serve.auth import Authority, Identity, RateLimit, Scope, secret_of
 from honeyguide.serve.engine import Engine
+from honeyguide.serve.experiments import Experiments
+from honeyguide.serve.exposures import ExposureLog
 from honeyguide.serve.observe import Meters
 from honeyguide.serve.store import Store
 
@@ -51,7 +56,11 @@ class Settings:
     kinds
         Weight of an event by its kind, where it brings none; other kinds weigh 1.
     refresh_seconds
-        Between looks for a new version of the model.
+        Between looks for a new version of the model, and for changed experiments.
+    experiments
+        TOML file of what is compared.
+    exposures, exposure_days
+        Whether what is shown is logged, and for how many days; 0 for ever.
     """
 
     open_: bool = True
@@ -63,6 +72,9 @@ class Settings:
         default_factory=lambda: {"hide": -1.0, "dislike": -1.0, "unlike": -1.0, "known": -1.0, "impression": 0.0}
     )
     refresh_seconds: float = 1.0
+    experiments: Path | None = None
+    exposures: bool = True
+    exposure_days: int = 90
 
 
 class HTTPProblem(Exception):
@@ -87,6 +99,8 @@ class Service:
     settings: Settings
     limit: RateLimit
     meters: Meters
+    experiments: Experiments
+    exposures: ExposureLog
 
     def engine(self, who: Identity) -> Engine:
         """The engine of a tenant."""
@@ -95,11 +109,38 @@ class Service:
             raise HTTPProblem(404, f"the tenant {who.tenant!r} has no model.", "Start the service with one for it.")
         return found
 
+    def recommend(
+        self, who: Identity, user_id: str | None, visit: str | None = None, force: Trial | None = None, **ask: Any
+    ) -> tuple[str, Answer]:
+        """A list and its id: by the experiments that run.
+
+        Parameters
+        ----------
+        who
+            Is asking.
+        user_id, visit
+            For whom: a user, or a visit of nobody known.
+        force
+            A variant to look at.
+        ask
+            What else :meth:`Engine.recommend` takes.
+        """
+        new, unit = secrets.token_urlsafe(12), user_id or visit or ""
+        asked = {"scenario": "default", **ask}
+        return new, self.experiments.answer(self.engine(who), user_id, unit, new, force, asked)
+
+    def is_quick(self, who: Identity, user_id: str | None, scenario: str) -> bool:
+        """Whether a list takes less time than it takes to wake a thread for it."""
+        return not self.experiments.running.get(who.tenant) and self.engine(who).is_quick(user_id, scenario)
+
 
 def shared(store: Store, engines: dict[str, Engine], settings: Settings) -> Service:
     """A service over a store and engines."""
     limit = RateLimit(settings.rate, settings.burst)
-    return Service(store, engines, Authority(store, settings.open_), settings, limit, Meters())
+    meters = Meters()
+    log = ExposureLog(store, meters, on=settings.exposures, days=settings.exposure_days)
+    running = Experiments(settings.experiments, engines)
+    return Service(store, engines, Authority(store, settings.open_), settings, limit, meters, running, log)
 
 
 def needs(service: Service, scope: Scope, *, personal: bool = False) -> Any:

@@ -12,9 +12,11 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from honeyguide.core.errors import ConfigError, StorageError
@@ -64,6 +66,14 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+_values = attrgetter(*(column.name for column in fields(Event)))
+_EVENT_COLUMNS = ("tenant", *(column.name for column in fields(Event)), "received")  # as the table has them
+_INSERT_EVENT = str(
+    sqlite.insert(EVENTS)
+    .values({name: bindparam(name) for name in _EVENT_COLUMNS})
+    .on_conflict_do_nothing()
+    .compile(dialect=sqlite.dialect())
+)
 _OF = (bindparam("tenant"), bindparam("user"))
 _EVENTS_OF = (
     select(*(EVENTS.c[column.name] for column in fields(Event)))
@@ -116,13 +126,14 @@ class Store:
     def add_events(self, tenant: str, events: Sequence[Event]) -> Future[int]:
         """Keep events that are not there yet; the number of new ones, once they are on disk."""
         received = now()
-        rows = [{"tenant": tenant, "received": received, **asdict(event)} for event in events]
+        rows = [(tenant, *_values(event), received) for event in events]
 
         def job(connection: Connection) -> int:
-            new = dialect_of(connection).insert(EVENTS).on_conflict_do_nothing()
-            if connection.dialect.name == "sqlite":
-                return int(connection.execute(new, rows).rowcount)
-            return len(connection.execute(new.returning(EVENTS.c.number), rows).all())  # the driver counts nothing
+            if connection.dialect.name == "sqlite":  # past SQLAlchemy, which takes longer over a row than SQLite does
+                return int(connection.exec_driver_sql(_INSERT_EVENT, rows).rowcount)
+            new = postgresql.insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.number)
+            named = [dict(zip(_EVENT_COLUMNS, row, strict=True)) for row in rows]
+            return len(connection.execute(new, named).all())  # the driver counts nothing
 
         return self._writer.submit(job)
 
@@ -175,28 +186,18 @@ class Store:
 
         return self._writer.submit(job, forgets=True)
 
-    def log_exposure(
-        self, tenant: str, recommendation_id: str, user_id: str, scenario: str, variant: str, shown: list[Any]
-    ) -> Future[None]:
-        """Keep what was shown to whom; a later page replaces the entry by a longer one."""
-        row = {
-            "tenant": tenant,
-            "recommendation_id": recommendation_id,
-            "user_id": user_id,
-            "scenario": scenario,
-            "variant": variant,
-            "shown": json.dumps(shown),
-            "created": now(),
-        }
+    def log_exposures(self, rows: Sequence[dict[str, Any]]) -> Future[None]:
+        """Keep pages that were shown, as rows of the table; one that is there already is the same."""
 
         def job(connection: Connection) -> None:
-            upsert = dialect_of(connection).insert(EXPOSURES)
-            key = ["tenant", "recommendation_id"]
-            connection.execute(
-                upsert.on_conflict_do_update(index_elements=key, set_={"shown": upsert.excluded.shown}), row
-            )
+            connection.execute(dialect_of(connection).insert(EXPOSURES).on_conflict_do_nothing(), list(rows))
 
         return self._writer.submit(job)
+
+    def purge_exposures(self, before: int) -> Future[int]:
+        """Delete the pages that were shown before a time; how many."""
+        where = EXPOSURES.c.created < before
+        return self._writer.submit(lambda connection: connection.execute(delete(EXPOSURES).where(where)).rowcount)
 
     def add_key(self, row: KeyRow) -> None:
         """Keep an API key."""

@@ -113,6 +113,13 @@ class UserIn(_Wire):
         return _bounded(value)
 
 
+class Forced(_Wire):
+    """A variant to look at, whoever asks; its list is not logged."""
+
+    experiment: Name
+    variant: Name
+
+
 class RecommendIn(_Wire):
     """A request for a list; without a user and a session, what is popular."""
 
@@ -126,6 +133,12 @@ class RecommendIn(_Wire):
         default_factory=list, max_length=10, description="Conditions over item fields: 'year < 1990'."
     )
     exclude: list[Id] = Field(default_factory=list, max_length=1000)
+    session_id: Id | None = Field(
+        default=None,
+        description="Of an anonymous visit: it keeps to one variant of an experiment, and events that bring it as "
+        "their user_id count for what it was shown.",
+    )
+    force: Forced | None = Field(default=None, description="Needs the scope admin.")
     explain: bool = False
     trace: bool = False
 
@@ -252,6 +265,8 @@ class ListOut(_Wire):
     source: Literal["personal", "session", "popular", "latest"]
     model: str
     version: str
+    experiment: str | None = Field(default=None, description="That the list belongs to.")
+    variant: str | None = None
     items: list[ItemOut]
     next_page: int | None
     trace: list[dict[str, Any]] | None = None
@@ -275,6 +290,13 @@ class Profile(_Wire):
     liked: list[str]
     hidden: list[str]
     marks: list[Mark] = Field(description="The latest events since the fit, the last one first.")
+
+
+class ExperimentsOut(_Wire):
+    """What runs, and what it has shown."""
+
+    fault: str | None = Field(description="Of the file, since its last change; what ran before goes on.")
+    experiments: list[dict[str, Any]]
 
 
 class Problem(_Wire):
@@ -331,7 +353,7 @@ class Exported(_Wire):
     history: list[str]
     events: list[dict[str, Any]]
     users: list[dict[str, Any]]
-    exposures: list[dict[str, Any]]
+    exposure_log: list[dict[str, Any]]
     preferences: list[dict[str, Any]]
 
 

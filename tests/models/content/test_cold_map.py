@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -12,7 +14,8 @@ from honeyguide.core.errors import ConfigError
 from honeyguide.core.ragged import Ragged
 from honeyguide.data.splits import cold_and_warm
 from honeyguide.experiment.cell import measure
-from honeyguide.models.content.calibration import merged
+from honeyguide.metrics.holdout import holdout_ndcg
+from honeyguide.models.content.calibration import _beyond_noise, merged
 from honeyguide.models.content.cold_map import ColdMap, text_neighbours
 from honeyguide.models.content.text_profile import TextProfile
 from honeyguide.models.linear.ease import EASE
@@ -85,6 +88,26 @@ def test_no_tolerance_is_exceeded_and_a_larger_one_buys_cold_accuracy(split: Dat
         measure(generous, split, 10).slices["items:cold"]["recall@10"]
         >= (measure(fitted, split, 10).slices["items:cold"]["recall@10"])
     )
+
+
+def test_the_price_counts_every_item_without_events(books: Dataset) -> None:
+    """Most of a catalogue may have no events, where few warm items stand for the cold ones."""
+    known = np.argsort(-books.popularity(), kind="stable")[:150].tolist()
+    few = replace(books, interactions=books.interactions.filter(pl.col("item").is_in(known)))
+    model = ColdMap(encoder="use", base="ease").fit(few)
+    assert model.cold.sum() == 250
+    asked, truth = few.histories("train"), few.histories("valid")
+    served = holdout_ndcg(model.score_histories, asked, truth).mean()
+    model.weights = replace(model.weights, offset=-99.0)  # without a place for them
+    assert served >= 0.98 * holdout_ndcg(model.score_histories, asked, truth).mean()
+
+
+def test_text_within_noise_is_left_out() -> None:
+    rng = np.random.default_rng(0)
+    none = rng.random(400)
+    assert _beyond_noise({0.0: none, 1.0: none + 0.001 * rng.standard_normal(400)}) == 0.0
+    assert _beyond_noise({0.0: none, 1.0: none + 0.05, 2.0: none + 0.02}) == 1.0
+    assert _beyond_noise({0.0: none[:0], 1.0: none[:0]}) == 0.0
 
 
 def test_lists_are_merged_by_score() -> None:

@@ -24,8 +24,9 @@ from honeyguide.core.errors import HoneyguideError
 from honeyguide.experiment.papers import Profile, Result
 from honeyguide.lm.port import LM, Message, Prompt
 
-_EVERY: dict[Profile, int] = {"cpu": 6, "paper": 1}  # of the golden commands a slow model reads every so manieth
-_EXAMPLES: dict[Profile, int] = {"cpu": 800, "paper": 4000}
+_EVERY: dict[Profile, int] = {"cpu": 12, "paper": 1}  # of the golden commands a slow model reads every so manieth
+_STUDENT: dict[Profile, int] = {"cpu": 4, "paper": 1}  # and the student
+_EXAMPLES: dict[Profile, int] = {"cpu": 400, "paper": 4000}
 _ITEMS, _POOL = 100_000, 500
 
 
@@ -51,7 +52,7 @@ def endpoint(profile: Profile) -> Result:
 
     try:
         with serving(_local()) as url:
-            return _judged(_lm_parsers(language_model(f"smollm2@{url}")), commands()[:: 3 * _EVERY[profile]])
+            return _judged(_lm_parsers(language_model(f"smollm2@{url}")), commands()[:: 2 * _EVERY[profile]])
     except HoneyguideError as error:
         return {"missing": error.message}
 
@@ -68,7 +69,7 @@ def distilled(profile: Profile) -> Result:
     started = time.process_time()
     losses = student.train(examples)
     trained = time.process_time()
-    rows = commands()[:: 2 if profile == "cpu" else 1]
+    rows = commands()[:: _STUDENT[profile]]
     questions = [asked_of(command) for command in rows]
     open_ones = [i for i, (things, _) in enumerate(questions) if things]
     kinds = dict(zip(open_ones, student.read([questions[i][1] for i in open_ones]), strict=True))

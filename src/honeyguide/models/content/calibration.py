@@ -119,13 +119,23 @@ class Trial:
         return ndcg_of_lists(lists[asked], truth.take(asked), K)
 
 
-def calibrate(trial: Trial, tolerance: float) -> tuple[Calibration, Search]:
+def calibrate(trial: Trial, tolerance: float, taken: bool) -> tuple[Calibration, Search]:
     """The weights that are best on ``trial`` and cost its warm items no more than ``tolerance`` of their NDCG.
 
     The text of warm items is weighted for their own NDCG, where it raises that beyond noise, that of cold ones for
     theirs when they are ranked alone; of the offsets by which both meet the one is taken that is best for the
-    cold items and keeps the warm ones, in the lists of both, at ``1 - tolerance`` of what the base model alone
-    reaches: beside those who stand for the cold items, and beside all that have no events.
+    cold items and keeps the warm ones, in the lists of both, at ``1 - tolerance`` of what they reach: beside those
+    who stand for the cold items, and beside all that have no events.
+
+    Parameters
+    ----------
+    trial
+        Held-out events.
+    tolerance
+        The price.
+    taken
+        Whether items without events are taken in valid. Then what text gained the warm ones may be spent on them, and
+        the price is of what the base model reaches without text; where others had to stand for them, it is not.
 
     Returns
     -------
@@ -146,7 +156,7 @@ def calibrate(trial: Trial, tolerance: float) -> tuple[Calibration, Search]:
         alone.append((trial.ndcg(trial.cold_lists(weights)[0], trial.pseudo), weights))
         search.append({"cold_text": text, "cold_mapped": mapped, "cold ndcg@10 alone": alone[-1][0]})
     _, weights = max(alone, key=lambda pair: pair[0])
-    limit = (1 - tolerance) * float(reached[0.0].mean())
+    limit = (1 - tolerance) * float(reached[0.0 if taken else best.warm_text].mean())
     offset, tried = _offset(trial, by_text[best.warm_text], trial.rivals(weights), warm, limit)
     return replace(weights, offset=offset), search + tried
 

@@ -107,7 +107,7 @@ class ColdMap(Recommender):
     a, b, c and o are chosen on valid: a for the warm items, b and c for the cold ones among themselves, and o as
     high as the warm items' accuracy allows: what text gained them may be spent on cold items, and no more than
     ``tolerance`` of what they had. Where valid has too few items without training events, some warm ones take
-    their place.
+    their place, and no more than ``tolerance`` is spent, text included, beside all items without events.
     """
 
     name = "cold-map"
@@ -182,19 +182,22 @@ class ColdMap(Recommender):
             truth = valid.take(users)
             stand_ins = (rng.random(data.n_items) < c.pseudo_cold) & ~self.cold
             enough = np.count_nonzero(self.cold[truth.values]) >= _ENOUGH
-            self.weights = self._calibrated(histories, truth, self.cold if enough else stand_ins)
+            self.weights = self._calibrated(histories, truth, stand_ins, bool(enough))
 
     def _mean_best(self, histories: Ragged) -> float:
         """Mean over ``histories`` of the best score of the base model, at least a little above 0."""
         best = self.base.score_histories(histories.take(slice(0, 500))).max(axis=1, initial=0.0)
         return float(max(best.mean() if len(best) else 0.0, 1e-6))
 
-    def _calibrated(self, histories: Ragged, truth: Ragged, pseudo: npt.NDArray[np.bool_]) -> Calibration:
-        """Weights chosen with the items of the mask ``pseudo`` as the cold ones."""
+    def _calibrated(
+        self, histories: Ragged, truth: Ragged, stand_ins: npt.NDArray[np.bool_], taken: bool
+    ) -> Calibration:
+        """Weights, with the items of the mask ``stand_ins`` as cold ones, unless in valid cold ones are ``taken``."""
+        pseudo = self.cold if taken else stand_ins
         scores = self.base.score_histories(histories)  # [n, n_items]
         known = ~(self.cold | pseudo)
         mapped = scores @ self._map(self.vectors[pseudo], known).T  # [n, n_pseudo]
-        others = self.cold.any() and not np.array_equal(pseudo, self.cold)
+        others = not taken and self.cold.any()
         absent = np.asarray(scores @ self.neighbours.T, np.float32) if others else None  # [n, n_cold]
         trial = Trial(
             self._transform(scores),
@@ -206,7 +209,7 @@ class ColdMap(Recommender):
             histories,
             truth,
         )
-        found, self.report.search = calibrate(trial, self.config.tolerance)
+        found, self.report.search = calibrate(trial, self.config.tolerance, taken)
         return found
 
     def _map(self, new: FloatArray, known: npt.NDArray[np.bool_]) -> sp.csr_matrix:

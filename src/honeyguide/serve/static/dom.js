@@ -30,3 +30,6 @@ export function listed(names) {
 }
 
 export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
+
+/** An id that nobody else has; unlike `crypto.randomUUID` there over plain http, too. */
+export const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");

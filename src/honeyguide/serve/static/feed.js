@@ -2,13 +2,13 @@
 
 import { ask } from "/static/api.js";
 import { card, gone, waiting } from "/static/cards.js";
-import { at, make, sentence } from "/static/dom.js";
+import { at, make, newId, sentence } from "/static/dom.js";
 import { titleOf } from "/static/facts.js";
 import { shortcuts } from "/static/keys.js";
 import { echoed, plainly } from "/static/wishes.js";
 
 const PAGE = 10;
-const state = { user: sessionStorage.getItem("user") || "", list: null, next: null, shown: [], undo: null, search: null, marks: new Map() };
+const state = { user: sessionStorage.getItem("user") || "", list: null, next: null, shown: [], undo: null, search: null, marks: new Map(), turn: 0 };
 // Of an anonymous visit: items liked and put away, in this tab alone, and an id once a command has to be kept.
 const kept = (name) => JSON.parse(sessionStorage.getItem(name) || "[]");
 const keep = (name, value) => sessionStorage.setItem(name, JSON.stringify(value));
@@ -27,6 +27,12 @@ function done(text, undo = null, quiet = false) {
   at("toast").classList.toggle("quiet", quiet);
   state.undo = undo;
   at("undo").hidden = undo === null;
+}
+
+/** What `work` finds, or null where another list was asked for meanwhile: an old answer does not take its place. */
+async function latest(work) {
+  const mine = ++state.turn, found = await work;
+  return mine === state.turn ? found : null;
 }
 
 async function tried(work) {
@@ -54,7 +60,7 @@ const SOURCES = {
 // -- acts on items --------------------------------------------------------------------------------
 
 async function event(item, kind) {
-  const id = crypto.randomUUID();
+  const id = newId();
   await ask("POST", "/v1/events", { events: [{ event_id: id, user_id: state.user, item_id: item, kind }] });
   return id;
 }
@@ -158,8 +164,8 @@ function nothing() {
 async function refresh() {
   state.search = null;
   at("feed").replaceChildren(...waiting(3));
-  const [found] = await Promise.all([ask("POST", "/v1/recommend", { ...asking(), k: PAGE }), remember()]);
-  show(found, true);
+  const found = await latest(Promise.all([ask("POST", "/v1/recommend", { ...asking(), k: PAGE }), remember()]));
+  if (found) show(found[0], true);
 }
 
 async function more() {
@@ -210,10 +216,11 @@ function wants(list) {
 
 async function command(text) {
   at("heard").textContent = "Working on it…";
-  if (!known()) sessionStorage.setItem("visitor", `visitor-${crypto.randomUUID()}`);
+  if (!known()) sessionStorage.setItem("visitor", `visitor-${newId()}`);
   let found;
   try {
-    found = await ask("POST", "/v1/command", { user_id: known(), command: text, shown: state.shown.slice(0, 100), k: PAGE });
+    found = await latest(ask("POST", "/v1/command", { user_id: known(), command: text, shown: state.shown.slice(0, 100), k: PAGE }));
+    if (!found) return;
   } catch (error) { at("heard").textContent = ""; throw error; }
   at("heard").textContent = echoed(found);
   wants(found.preferences);
@@ -254,7 +261,8 @@ submitted("say", async () => {
 submitted("find", async () => {
   const query = at("query").value.trim();
   if (!query) return refresh();
-  const found = await ask("POST", "/v1/search", { query, user_id: state.user || null, k: PAGE });
+  const found = await latest(ask("POST", "/v1/search", { query, user_id: state.user || null, k: PAGE }));
+  if (!found) return undefined;
   state.search = query;
   show(found, true);
   return at("list-title").focus();

@@ -110,9 +110,16 @@ function model(card) {
   put("model", ...parts, options);
 }
 
-const brief = (value) => (Array.isArray(value) && value.every((part) => typeof part !== "object") ? value.join(", ") : plain(value));
-const plain = (value) => (typeof value === "number" ? number(value, 4) : typeof value === "object" && value !== null ? JSON.stringify(value) : String(value ?? ""));
-const columnsOf = (rows) => [...new Set(rows.flatMap(Object.keys))].slice(0, 6).map((name) => [name, (row) => brief(row[name]), typeof rows[0][name] === "number" ? "n" : null]);
+/** Values of reports in few signs: intervals as "value (low to high)". */
+function brief(value) {
+  if (typeof value === "number") return number(value, 4);
+  if (Array.isArray(value)) return value.map(brief).join(", ");
+  if (value === null || value === undefined) return "";
+  if (typeof value !== "object") return String(value);
+  if ("value" in value && "low" in value) return value.value === null ? "" : `${brief(value.value)} (${brief(value.low)} to ${brief(value.high)})${value.p === undefined ? "" : `, p ${number(value.p, 3)}`}`;
+  return Object.entries(value).map(([name, part]) => `${name.replaceAll("_", " ")} ${brief(part)}`).join(", ");
+}
+const columnsOf = (rows) => [...new Set(rows.flatMap(Object.keys))].slice(0, 8).map((name) => [name.replaceAll("_", " "), (row) => brief(row[name]), typeof rows[0][name] === "number" ? "n" : null]);
 
 function catalogue(found) {
   const waiting = found.waiting ? `${number(found.waiting)} posted items wait for the next fit: ${found.waiting_examples.join(", ")}${found.waiting > found.waiting_examples.length ? "…" : ""}.` : "Every posted item can be recommended.";
@@ -140,15 +147,16 @@ async function experiments() {
     return;
   }
   const rows = Array.isArray(found) ? found : found.experiments ?? [];
-  put("experiments", rows.length ? rows.map(experiment) : make("p", { class: "faint" }, "No experiment is running."));
+  put("experiments", found.fault ? make("p", { class: "notice bad" }, `The file is broken, and what ran before goes on: ${found.fault}`) : null, rows.length ? rows.map(experiment) : make("p", { class: "faint" }, "No experiment is running."));
 }
 
-/** Whatever an experiment says: its name, plain values, and a table of every list of objects in it. */
+/** An experiment: what it came to, a table of its variants, and the rest of its report as names and values. */
 function experiment(one) {
-  const values = Object.entries(one).filter(([name, value]) => name !== "name" && (typeof value !== "object" || value === null));
-  const tables = Object.entries(one).map(([name, value]) => [name, Array.isArray(value) ? value : value && typeof value === "object" && Object.values(value).every((part) => part && typeof part === "object" && !Array.isArray(part)) ? Object.entries(value).map(([variant, part]) => ({ variant, ...part })) : []]).filter(([, list]) => list.length && typeof list[0] === "object");
-  return make("div", {}, make("h3", {}, String(one.name ?? "experiment")), values.length ? pairs(values.map(([name, value]) => [name.replaceAll("_", " "), brief(value)])) : null,
-    tables.map(([name, list]) => make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, table(columnsOf(list), list, name.replaceAll("_", " ")))));
+  const variants = Array.isArray(one.variants) ? one.variants : [];
+  const rest = Object.entries(one).filter(([name, value]) => !["experiment", "name", "variants", "verdict"].includes(name) && brief(value) !== "");
+  return make("div", {}, make("h3", {}, String(one.experiment ?? one.name ?? "experiment")), one.verdict ? make("p", {}, String(one.verdict)) : null,
+    variants.length ? make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Variants" }, table(columnsOf(variants), variants)) : null,
+    make("details", {}, make("summary", {}, "How it was found"), pairs(rest.map(([name, value]) => [name.replaceAll("_", " "), brief(value)]))));
 }
 
 async function trace() {
