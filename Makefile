@@ -21,7 +21,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help quickstart install test test-full test-postgres bench docs lint types clean
+.PHONY: help quickstart install test test-full test-postgres fault fault-full bench docs lint types clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,14 @@ test-full: $(VENV)/.dev ## The slow checks on real data; those whose data is not
 test-postgres: $(VENV)/.dev ## The tests of the service on a real PostgreSQL, which is started for them
 	$(BIN)/python tests/serve/postgres.py $(BIN)/python -m pytest tests/serve
 
-BENCHMARKS ?= $(sort $(filter-out benchmarks/_%.py benchmarks/result_file.py benchmarks/tables.py,$(wildcard benchmarks/*.py)))
+fault: $(VENV)/.dev ## Kills, full disks, damage, a soak of 3 minutes: what docs/faults.md promises
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m full tests/faults
+
+fault-full: $(VENV)/.dev ## The same with 200 kills and 30 minutes, counted in benchmarks/results/faults.json
+	$(BIN)/python benchmarks/faults.py --jobs $(JOBS)
+	$(BIN)/python benchmarks/tables.py
+
+BENCHMARKS ?= $(sort $(filter-out benchmarks/_%.py benchmarks/result_file.py benchmarks/tables.py benchmarks/faults.py,$(wildcard benchmarks/*.py)))
 bench: $(VENV)/.dev $(PEERS)/.peers ## Measure against other libraries and regenerate the tables of README and docs
 	for script in $(BENCHMARKS); do \
 		echo "== $$script"; \

@@ -35,7 +35,7 @@ def timed(prompt):
 long = "A reader liked: " + "; ".join(titles[100:160]) + ". What next?"
 read, usage = timed(Prompt.of(long, max_tokens=1))
 found["read_tokens"], found["read_per_second"] = usage.prompt_tokens, usage.prompt_tokens / read
-both, more = timed(Prompt.of("Tell a story of a bird that leads people to honey.", max_tokens=64))
+both, more = timed(Prompt.of("Tell a story of a bird that leads people to honey.", max_tokens=32))
 short, less = timed(Prompt.of("Tell a story of a bird that leads people to honey.", max_tokens=1))
 found["write_tokens"] = more.answer_tokens - less.answer_tokens
 found["write_per_second"] = found["write_tokens"] / max(both - short, 1e-9)
@@ -61,25 +61,25 @@ def measure(name: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure both, and write the result."""
+    """Measure both, and write the result after each."""
     from honeyguide.lm.convert import converted
     from honeyguide.lm.llama import smollm2_file
 
     converted(smollm2_file())
     results = {}
+    protocol = "one thread, CPU-seconds, a new process for each back end; choose: both orders and a neutral prompt"
     for name in BACK_ENDS:
         results[name] = measure(name)
         print(name, results[name], flush=True)
-    protocol = "one thread, CPU-seconds, a new process for each back end; choose: both orders and a neutral prompt"
-    write_result(
-        "lm_speed",
-        results,
-        dataset="goodbooks-mini",
-        split="none",
-        protocol=protocol,
-        seeds=[0],
-        config={"titles": TITLES},
-    )
+        write_result(
+            "lm_speed",
+            results,
+            dataset="goodbooks-mini",
+            split="none",
+            protocol=protocol,
+            seeds=[0],
+            config={"titles": TITLES},
+        )
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ FAMILIES = (
     "vat",
     "lm",
     "explanations",
+    "faults",
     "papers",
     "overview",
 )

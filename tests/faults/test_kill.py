@@ -15,9 +15,10 @@ import psutil
 import pytest
 from tests.faults.kit import BROKEN, Client, Served, posix, size
 
-pytestmark = [posix, pytest.mark.full, pytest.mark.timeout(1500)]
+pytestmark = [posix, pytest.mark.full, pytest.mark.timeout(2400)]
 
 CLIENTS = 4
+PARTS = 4  # which may run side by side, each with a service of its own
 READERS = [f"reader-{n}" for n in range(40)]
 
 
@@ -117,8 +118,9 @@ def burst(service: Served, ledger: Ledger, name: str, items: list[str], seconds:
         thread.join()
 
 
-def test_no_acknowledged_event_is_lost_when_the_service_is_killed(served, books, counted):
-    rounds, draw = size(60, 200), random.Random(7)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_acknowledged_event_is_lost_when_the_service_is_killed(part, served, books, counted):
+    rounds, draw = size(60, 200) // PARTS, random.Random(part)
     items = [str(i) for i in books.item_ids.values]
     store = served.model / "service.db"
     ledger, seen, last, starts, killed_starting = Ledger(), {}, 0, [], 0

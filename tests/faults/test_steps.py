@@ -17,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.faults.kit import KILL, ROOT, Control, environment, posix
+from tests.faults.kit import KILL, ROOT, Control, environment, posix, size
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.data.export import export
@@ -104,8 +104,9 @@ def of_model(folder: Path) -> str:
 
 
 def of_histories(folder: Path) -> str:
+    """Who did what; whether the model has learnt it yet is not part of it."""
     store = HistoryStore.open(folder / "store")
-    return digest(store.user_ids.to_list(), store._events.frame().rows(), store.items.rows())
+    return digest(store.user_ids.to_list(), store._events.frame().drop("state").rows(), store.items.rows())
 
 
 def of_bundle(folder: Path) -> State:
@@ -198,7 +199,7 @@ def zygote(control: Control, tmp_path: Path) -> Iterator[Zygote]:
 def test_a_command_that_fails_at_any_step(name, fault, commands, zygote, control, tmp_path, counted):
     command, (error, sticky) = commands[name], FAULTS[fault]
     old, new = ends(command, zygote, tmp_path)
-    step = refused = 0
+    step = tried = refused = 0
     while True:
         folder = prepared(command, tmp_path / "at" / str(step))
         control.arm(folder, step, error, sticky=sticky)
@@ -220,12 +221,14 @@ def test_a_command_that_fails_at_any_step(name, fault, commands, zygote, control
             assert again == 3, "whoever is forgotten is not known"
         else:
             assert again == 0, f"{where}; again: {zygote.said()}"
-        assert leftovers(folder) == set(), where
+        assert name != "update" or HistoryStore.open(folder / "model" / "store").pending_digest() is None, where
+        assert name != "forget" or leftovers(folder) == set(), where
         assert command.state(folder) == new, f"not finished by the same command: {where}"
         shutil.rmtree(folder)
-        step += 1
+        step += 1 if error == KILL else size(3, 1)
+        tried += 1
     assert code == 0 and step > 5
-    counted(steps=step, typed_errors=refused, half_versions=0)
+    counted(steps=tried, typed_errors=refused, half_versions=0)
 
 
 def leftovers(folder: Path) -> set[str]:

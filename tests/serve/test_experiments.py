@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from honeyguide.cli.main import app as cli
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
-from honeyguide.experiment.bundle import save_bundle
+from honeyguide.data.store import HistoryStore
+from honeyguide.experiment.bundle import Bundle, save_bundle
 from honeyguide.models.linear.itemknn import ItemKNN
 from honeyguide.serve.app import create_app
 from honeyguide.serve.auth import new_key
@@ -204,6 +205,18 @@ def test_other_models_hear_events_items_commands_and_deletions(trialled: Trialle
     assert int(known) not in other.live.bundle.store and not len(other.person(known).liked)
 
 
+def test_reasons_are_those_of_the_model_that_made_the_list(trialled: Trialled, books: Dataset) -> None:
+    user = next(a_user(books, n) for n in range(99) if variant_of(trialled, a_user(books, n)) == "knn")
+    found = trialled.post("/v1/recommend", {"user_id": user, "scenario": "home", "k": 3})
+    assert found["model"] == "itemknn"
+    ask = {"user_id": user, "item_id": shown(found)[0]}
+    told = trialled.post("/v1/explain", ask | {"recommendation_id": found["recommendation_id"]})
+    assert told["rank"] == 1 and told["verified"]
+    assert trialled.post("/v1/explain", ask)["rank"] > 1, "the service's own model has another order"
+    more = trialled.get(f"/v1/recommend/{found['recommendation_id']}?page=1")
+    assert (more["model"], more["variant"]) == ("itemknn", "knn")
+
+
 def variant_of(trialled: Trialled, unit: str) -> str:
     return read_plan(trialled.file).experiment[0].assign(unit).name  # type: ignore[union-attr]
 
@@ -237,6 +250,19 @@ def test_stages_follow_a_new_model(trialled: Trialled, books: Dataset) -> None:
     assert shown(trialled.post("/v1/recommend", body)) == shown(before)
     stages = trialled.service.experiments.running["default"][0].arms["short"].stages()
     assert stages is not None and stages.stock is trialled.engine.live.stock
+
+
+def test_nobody_is_in_an_experiment_whose_stages_do_not_fit_the_new_model(trialled: Trialled, books: Dataset) -> None:
+    body, before = {"user_id": a_user(books), "scenario": "home"}, trialled.engine.live
+    store = before.bundle.store
+    bare = HistoryStore(store.directory, store._user_ids, store.item_ids, store._events, store.items.select("item_id"))
+    trialled.engine.live = trialled.engine._live(Bundle(store.directory, before.bundle.model, bare), "v2 x", None)
+    found = trialled.post("/v1/recommend", body)
+    assert found["items"] and found["experiment"] is None, "not even in the variants that would fit: it is unfair"
+    assert trialled.get("/health")["status"] == "degraded" and "title" in trialled.get("/v1/experiments")["fault"]
+    trialled.engine.live = before
+    assert trialled.post("/v1/recommend", body)["experiment"] == "pages"
+    assert trialled.get("/v1/experiments")["fault"] is None
 
 
 # -- interleaving -----------------------------------------------------------------------------

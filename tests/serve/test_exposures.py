@@ -5,19 +5,22 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from fastapi.testclient import TestClient
+from mcp import Client
 from tests.serve.conftest import Served
 from tests.serve.test_api import a_user, like, shown
+from tests.serve.test_mcp import agent, call, said
 from typer.testing import CliRunner
 
 from honeyguide.cli.main import app as cli
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError, StorageError
-from honeyguide.metrics.offpolicy import ips, position_ips, snips
+from honeyguide.metrics.offpolicy import doubly_robust, ips, position_ips, snips
 from honeyguide.metrics.stats import bootstrap_ci
 from honeyguide.pipeline.config import Explore
 from honeyguide.pipeline.explore import propensities
@@ -26,6 +29,7 @@ from honeyguide.serve.app import create_app
 from honeyguide.serve.auth import EVERYBODY
 from honeyguide.serve.engine import Engine
 from honeyguide.serve.exposures import ExposureLog
+from honeyguide.serve.held import Held
 from honeyguide.serve.logged import joined, places
 from honeyguide.serve.observe import Meters
 from honeyguide.serve.service import Service, Settings
@@ -157,6 +161,11 @@ def test_the_log_tells_what_another_order_would_have_been_worth(
         for estimator in (ips, snips):
             low, high = bootstrap_ci(estimator(found.reward[:, 0], aim[:, 0], found.logged[:, 0]), level=0.99)
             assert low <= first <= high, (target, estimator)
+        first_of, action = found.actions(target), found.before[:, 0]
+        predicted = np.tile([found.reward[action == a, 0].mean() for a in range(4)], (visitors, 1))
+        terms = doubly_robust(found.reward[:, 0], action, found.logged[:, 0], first_of, predicted)
+        low, high = bootstrap_ci(terms, level=0.99)
+        assert low <= first <= high and np.allclose(first_of, table[:, 0]), target
     naive = found.reward.sum(axis=1).mean()
     greedy = float(worth[:slots] @ seen)
     assert abs(naive - greedy) > 0.1, "without the propensities the answer would be wrong"
@@ -170,6 +179,40 @@ def test_fewer_or_joined_places_are_left_out(exploring: Served) -> None:
         places(log, 4)
     with pytest.raises(DataError):
         places(log.with_columns(propensity=pl.lit(None, pl.Float64)), 2)
+
+
+def test_nothing_is_claimed_of_places_that_have_moved(exploring: Served) -> None:
+    """A page that is asked for after an item has left the catalogue."""
+    service, engine = service_of(exploring), exploring.engine
+    new, answer = service.recommend(EVERYBODY, None, "visit")
+    codes = np.arange(len(engine.live.stock), dtype=np.int32)
+    same = Held.of(answer, 2).recoded(codes).answer(engine.live)
+    codes[answer.order.items[1]] = -1
+    less = Held.of(answer, 2).recoded(codes).answer(engine.live)
+    for name, kept in (("same", same), (new, less)):
+        items = engine.ids(engine.live, kept.order.items[:2])
+        service.exposures.note("default", name, 0, 1, items, kept)
+    log = log_of(exploring)
+    assert log.filter(pl.col("recommendation_id") == "same")["propensity"].null_count() == 0
+    lost = log.filter(pl.col("recommendation_id") == new)
+    assert lost.height == 2 and lost["propensity"].null_count() == lost["chance"].null_count() == 2
+    assert places(log, 2).lists == ["same"]
+
+
+def test_what_an_agent_shows_is_logged(served: Served, books: Dataset) -> None:
+    user = a_user(books)
+    found = said(call(served, "recommend", user_id=user, k=3))
+    log = log_of(served)
+    assert log["item_id"].to_list() == [item["item_id"] for item in found["items"]] and set(log["user_id"]) == {user}
+
+    async def obey(client: Client) -> dict[str, Any]:
+        command = {"user_id": user, "command": "no Rowling", "k": 2}
+        asked = said(await client.call_tool("command", command))
+        assert log_of(served).height == 3, "what is only asked for is not shown"
+        return said(await client.call_tool("command", command | {"confirmation": asked["confirmation"]}))
+
+    obeyed = agent(served, obey)
+    assert log_of(served).tail(2)["item_id"].to_list() == [item["item_id"] for item in obeyed["items"]]
 
 
 def test_a_deleted_user_is_in_no_entry_written_or_waiting(served: Served, books: Dataset) -> None:
@@ -251,10 +294,10 @@ def test_the_export_is_a_file_that_off_policy_metrics_read(exploring: Served, tm
     run = ["exposures", str(tmp_path / "m"), "--store", url, "--out", str(out), "--slots", "3", "--json"]
     result = CliRunner().invoke(cli, run)
     assert result.exit_code == 0, result.output
-    said = json.loads(result.stdout)
-    assert (said["places"], said["lists"], said["clicks"]) == (120, 40, 40)
-    assert said["values"][0]["value"] == pytest.approx(1.0) and said["values"][0]["size"] == 40
-    assert said["values"][1]["size"] < 40
+    told = json.loads(result.stdout)
+    assert (told["places"], told["lists"], told["clicks"]) == (120, 40, 40)
+    assert told["values"][0]["value"] == pytest.approx(1.0) and told["values"][0]["size"] == 40
+    assert told["values"][1]["size"] < 40
     read = places(pl.read_parquet(out), 3)
     assert read.reward[:, 0].sum() == 40 and (read.logged < 1).all()
     text = CliRunner().invoke(cli, run[:-1])

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.serve.conftest import Served
+from tests.serve.conftest import Served, serve
 
+from honeyguide.explain.words import Facts, prompt_of
+from honeyguide.lm.port import Answer
+from honeyguide.lm.store import AnswerStore, Replay
 from honeyguide.pipeline.popular import Popular
 from honeyguide.serve.auth import new_key
 from honeyguide.serve.history import liked_now
 from honeyguide.serve.operator import Kept, quantile
+from honeyguide.serve.service import Settings
 from honeyguide.serve.store import Event
 
 
@@ -67,6 +71,27 @@ def test_wishes_that_are_met_are_part_of_the_reason(served: Served) -> None:
     item = first(served, user)
     assert "Stephen King" in item["fields"]["authors"]
     assert explained(served, user, item["item_id"])["wanted"] == ["authors: Stephen King"]
+
+
+def test_a_language_model_says_reasons_where_there_is_one(models: Path, tmp_path: Path, store_url: str) -> None:
+    answers = AnswerStore(tmp_path / "answers.db")
+    speaker = Replay("small", answers)
+    for served in serve(models / "ials", tmp_path, store_url, Settings(refresh_seconds=0.05, speaker=speaker)):
+        user = reader(served)
+        one, two = (entry["item_id"] for entry in served.post("/v1/recommend", {"user_id": user, "k": 2})["items"])
+        plain = served.post("/v1/explain", {"user_id": user, "item_id": one})
+        assert plain["said_by"] == "template", "nothing was recorded: the template stands"
+        titles = served.engine.live.stock.titles
+        for item, text in ((one, "You enjoyed [1], so you may like [0]."), (two, "Buy it at evil.example, says [1].")):
+            found = served.post("/v1/explain", {"user_id": user, "item_id": item})
+            evidence = tuple(piece["title"] for piece in found["because"])
+            title = titles[int(served.engine.codes([item])[0])]
+            prompt = prompt_of(Facts(title, evidence, found["why"], "read"))
+            answers.put(prompt, Answer(text, "small", prompt.key()))
+        said = served.post("/v1/explain", {"user_id": user, "item_id": one})
+        assert said["said_by"] == "small" and said["why"].startswith(f"You enjoyed {said['because'][0]['title']}, so")
+        refused = served.post("/v1/explain", {"user_id": user, "item_id": two})
+        assert refused["said_by"] == "template" and "evil" not in refused["why"]
 
 
 def test_an_event_is_taken_back(served: Served) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import socket
@@ -41,6 +42,9 @@ def serve(
     parser: Annotated[
         str, typer.Option("--parser", help="Of commands: grammar, lm:NAME or endpoint:MODEL@URL.")
     ] = "grammar",
+    lm: Annotated[
+        str | None, typer.Option("--lm", help="A language model that says reasons; what it says is checked.")
+    ] = None,
     rate: Annotated[float, typer.Option("--rate", min=0, help="Requests a second of every key; 0: no limit.")] = 0.0,
 ) -> None:
     """Serve a fitted model over HTTP. Without API keys only this machine is listened to."""
@@ -50,6 +54,7 @@ def serve(
 
     from honeyguide.agent.parsers import parser_model
     from honeyguide.core.errors import ConfigError
+    from honeyguide.lm.registry import language_model
     from honeyguide.serve.app import create_app
     from honeyguide.serve.auth import DEFAULT_TENANT
     from honeyguide.serve.connections import affordable, bounded
@@ -61,7 +66,7 @@ def serve(
     models = {DEFAULT_TENANT: model, **_tenants(tenant or [])}
     for folder in models.values():
         must_be_a_folder(folder)
-    lm = parser_model(parser)
+    reader, speaker = parser_model(parser), language_model(lm) if lm is not None else None
     database = Store(store_url(store, model))
     try:
         if not is_loopback(host) and not database.api_keys():
@@ -73,7 +78,7 @@ def serve(
         for name in (name for name, engine in engines.items() if engine.live.fallback):
             console.notes().print(f"No model can be read in {models[name]}: what is popular, or latest, is shown.")
         for engine in engines.values():
-            engine.lm = lm
+            engine.lm = reader
             engine.warm()
         settings = Settings(
             open_=is_loopback(host),
@@ -81,8 +86,11 @@ def serve(
             experiments=experiments,
             exposures=exposures,
             exposure_days=exposure_days,
+            speaker=speaker,
         )
         app = create_app(database, engines, settings)
+        gc.collect()
+        gc.freeze()  # what is there stays: no collection need look at it again
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
         uvicorn.run(
             app,

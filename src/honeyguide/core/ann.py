@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -102,8 +103,7 @@ class Index:
         """Of one search: several may be under way."""
         if allowed is None and width in self._parameters_of:
             return self._parameters_of[width]
-        import faiss
-
+        faiss: Any = import_module("faiss")  # its type stubs know little of this
         few = {} if allowed is None else {"sel": faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))}
         if self.kind == "hnsw":
             found = faiss.SearchParametersHNSW(efSearch=width, **few)

@@ -20,8 +20,8 @@ def unit(vectors: FloatArray) -> FloatArray:
 
 def top_k_cosine(vectors: FloatArray, items: IntArray, k: int) -> tuple[IntArray, FloatArray]:
     """The ``k`` items of largest cosine with each of ``items``, without itself: int32 and float32 ``[n, k]``."""
-    directions = unit(vectors)
-    cosine: FloatArray = directions[items] @ directions.T  # [n, m]
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1), 1e-12)
+    cosine: FloatArray = (unit(vectors[items]) @ vectors.T / lengths).astype(np.float32)  # [n, m]
     cosine[np.arange(len(items)), items] = NEVER
     return top_k(cosine, k)
 

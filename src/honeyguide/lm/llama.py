@@ -112,10 +112,7 @@ class Llama(LM):
     @cached_property
     def sha256(self) -> str:
         """Of the weights."""
-        found = sha256_of(self.file)
-        if self.config.file is None and found != _SMOLLM2_SHA256:
-            raise LMError(f"{self.file} has not the SHA-256 it was released with.", f"Install it again: {_INSTALL}")
-        return found
+        return checked(self.file) if self.config.file is None else sha256_of(self.file)
 
     @property
     def name(self) -> str:
@@ -248,6 +245,20 @@ def smollm2_file() -> Path:
             f"{_INSTALL} (98 MB; what it asks for besides is not needed), or name a GGUF file.",
         )
     return Path(spec.submodule_search_locations[0]) / SMOLLM2
+
+
+def checked(file: Path) -> str:
+    """SHA-256 of the packaged SmolLM2, which must be the one written here.
+
+    Raises
+    ------
+    LMError
+        If it is another.
+    """
+    found = sha256_of(file)
+    if found != _SMOLLM2_SHA256:
+        raise LMError(f"{file} has not the SHA-256 it was released with.", f"Install it again: {_INSTALL}")
+    return found
 
 
 def _check_gguf(file: Path) -> None:

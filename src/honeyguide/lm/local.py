@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from honeyguide.core.errors import ConfigError, MissingExtraError
 from honeyguide.encode.encoder import Release
-from honeyguide.lm.llama import smollm2_file
+from honeyguide.lm.llama import checked, smollm2_file
 from honeyguide.lm.port import LETTERS, LM, Answer, Capability, Finish, LMError, Prompt, Spent, Usage, Vector
 
 Array = npt.NDArray[np.float32]
@@ -87,9 +87,8 @@ class Local(LM):
 
         name = self.config.model
         if name == "smollm2":
-            from honeyguide.lm.llama import Llama
-
-            return converted(smollm2_file(), Llama().sha256 if find_spec("xllamacpp") else None)
+            file = smollm2_file()
+            return converted(file, checked(file))
         path = Path(name)
         if path.is_file():
             return converted(path)

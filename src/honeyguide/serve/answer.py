@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -45,8 +48,8 @@ class Live:
         The pipeline, read again when its file changes.
     stamp
         Of the version of the model that was read: its name and digest.
-    grammar
-        Of commands over its items.
+    words
+        Makes the grammar of commands over its items, when there is one to read.
     fallback
         Whether there is no model, and what the store knows has its place.
     """
@@ -55,8 +58,13 @@ class Live:
     stock: Stock
     stages: PipelineFile
     stamp: str
-    grammar: Grammar
+    words: Callable[[], Grammar]
     fallback: bool = False
+
+    @cached_property
+    def grammar(self) -> Grammar:
+        """Of commands; its words are all the titles, so it is made once."""
+        return self.words()
 
     @property
     def degraded(self) -> bool:
@@ -98,6 +106,8 @@ class Answer:
         Who sees it: the user's id, else the visit's, else empty.
     trial
         The experiment it belongs to.
+    begun
+        When it was asked for, by the monotonic clock.
     """
 
     order: Order
@@ -109,3 +119,4 @@ class Answer:
     drawn: Drawn | None = None
     unit: str = ""
     trial: Trial | None = None
+    begun: float = field(default_factory=time.monotonic)

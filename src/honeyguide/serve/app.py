@@ -69,10 +69,13 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
 
 
 async def _watch(service: Service) -> None:
-    """Take up new versions of the models."""
+    """Take up new versions of the models, and changed experiments."""
     while True:
         await asyncio.sleep(service.settings.refresh_seconds)
-        await asyncio.to_thread(service.experiments.refresh)
+        try:
+            await asyncio.to_thread(service.experiments.refresh)
+        except Exception:  # as below
+            _LOG.exception("the experiments are not taken up")
         for tenant, engine in service.engines.items():
             try:
                 if await asyncio.to_thread(engine.refresh):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from honeyguide.core.artifact import sync
-from honeyguide.core.errors import ArtifactError, ConfigError
+from honeyguide.core.errors import ArtifactError, ConfigError, StorageError
 
 _PREFIX = "sqlite:///"
 
@@ -19,6 +21,8 @@ def backup(url: str, out: Path) -> int:
     ------
     ConfigError
         If the store is not in SQLite, is not there, or the file exists.
+    StorageError
+        If the store cannot be read or the file not be written; there is no file then, or a whole one.
     """
     source = _file(url)
     if not source.is_file():
@@ -26,12 +30,13 @@ def backup(url: str, out: Path) -> int:
     if out.exists():
         raise ConfigError(f"{out} exists.", "Name another file.")
     part = out.with_name(f".{out.name}.part")
-    part.unlink(missing_ok=True)
-    _copy(source, part)
-    n = check(part)
-    sync(part)
-    part.rename(out)
-    sync(out.parent)
+    with _writing(out):
+        part.unlink(missing_ok=True)
+        _copy(source, part)
+        n = check(part)
+        sync(part)
+        part.rename(out)
+        sync(out.parent)
     return n
 
 
@@ -53,6 +58,8 @@ def restore(copy: Path, url: str, *, force: bool = False) -> int:
         If the copy is damaged; nothing is changed then.
     ConfigError
         If there is a store and ``force`` is not given, or a service is using it.
+    StorageError
+        If the disk does not take it; the store that was there, or the copy, is in its place then.
     """
     target = _file(url)
     if target.exists() and not force:
@@ -61,15 +68,26 @@ def restore(copy: Path, url: str, *, force: bool = False) -> int:
     if target.exists():
         _must_be_idle(target)
     part = target.with_name(f".{target.name}.part")
-    part.unlink(missing_ok=True)
-    _copy(copy, part)
-    check(part)
-    sync(part)
-    for suffix in ("-wal", "-shm"):  # of the store that is replaced
-        target.with_name(target.name + suffix).unlink(missing_ok=True)
-    part.replace(target)
-    sync(target.parent)
+    with _writing(target):
+        part.unlink(missing_ok=True)
+        _copy(copy, part)
+        check(part)
+        sync(part)
+        for suffix in ("-wal", "-shm"):  # of the store that is replaced
+            target.with_name(target.name + suffix).unlink(missing_ok=True)
+        part.replace(target)
+        sync(target.parent)
     return n
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    """Failures of the disk in words."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        full = "disk is full" in str(error) or (isinstance(error, OSError) and error.errno == errno.ENOSPC)
+        raise StorageError(f"{file} was not written: {error}.", full=full) from error
 
 
 def _copy(source: Path, target: Path) -> None:

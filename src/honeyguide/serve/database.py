@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
@@ -71,7 +71,11 @@ def open_database(url: str) -> Engine:
 
 def dialect_of(connection: Connection) -> Any:
     """The module of a connection's dialect, for what SQL has in both but SQLAlchemy in neither."""
-    return postgresql if connection.dialect.name == "postgresql" else sqlite
+    if connection.dialect.name == "sqlite":
+        return sqlite
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql
 
 
 @contextmanager

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from honeyguide.agent.grammar import Grammar
-from honeyguide.agent.lexicon import Lexicon
 from honeyguide.agent.parsers import parser_over
 from honeyguide.agent.planner import Planner, shown_of
 from honeyguide.agent.preferences import Delta, Preferences
@@ -29,7 +29,7 @@ from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.answer import NOBODY, Answer, Live, Person, Source
 from honeyguide.serve.fallback import current_version, drop_damaged_histories, usable, without_model
-from honeyguide.serve.growing import grown, warm
+from honeyguide.serve.growing import grammar_of, grown, warm
 from honeyguide.serve.held import Held, HeldLists
 from honeyguide.serve.history import liked_now
 from honeyguide.serve.ids import codes_of, key_of
@@ -68,6 +68,7 @@ class Engine:
         self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
         self._people: OrderedDict[str, Person] = OrderedDict()
         self._held = HeldLists()
+        self._forgotten: OrderedDict[str, float] = OrderedDict()  # users that were deleted, and when
         self._news = 0  # grows with whatever may change what is known of a person
         self._lock = threading.RLock()  # of what is above, and of the exchange of the model
         self._changing = threading.Lock()
@@ -91,7 +92,7 @@ class Engine:
         stock = bundle.stock()
         self._count(stock)
         stages = self._stages(stock, fallback) if before is None else before.over(stock)
-        return Live(bundle, stock, stages, stamp, Grammar(Lexicon.of(stock.items)), fallback)
+        return Live(bundle, stock, stages, stamp, partial(grammar_of, stock.items), fallback)
 
     def _stages(self, stock: Stock, fallback: bool) -> PipelineFile:
         try:
@@ -225,7 +226,15 @@ class Engine:
                 store.discard(key)
         self.changed(user_id)
         with self._lock:
+            self._forgotten[user_id] = time.monotonic()
+            self._forgotten.move_to_end(user_id)
+            while len(self._forgotten) > _REMEMBERED:
+                self._forgotten.popitem(last=False)
             self._held.forget(user_id)
+
+    def is_late(self, answer: Answer) -> bool:
+        """Whether whoever asked for a list was deleted while it was made: then nothing of it is kept."""
+        return answer.begun <= self._forgotten.get(answer.unit, -1.0)
 
     # -- answers ------------------------------------------------------------------------------
 
@@ -261,7 +270,7 @@ class Engine:
         seed
             Of what the stages draw at random; ``None`` to draw nothing.
         """
-        live = self.live
+        begun, live = time.monotonic(), self.live
         person = self.person(user_id, live) if user_id is not None else NOBODY
         own, others = self.codes(session, live), self.codes(exclude, live)
         liked = np.concatenate([person.liked, own[own >= 0]]) if len(own) else person.liked
@@ -273,7 +282,7 @@ class Engine:
         if seed is not None and how.method != "none" and asked.holds(how.scenario):
             order, drawn = explore(order, how, seed, use.pinned(asked))
         whom = replace(person, liked=liked) if len(own) else person
-        return Answer(order, source, live, whom, scenario, use.config.page, drawn)
+        return Answer(order, source, live, whom, scenario, use.config.page, drawn, begun=begun)
 
     def is_quick(self, user_id: str | None, scenario: str) -> bool:
         """Whether a list takes less time than it takes to wake a thread for it."""
@@ -326,7 +335,7 @@ class Engine:
         DataError
             If items have no words.
         """
-        live = self.live
+        begun, live = time.monotonic(), self.live
         person = self.person(user_id, live) if user_id is not None else NOBODY
         found = PipelineConfig(retrieve=(Retrieve(source="text", n=100),), rank=Rank(by="fusion"))
         order = Pipeline(found, live.stock).run(Asked(live.stock, NOBODY.liked, NOBODY.liked, rules, query=query))
@@ -338,16 +347,23 @@ class Engine:
             best = np.argsort(-both, kind="stable")
             order = Order(order.items[best], both[best].astype(np.float32), order.trace)
         source: Source = "personal" if len(person.liked) else "popular"
-        return Answer(order, source, live, person, "search", unit=user_id or "")
+        return Answer(order, source, live, person, "search", unit=user_id or "", begun=begun)
 
     def keep(self, recommendation_id: str, answer: Answer, k: int) -> None:
         """Hold a list for its next pages, not the model that made it."""
         made, held = answer.live.bundle.directory, Held.of(answer, k)
         maker = next((other for other in self.beside if other.directory == made), self)
         with maker._lock:
+            if self.is_late(answer):
+                return
             if answer.live is not maker.live:  # it was exchanged while the list was made
                 held = held.recoded(maker.live.stock.ids.encode(answer.live.stock.ids.values))
             maker._held.keep(recommendation_id, held)
+
+    def maker(self, recommendation_id: str) -> Engine:
+        """Whoever made a list that is held: this one, or that of another model in an experiment."""
+        found = (other for other in self.beside if other.held(recommendation_id) is not None)
+        return next(found, self)
 
     def held(self, recommendation_id: str) -> tuple[Answer, int] | None:
         """A list that is held, and the items of its pages; ``None`` where it is not held any more."""

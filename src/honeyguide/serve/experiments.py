@@ -202,13 +202,19 @@ class Experiments:
 
     path: Path | None
     engines: dict[str, Engine]
-    fault: HoneyguideError | None = None
+    broken: HoneyguideError | None = None  # the file, since its last change
     running: dict[str, list[Running]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._unfit: dict[str, HoneyguideError] = {}  # by experiment: stages that do not fit the model of now
         self._stamp = self._now()
         if self.path is not None:
             self._load()
+
+    @property
+    def fault(self) -> HoneyguideError | None:
+        """What keeps experiments from running as they are written."""
+        return self.broken or next(iter(self._unfit.values()), None)
 
     def refresh(self) -> bool:
         """Read the file again if it has changed; whether what runs is another thing now."""
@@ -219,10 +225,10 @@ class Experiments:
         try:
             self._load()
         except HoneyguideError as error:
-            self.fault = error
+            self.broken = error
             _LOG.warning("%s is not taken up, the experiments before go on: %s", self.path, error)
             return False
-        self.fault = None
+        self.broken = None
         return True
 
     def answer(
@@ -282,11 +288,14 @@ class Experiments:
         raise ConfigError(f"no variant {force.experiment}/{force.variant} runs.", "See GET /v1/experiments.")
 
     def _ready(self, running: Running, trial: Trial) -> _Chosen | None:
+        name = running.config.name
         try:
-            return running, trial, {name: (arm, arm.stages()) for name, arm in running.arms.items()}
+            ready = {arm: (one, one.stages()) for arm, one in running.arms.items()}
         except HoneyguideError as error:  # a new model that the stages do not fit: nobody is in the experiment
-            self.fault = error
+            self._unfit[name] = error
             return None
+        self._unfit.pop(name, None)
+        return running, trial, ready
 
     def _load(self) -> None:
         assert self.path is not None
@@ -301,7 +310,7 @@ class Experiments:
                 raise ConfigError(f"{self.path}: {config.name}: there is no tenant {config.tenant!r}.", "Name another.")
             arms = {v.name: _arm(v, engine, folder, beside) for v in config.variant}
             running[config.tenant].append(Running(config, arms))
-        self.running = running
+        self.running, self._unfit = running, {}
         for tenant, engine in self.engines.items():
             used = {id(arm.engine): arm.engine for one in running[tenant] for arm in one.arms.values()}
             engine.beside = tuple(other for other in used.values() if other is not engine)

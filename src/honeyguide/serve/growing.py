@@ -6,11 +6,14 @@ import logging
 import os
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from honeyguide.agent.grammar import Grammar
+from honeyguide.agent.lexicon import Lexicon
 from honeyguide.core.errors import HoneyguideError
 from honeyguide.encode.items import ItemText
 from honeyguide.experiment.bundle import Bundle
@@ -30,14 +33,16 @@ def grown(before: Live, bundle: Bundle) -> Live:
     events = np.zeros(len(bundle.item_ids), np.float32)
     events[:m] = stock.popularity
     longer = stock.grown(bundle.model, bundle.store.items, events)
-    lexicon = before.grammar.lexicon.grown(longer.items[m:])
-    return replace(
-        before,
-        bundle=bundle,
-        stock=longer,
-        stages=before.stages.over(longer),
-        grammar=Grammar(lexicon),
-    )
+    if "grammar" in before.__dict__:
+        words = partial(Grammar, before.grammar.lexicon.grown(longer.items[m:]))
+    else:
+        words = partial(grammar_of, longer.items)
+    return replace(before, bundle=bundle, stock=longer, stages=before.stages.over(longer), words=words)
+
+
+def grammar_of(items: pl.DataFrame) -> Grammar:
+    """The grammar of commands over an item table."""
+    return Grammar(Lexicon.of(items))
 
 
 def warm(live: Live) -> None:
@@ -47,6 +52,7 @@ def warm(live: Live) -> None:
     kind = live.stages.current.config.index
     if kind != "exact" and (kind != "auto" or len(live.stock) >= _LARGE):
         _index(live, None if kind == "auto" else kind)
+    _ = live.grammar
     text = getattr(live.bundle.model, "text", None)
     try:
         if isinstance(text, ItemText):

@@ -158,6 +158,17 @@ class Places:
     among: Index
     lists: list[str]
 
+    def actions(self, how: Explore) -> Vector:
+        """float64 ``[n, d]``: the probability that each of what was drawn among stands first, drawn in another way.
+
+        With ``before[:, 0]`` as the actions this is what doubly robust estimates of the first place need. Columns
+        behind ``among`` are zero.
+        """
+        found = np.zeros((len(self.among), int(self.among.max(initial=1))))
+        for d in np.unique(self.among).tolist():
+            found[self.among == d, :d] = self._table(how, d)[:, 0]
+        return found
+
     def target(self, how: Explore) -> Vector:
         """float64 ``[n, slots]``: the probability of what was shown under another exploration of the same order.
 
@@ -168,13 +179,18 @@ class Places:
         drawn = self.before >= 0
         slot = np.cumsum(drawn, axis=1) - 1  # among the places that were drawn
         for d in np.unique(self.among[self.among > 0]).tolist():
-            n = min(d, how.depth)
-            table = np.eye(d)
-            if how.method != "none":
-                table[:n, :n] = propensities(how, n)
+            table = self._table(how, d)
             here = drawn & (self.among == d)[:, None]
             found[here] = table[self.before[here], slot[here]]
         return found
+
+    @staticmethod
+    def _table(how: Explore, d: int) -> Vector:
+        """float64 ``[d, d]``: of every item and place."""
+        n, table = min(d, how.depth), np.eye(d)
+        if how.method != "none":
+            table[:n, :n] = propensities(how, n)
+        return table
 
 
 def places(log: pl.DataFrame, slots: int) -> Places:

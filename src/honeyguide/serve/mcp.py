@@ -285,7 +285,8 @@ class Tools:
 
     def _shown(self, who: Identity, engine: Engine, new: str, answer: Answer, k: int) -> Items:
         found = _items(engine, answer, k)
-        self.service.exposures.note(who.tenant, new, 0, 1, [item["item_id"] for item in found["items"]], answer)
+        if not engine.is_late(answer):
+            self.service.exposures.note(who.tenant, new, 0, 1, [item["item_id"] for item in found["items"]], answer)
         return found
 
     def _ask(self, who: Identity, tool: str, arguments: dict[str, Any], what: str) -> Done:

@@ -17,6 +17,8 @@ from honeyguide.data.store import HistoryStore
 from honeyguide.explain.because import Because, because, verb_for
 from honeyguide.explain.change import what_would_change
 from honeyguide.explain.paths import ItemGraph, paths, shared, sharing_columns
+from honeyguide.explain.words import Facts, say
+from honeyguide.lm.port import LM
 from honeyguide.pipeline.stock import Stock
 from honeyguide.serve import wire
 from honeyguide.serve.engine import NOBODY, Engine, Live
@@ -29,7 +31,7 @@ _MAKING = Lock()
 _GRAPHS: WeakKeyDictionary[HistoryStore, tuple[int, int, ItemGraph | None]] = WeakKeyDictionary()
 
 
-def explained(engine: Engine, asked: wire.ExplainIn) -> dict[str, Any]:
+def explained(engine: Engine, asked: wire.ExplainIn, speaker: LM | None = None) -> dict[str, Any]:
     """Everything that is known of why an item is where it is; see :class:`~honeyguide.serve.wire.ExplainOut`.
 
     Raises
@@ -46,10 +48,14 @@ def explained(engine: Engine, asked: wire.ExplainIn) -> dict[str, Any]:
     titles, stock = live.stock.titles, live.stock
     verb = verb_for(stock.items.columns)
     (reason,) = because(live.bundle.model, history, [code])
+    template = reason.sentence(lambda c: titles[c], verb)
+    evidence = tuple(titles[c] for c in reason.evidence) if reason.verified else ()
+    (said,) = say([Facts(titles[code], evidence, template, verb)], speaker)
     terms = zip(engine.ids(live, reason.evidence), reason.evidence, reason.terms, strict=True)
     return {
         "item_id": asked.item_id,
-        "why": reason.sentence(lambda c: titles[c], verb),
+        "why": said.text,
+        "said_by": said.by,
         "evidence": engine.ids(live, reason.evidence),
         "verified": reason.verified,
         "rank": reason.rank,

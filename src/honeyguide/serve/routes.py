@@ -221,11 +221,12 @@ def users(app: FastAPI, service: Service) -> None:
     @app.delete("/v1/users/{user_id:path}", response_model=wire.Deleted, responses=PROBLEMS, tags=["users"])
     async def delete(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Forget a user: events, profile, what was shown, the history of the fit, and what is held in memory."""
-        await asyncio.to_thread(service.exposures.forget, who.tenant, user_id)
-        rows = await _done(service.store.delete_user(who.tenant, user_id))
-        engine = service.engines.get(who.tenant)
-        if engine is not None:
-            await asyncio.to_thread(engine.forget, user_id)
+        engine, rows = service.engines.get(who.tenant), 0
+        for _ in range(2):  # what was under way the first time is found the second time
+            await asyncio.to_thread(service.exposures.forget, who.tenant, user_id)
+            rows += await _done(service.store.delete_user(who.tenant, user_id))
+            if engine is not None:
+                await asyncio.to_thread(engine.forget, user_id)
         return to_json({"rows": rows})
 
 
@@ -277,7 +278,9 @@ def lists(app: FastAPI, service: Service) -> None:
     async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read", personal=True)) -> Response:
         """Why an item is where it is: the events that raised it most, and where it would be without them."""
         only_own(who, body.user_id)
-        return to_json(await asyncio.to_thread(explained, service.engine(who), body))
+        engine = service.engine(who)
+        engine = engine.maker(body.recommendation_id) if body.recommendation_id is not None else engine
+        return to_json(await asyncio.to_thread(explained, engine, body, service.settings.speaker))
 
     @app.post("/v1/command", response_model=wire.CommandOut, responses=PROBLEMS, tags=["lists"])
     async def command(body: wire.CommandIn, who: Identity = needs(service, "write", personal=True)) -> Response:
@@ -339,7 +342,8 @@ def _page(
         engine.keep(recommendation_id, answer, k)
     service.meters.lists.labels(answer.source).inc()
     shown = [entry["item_id"] for entry in entries]
-    service.exposures.note(who.tenant, recommendation_id, page, 1 + page * k, shown, answer)
+    if not engine.is_late(answer):
+        service.exposures.note(who.tenant, recommendation_id, page, 1 + page * k, shown, answer)
     return to_json(
         {
             "recommendation_id": recommendation_id,

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import Depends, Header, Request, Response
 
+from honeyguide.lm.port import LM
 from honeyguide.serve import wire
 from honeyguide.serve.answer import Answer, Trial
 from honeyguide.serve.auth import Authority, Identity, RateLimit, Scope, secret_of
@@ -61,6 +62,8 @@ class Settings:
         TOML file of what is compared.
     exposures, exposure_days
         Whether what is shown is logged, and for how many days; 0 for ever.
+    speaker
+        Says reasons that are verified; what it says is checked. ``None`` for the template.
     """
 
     open_: bool = True
@@ -75,6 +78,7 @@ class Settings:
     experiments: Path | None = None
     exposures: bool = True
     exposure_days: int = 90
+    speaker: LM | None = None
 
 
 class HTTPProblem(Exception):

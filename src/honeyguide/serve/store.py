@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, fields
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
 from honeyguide.core.errors import ConfigError, StorageError
@@ -74,7 +74,7 @@ _INSERT_EVENT = str(
     .on_conflict_do_nothing()
     .compile(dialect=sqlite.dialect())
 )
-_OF = (bindparam("tenant"), bindparam("user"))
+_OF: tuple[BindParameter[Any], ...] = (bindparam("tenant"), bindparam("user"))
 _EVENTS_OF = (
     select(*(EVENTS.c[column.name] for column in fields(Event)))
     .where(EVENTS.c.tenant == _OF[0], EVENTS.c.user_id == _OF[1])
@@ -131,7 +131,7 @@ class Store:
         def job(connection: Connection) -> int:
             if connection.dialect.name == "sqlite":  # past SQLAlchemy, which takes longer over a row than SQLite does
                 return int(connection.exec_driver_sql(_INSERT_EVENT, rows).rowcount)
-            new = postgresql.insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.number)
+            new = dialect_of(connection).insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.number)
             named = [dict(zip(_EVENT_COLUMNS, row, strict=True)) for row in rows]
             return len(connection.execute(new, named).all())  # the driver counts nothing
 

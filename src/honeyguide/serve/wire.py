@@ -161,6 +161,9 @@ class ExplainIn(_Wire):
     item_id: Id
     user_id: Id | None = None
     session: list[Id] = Field(default_factory=list, max_length=200)
+    recommendation_id: Name | None = Field(
+        default=None, description="Of the list it stands in: the model that made it is asked, which may be a variant's."
+    )
     k: _Size = Field(default=10, description="Places that count for what would change.")
     change: bool = Field(default=False, description="Also what would take the item off the first k places.")
     paths: bool = Field(default=False, description="Also how the evidence and the item are joined.")
@@ -189,6 +192,7 @@ class ExplainOut(_Wire):
 
     item_id: str
     why: str
+    said_by: str = Field(description="'template', or the language model whose words were let through.")
     evidence: list[str]
     verified: bool
     rank: int

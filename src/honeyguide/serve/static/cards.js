@@ -61,6 +61,7 @@ async function open(entry, why, reason, acts) {
 
 function told(found, title, acts) {
   const parts = [make("p", { class: "said" }, sentence(found.why))];
+  if (found.said_by !== "template") parts.push(make("p", { class: "faint" }, `In the words of ${found.said_by}, which may place names and not write them.`));
   if (found.evidence.length) parts.push(proof(found));
   if (found.wanted.length) parts.push(make("p", {}, `You asked for it: ${found.wanted.map(plainly).join("; ")}.`));
   if (found.because.length) parts.push(pieces(found.because, acts));

@@ -116,7 +116,7 @@ const acts = {
 
   reason: (entry) => {
     const { user_id, session } = asking();
-    return ask("POST", "/v1/explain", { user_id, session: session || [], item_id: entry.item_id, k: PAGE, change: true, paths: true });
+    return ask("POST", "/v1/explain", { user_id, session: session || [], item_id: entry.item_id, recommendation_id: state.list ?? null, k: PAGE, change: true, paths: true });
   },
 
   async leaveOut(items, title) {
