@@ -19,6 +19,8 @@ StoreUrl = Annotated[
     typer.Option("--store", metavar="URL", help="sqlite:///FILE or postgresql+psycopg://...; default: in MODEL."),
 ]
 
+_PATIENCE = 10  # seconds that the end of the service waits for requests under way
+
 
 def serve(
     model: options.Bundle,
@@ -68,7 +70,13 @@ def serve(
         app = create_app(database, engines, Settings(open_=is_loopback(host), rate=rate))
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
         uvicorn.run(
-            app, host=host, port=port, log_level="warning", access_log=False, h11_max_incomplete_event_size=65536
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            h11_max_incomplete_event_size=65536,
+            timeout_graceful_shutdown=_PATIENCE,
         )
     finally:
         database.close()
