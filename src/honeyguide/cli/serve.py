@@ -23,6 +23,7 @@ StoreUrl = Annotated[
 ExperimentsFile = Annotated[
     Path | None, typer.Option("--experiments", metavar="FILE", help="Experiments as a TOML file.")
 ]
+_PATIENCE = 10  # seconds that the end of the service waits for requests under way
 
 
 def serve(
@@ -92,7 +93,13 @@ def serve(
         gc.freeze()  # what is there stays: no collection need look at it again
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
         uvicorn.run(
-            app, host=host, port=port, log_level="warning", access_log=False, h11_max_incomplete_event_size=65536
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            h11_max_incomplete_event_size=65536,
+            timeout_graceful_shutdown=_PATIENCE,
         )
     finally:
         database.close()
