@@ -41,7 +41,7 @@ ITEMS, USERS, EVENTS = 100_000, 100_000, 1_000_000
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS")
 ENVIRONMENT = os.environ | dict.fromkeys(THREADS, "1")
 HONEYGUIDE = [sys.executable, "-m", "honeyguide"]
-MODELS = {"ials": ("factors=64", "iterations=6"), "two-tower": ("dim=64", "epochs=2", "encoder=use")}
+MODELS = {"ials": ("factors=64", "iterations=6"), "two-tower": ("dim=64", "epochs=1", "encoder=use")}
 PIPELINE = '[diversify]\nmethod = "mmr"\nscenario = ["varied"]\n'
 CONNECTIONS = 8
 BLOCKS = 5  # of requests: the machine may be busy with something else during some of them

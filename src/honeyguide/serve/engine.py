@@ -30,7 +30,7 @@ from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.answer import NOBODY, Answer, Live, Person, Source
 from honeyguide.serve.fallback import current_version, drop_damaged_histories, usable, without_model
-from honeyguide.serve.growing import grammar_of, grown, warm
+from honeyguide.serve.growing import grammar_of, grown, warm, warm_behind
 from honeyguide.serve.held import Held, HeldLists
 from honeyguide.serve.history import liked_now
 from honeyguide.serve.new_items import with_new_items
@@ -144,7 +144,7 @@ class Engine:
 
         Until it is done all items are looked at for a list, and commands over a large catalogue do not read texts.
         """
-        self._warm = threading.Thread(target=warm, args=(self.live,), name="honeyguide-warm", daemon=True)
+        self._warm = threading.Thread(target=warm_behind, args=(self.live,), name="honeyguide-warm", daemon=True)
         self._warm.start()
 
     @property
