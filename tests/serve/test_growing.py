@@ -55,3 +55,16 @@ def test_warm_makes_an_index_of_a_large_catalogue_only(
     assert live.stock.near is not None and live.stock.near.recall >= 0.95
     found = shown(served.post("/v1/recommend", {"user_id": a_user(books)}))
     assert len(set(plain) & set(found)) >= 9
+
+
+def test_an_index_is_made_anew_where_many_items_came(reading: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growing, "_LARGE", 100)
+    engine = reading.engine
+    growing.warm(engine.live)
+    index = engine.live.stock.near.index  # type: ignore[union-attr]
+    many = [{"item_id": str(10**7 + n), "fields": {"title": f"A new book {n}"}} for n in range(60)]
+    reading.post("/v1/items", {"items": many})
+    assert engine._warm is not None
+    engine._warm.join(60)
+    near = engine.live.stock.near
+    assert near is not None and near.index is not index and len(near.index.vectors) == len(engine.live.stock)
