@@ -58,6 +58,7 @@ def serve(
     from honeyguide.lm.registry import language_model
     from honeyguide.serve.app import create_app
     from honeyguide.serve.auth import DEFAULT_TENANT
+    from honeyguide.serve.connections import affordable, bounded
     from honeyguide.serve.engine import Engine
     from honeyguide.serve.fallback import must_be_a_folder
     from honeyguide.serve.service import Settings
@@ -96,8 +97,11 @@ def serve(
             app,
             host=host,
             port=port,
+            http=bounded(affordable()),
+            ws="none",
             log_level="warning",
             access_log=False,
+            server_header=False,
             h11_max_incomplete_event_size=65536,
             timeout_graceful_shutdown=_PATIENCE,
         )
