@@ -21,7 +21,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help quickstart install test test-full test-postgres fault fault-full bench docs lint types clean
+.PHONY: help quickstart install test test-full test-postgres fault fault-full bench load docs lint types clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ bench: $(VENV)/.dev $(PEERS)/.peers ## Measure against other libraries and regen
 		echo "== $$script"; \
 		HONEYGUIDE_PEERS="$(CURDIR)/$(PEERS)/$(SCRIPTS)/python" $(BIN)/python $$script || exit 1; \
 	done
+	$(BIN)/python benchmarks/tables.py
+
+load: $(VENV)/.dev ## The service under load: CPU, rates and latencies of every route (wrk is used where it is installed)
+	$(BIN)/python benchmarks/load.py
 	$(BIN)/python benchmarks/tables.py
 
 docs: $(VENV)/.dev ## The documentation site, into site/ (no network needed)

@@ -3,9 +3,9 @@
 python benchmarks/_load_client.py SPEC.json
 
 The file says ``host, port, key, connections, requests``, and ``rate``. Without a rate the loop is closed: each
-connection sends its next request when the last is answered. With one it is open: requests are due at the instants of a Poisson
-process of so many a second, and a latency counts from when the request was due, not from when a connection was free
-(no coordinated omission). Printed: JSON with the number of answers and of errors, seconds, and latencies in
+connection sends its next request when the last is answered. With one it is open: requests are due at the instants of a
+Poisson process of so many a second, and a latency counts from when the request was due, not from when a connection was
+free (no coordinated omission). Printed: JSON with the number of answers and of errors, seconds, and latencies in
 milliseconds.
 """
 

@@ -7,7 +7,7 @@ python benchmarks/load.py --work DIR           # keep the log, the models and th
 The log is that of ``honeyguide data generate``, with a year and a price for every item; the models are iALS and a
 two-tower network with 64 numbers an item. CPU is that of the server's process, per request, all its threads together: a
 closed loop of eight connections asks, from a process of its own, and users are asked for once, so that no answer and no
-history is in memory beforehand. The figure is the median of five blocks of requests, with that of the least disturbed
+history is in memory beforehand. The figure is the median of three blocks of requests, with that of the least disturbed
 block beside it; the rate is that of the fastest. Latencies are those of an open loop at half of that rate: Poisson
 arrivals, counted from when a request was due. wrk, where it is installed, gives the rate of two rows once more.
 """
@@ -41,10 +41,10 @@ ITEMS, USERS, EVENTS = 100_000, 100_000, 1_000_000
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS")
 ENVIRONMENT = os.environ | dict.fromkeys(THREADS, "1")
 HONEYGUIDE = [sys.executable, "-m", "honeyguide"]
-MODELS = {"ials": ("factors=64", "iterations=6"), "two-tower": ("dim=64", "epochs=2", "encoder=use")}
+MODELS = {"ials": ("factors=64", "iterations=6"), "two-tower": ("dim=64", "epochs=1", "encoder=use")}
 PIPELINE = '[diversify]\nmethod = "mmr"\nscenario = ["varied"]\n'
 CONNECTIONS = 8
-BLOCKS = 5  # of requests: the machine may be busy with something else during some of them
+BLOCKS = 3  # of requests: the machine may be busy with something else during some of them
 HERE = Path(__file__).parent
 
 
@@ -184,7 +184,7 @@ def wrk(server: Server, name: str) -> float | None:
     with tempfile.NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as file:
         file.write("\n".join(rows))
         file.flush()
-        load = ["-t1", f"-c{CONNECTIONS}", "-d5s", "-s", str(HERE / "_load.lua"), f"http://127.0.0.1:{server.port}"]
+        load = ["-t1", f"-c{CONNECTIONS}", "-d4s", "-s", str(HERE / "_load.lua"), f"http://127.0.0.1:{server.port}"]
         done = subprocess.run([program, *load, file.name], capture_output=True, text=True, check=True)
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("Requests/sec:")]
     return float(line.split()[1])
@@ -293,6 +293,7 @@ def everything(work: Path) -> dict[str, Any]:
         "wrk": by_wrk,
         "fresh": fresh,
         "load_average": load,
+        "cores": os.cpu_count(),
     }
 
 

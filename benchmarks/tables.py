@@ -35,6 +35,7 @@ FAMILIES = (
     "explanations",
     "faults",
     "papers",
+    "load",
     "overview",
 )
 

@@ -87,12 +87,16 @@ def test_a_budget_ends_a_batch(smollm2: Llama, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("ss") is None or os.name == "nt", reason="needs the tool ss")
 def test_nobody_can_connect_to_it(smollm2: Llama) -> None:
-    smollm2.generate([FRUITS])
-    listening = subprocess.run(["ss", "-ltnp"], capture_output=True, text=True, check=True).stdout
-    assert f"pid={os.getpid()}," not in listening
-    named = subprocess.run(["ss", "-lxp"], capture_output=True, text=True, check=True).stdout
-    paths = [line.split()[4] for line in named.splitlines() if f"pid={os.getpid()}," in line and "honeyguide-" in line]
-    assert paths and not any(Path(path).exists() for path in paths)
+    def sockets(kind: str) -> set[str]:
+        shown = subprocess.run(["ss", kind], capture_output=True, text=True, check=True).stdout
+        return {line.split()[4 if "x" in kind else 3] for line in shown.splitlines() if f"pid={os.getpid()}," in line}
+
+    ports, files = sockets("-ltnp"), sockets("-lxp")
+    fresh = Llama(LlamaConfig(smollm2.file, context=256))
+    fresh.generate([Prompt.of("Hi", max_tokens=1)])
+    assert sockets("-ltnp") == ports, "it listens on no port"
+    (file,) = sockets("-lxp") - files
+    assert "honeyguide-" in file and not Path(file).exists()
 
 
 def test_weights_that_were_altered_are_refused(smollm2: Llama, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from honeyguide.serve.analysis import ALPHA, Users, _found, _mismatch, compared, interleaved
+from honeyguide.serve.analysis import ALPHA, Reports, Users, _found, _mismatch, compared, interleaved
 from honeyguide.serve.experiments import Experiment
 
 AB = Experiment.model_validate({"name": "e", "effect": 0.2, "variant": [{"name": "a"}, {"name": "b"}]})
@@ -86,6 +86,14 @@ def test_users_who_saw_several_variants_are_left_out() -> None:
     moved = log.with_columns(user_id=pl.when(pl.col("user_id") == "a0").then(pl.lit("b0")).otherwise(pl.col("user_id")))
     found = compared(moved, AB)
     assert found["users_in_several_variants"] == 1 and [v["users"] for v in found["variants"]] == [49, 49]
+
+
+def test_a_report_that_was_dear_is_kept_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, made = iter([100.0, 100.5, 105.0, 111.0, 111.1]), []
+    monkeypatch.setattr("honeyguide.serve.analysis.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("honeyguide.serve.analysis.analyse", lambda *asked: made.append(asked) or {"n": len(made)})
+    reports = Reports(None)  # type: ignore[arg-type]
+    assert [reports.of(AB, 30.0)["n"] for _ in range(3)] == [1, 1, 2], "half a second is good for ten"
 
 
 def test_credit_of_users_decides_an_interleaved_experiment() -> None:

@@ -99,13 +99,13 @@ def test_what_is_drawn_is_logged_with_its_probabilities(exploring: Served, books
 def test_events_on_what_was_shown_are_joined_within_the_window(store: Store) -> None:
     start, minute = now() - 10_000_000_000, 60_000_000
 
-    def page(name: str, user: str, at: int, *items: str) -> dict[str, object]:
+    def page(name: str, user: str, at: int, *items: str, experiment: str = "") -> dict[str, object]:
         given = {"tenant": "a", "recommendation_id": name, "user_id": user, "created": at, "page": 0, "first": 1}
-        same = {"scenario": "s", "experiment": "", "variant": "", "source": "personal", "version": "v1"}
+        same = {"scenario": "s", "experiment": experiment, "variant": "", "source": "personal", "version": "v1"}
         return given | same | {"shown": json.dumps({"items": items})}
 
     rows = [
-        page("r1", "ann", start, "x", "y"),
+        page("r1", "ann", start, "x", "y", experiment="e"),
         page("r2", "ann", start + 10 * minute, "x", "z"),
         page("r3", "bob", start, "x"),
     ]
@@ -120,6 +120,7 @@ def test_events_on_what_was_shown_are_joined_within_the_window(store: Store) -> 
     expected = {("r1", "x"): 1, ("r1", "y"): 0, ("r2", "x"): 2, ("r2", "z"): 0, ("r3", "x"): 0}
     assert clicks == expected, "the latest list before counts; late, earlier, hiding and other tenants' events do not"
     assert found["reward"].sum() == 2
+    assert joined(store, "a", experiment="e")["clicks"].to_list() == [1, 0], "the second list was outside of it"
     assert joined(store, "a", window=7200)["clicks"].sum() == 4
     assert joined(store, "a", kinds=["buy"])["clicks"].sum() == 0
     assert joined(store, "b").is_empty() and joined(store, "a", experiment="other").is_empty()

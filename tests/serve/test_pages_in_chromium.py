@@ -29,6 +29,7 @@ from honeyguide.models.linear.ease import EASE
 from honeyguide.serve.app import create_app
 from honeyguide.serve.auth import new_key
 from honeyguide.serve.engine import Engine
+from honeyguide.serve.service import Settings
 from honeyguide.serve.store import Store
 
 pytestmark = [pytest.mark.full, pytest.mark.skipif(CHROMIUM is None, reason=WHY_NOT)]
@@ -92,22 +93,24 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(model: Path, folder: Path) -> Iterator[Site]:
+def serving(model: Path, folder: Path, settings: Settings | None = None) -> Iterator[Site]:
     store = Store(f"sqlite:///{folder / 'store.db'}")
     engine = Engine("default", model, store)
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(create_app(store, {"default": engine}), log_level="error"))
+        server = uvicorn.Server(uvicorn.Config(create_app(store, {"default": engine}, settings), log_level="error"))
         thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
         thread.start()
         deadline = time.monotonic() + 60
         while not server.started:
             assert time.monotonic() < deadline, "the service did not start"
             time.sleep(0.02)
-        yield Site(f"http://127.0.0.1:{bound.getsockname()[1]}/", store, engine)
-        server.should_exit = True
-        thread.join()
-    store.close()
+        try:
+            yield Site(f"http://127.0.0.1:{bound.getsockname()[1]}/", store, engine)
+        finally:
+            server.should_exit = True
+            thread.join()
+            store.close()
 
 
 @pytest.fixture
@@ -427,6 +430,19 @@ def test_the_operator_sees_with_a_key_and_nobody_without(browser: Browser, site:
         page.value("document.getElementById('leave').click()")
         page.wait("document.getElementById('figures')?.hidden")
         assert page.value("sessionStorage.length") == 0
+
+
+def test_the_operator_sees_what_experiments_show(browser: Browser, shop: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "experiments.toml"
+    plan.write_text('[[experiment]]\nname = "home"\nvariant = [{name = "now"}, {name = "then"}]\n')
+    with serving(shop, tmp_path, Settings(experiments=plan)) as site, browser.page() as page:
+        for user in site.engine.live.bundle.store.user_ids[:3]:
+            come(page, site, str(user))
+        page.open(f"{site.address}operator")
+        page.wait("document.querySelectorAll('#experiments tbody tr').length === 2")
+        told = text(page, "experiments")
+        assert "home" in told and "now" in told and "then" in told and "clicks per list" in told
+        assert complaints(page) == [], "with the route there, nothing is refused"
 
 
 def enter(page: Page, key: str) -> None:

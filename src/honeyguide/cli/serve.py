@@ -23,6 +23,7 @@ StoreUrl = Annotated[
 ExperimentsFile = Annotated[
     Path | None, typer.Option("--experiments", metavar="FILE", help="Experiments as a TOML file.")
 ]
+_PATIENCE = 10  # seconds that the end of the service waits for requests under way
 
 
 def serve(
@@ -102,6 +103,7 @@ def serve(
             access_log=False,
             server_header=False,
             h11_max_incomplete_event_size=65536,
+            timeout_graceful_shutdown=_PATIENCE,
         )
     finally:
         database.close()

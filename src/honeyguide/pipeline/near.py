@@ -123,14 +123,16 @@ class Near:
 
     def _unfiltered(self, user: FloatArray, n: int, may: Allowed) -> tuple[IntArray, FloatArray]:
         """Only some that are known by name may not be shown: they are taken out afterwards."""
-        items, scores = self._indexed(user, n + len(may.excluded), self.width, None)
+        wanted = n + len(may.excluded)
+        items, scores = self._indexed(user, wanted, self.width * max(wanted, MEASURED_AT) // MEASURED_AT, None)
         few = len(may.excluded) <= _PAIRS
         kept = (items != may.excluded[:, None]).all(axis=0) if few else may.mask[items]
         return items[kept], scores[kept]
 
     def _filtered(self, user: FloatArray, n: int, may: Allowed) -> tuple[IntArray, FloatArray]:
         """The fewer fit, the more cells are looked at."""
-        width = min(self.width * len(self) // may.count, len(self.index.vectors))
+        deep = self.width * max(n, MEASURED_AT) // MEASURED_AT
+        width = min(deep * len(self) // may.count, len(self.index.vectors))
         return self._indexed(user, n, width, may.mask[: len(self.index.vectors)])
 
     def _indexed(

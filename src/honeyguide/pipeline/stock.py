@@ -214,6 +214,7 @@ class Stock:
         """
         grown = Stock(model, items, popularity, self._encoder)
         grown.shown = self.shown.grown(grown.items)
+        grown._reader_thread = self._reader_thread  # which goes on with this one
         if self._text is not None:
             text, vectors = self._text
             more = text.vectors(grown.items[len(self) :])

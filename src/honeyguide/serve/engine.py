@@ -29,7 +29,7 @@ from honeyguide.pipeline.retrieve import FUSION
 from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.answer import NOBODY, Answer, Live, Person, Source
 from honeyguide.serve.fallback import current_version, drop_damaged_histories, usable, without_model
-from honeyguide.serve.growing import grammar_of, grown, warm
+from honeyguide.serve.growing import grammar_of, grown, warm, warm_behind
 from honeyguide.serve.held import Held, HeldLists
 from honeyguide.serve.history import liked_now
 from honeyguide.serve.ids import codes_of, key_of
@@ -144,8 +144,14 @@ class Engine:
 
         Until it is done all items are looked at for a list, and commands over a large catalogue do not read texts.
         """
-        self._warm = threading.Thread(target=warm, args=(self.live,), name="honeyguide-warm", daemon=True)
+        self._warm = threading.Thread(target=self._prepare, name="honeyguide-warm", daemon=True)
         self._warm.start()
+
+    def _prepare(self) -> None:
+        live: Live | None = None
+        while live is not self.live:  # items may come meanwhile
+            live = self.live
+            warm_behind(live)
 
     @property
     def warming(self) -> bool:
@@ -170,6 +176,8 @@ class Engine:
             with self._lock:  # events go on being counted until here
                 live.stock.popularity[: len(before.stock)] = before.stock.popularity
                 self._exchange(live)
+            if before.stock.near is not None and live.stock.near is None and not self.warming:
+                self.warm()  # so many items came that the index is made anew
             return len(live.stock) - len(before.stock)
 
     # -- people -------------------------------------------------------------------------------

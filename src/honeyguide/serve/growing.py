@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from dataclasses import replace
 from functools import partial
@@ -45,10 +46,15 @@ def grammar_of(items: pl.DataFrame) -> Grammar:
     return Grammar(Lexicon.of(items))
 
 
-def warm(live: Live) -> None:
-    """Make the index over the items, and read their texts: it may take minutes, and runs behind the requests."""
-    if hasattr(os, "setpriority"):  # on Linux of this thread alone
+def warm_behind(live: Live) -> None:
+    """As :func:`warm`, in a thread of its own that gives way to the requests."""
+    if sys.platform == "linux":  # where it is of this thread alone
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+    warm(live)
+
+
+def warm(live: Live) -> None:
+    """Make the index over the items, and read their texts: it may take minutes where many were never read."""
     kind = live.stages.current.config.index
     if kind != "exact" and (kind != "auto" or len(live.stock) >= _LARGE):
         _index(live, None if kind == "auto" else kind)

@@ -62,7 +62,7 @@ def joined(
     kinds
         Of events that count; by default all with a positive weight.
     experiment
-        Only of this one.
+        Only lists of this one; events on what others showed since are not theirs.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def joined(
         The columns of :data:`SCHEMA`, ``clicks`` (events) and ``reward`` (1 where there is one, else 0).
     """
     since = now() - int(days * _DAY) if days > 0 else -1
-    places, events = _places(store, tenant, since, experiment), _events(store, tenant, since, kinds)
+    places, events = _places(store, tenant, since), _events(store, tenant, since, kinds)
     places = places.sort("created").with_row_index("row")
     hits = (
         events.sort("happened")
@@ -88,15 +88,15 @@ def joined(
     counted = hits.group_by("row").agg(pl.len().cast(pl.Int32).alias("clicks"))
     found = places.join(counted, on="row", how="left").with_columns(pl.col("clicks").fill_null(0))
     found = found.with_columns(reward=(pl.col("clicks") > 0).cast(pl.Float64))
+    if experiment is not None:  # not before: an event belongs to the last list, whatever that was part of
+        found = found.filter(pl.col("experiment") == experiment)
     return found.sort("created", "recommendation_id", "rank").drop("row")
 
 
-def _places(store: Store, tenant: str, since: int, experiment: str | None) -> pl.DataFrame:
+def _places(store: Store, tenant: str, since: int) -> pl.DataFrame:
     e = EXPOSURES.c
     asked = select(*(e[name] for name in _PAGE), e.created, e.first, e.shown).where(e.tenant == tenant)
     asked = asked.where(e.created > since)
-    if experiment is not None:
-        asked = asked.where(e.experiment == experiment)
     columns: dict[str, list[object]] = {name: [] for name in SCHEMA}
     heads: dict[str, dict[str, int]] = {}
     with reading(store.engine) as connection:

@@ -19,7 +19,6 @@ from honeyguide.core.errors import DataError
 from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve import wire
-from honeyguide.serve.analysis import analyse
 from honeyguide.serve.answer import Answer, Trial
 from honeyguide.serve.auth import Identity
 from honeyguide.serve.reasons import echo, explained, marks, took_back
@@ -63,7 +62,7 @@ def operations(app: FastAPI, service: Service) -> None:
         """What the experiments of the last days show: intervals, tests by users, and no winner within noise."""
         await asyncio.to_thread(service.exposures.flush)
         running, fault = service.experiments.running.get(who.tenant, ()), service.experiments.fault
-        reports = [await asyncio.to_thread(analyse, service.store, one.config, days) for one in running]
+        reports = [await asyncio.to_thread(service.reports.of, one.config, days) for one in running]
         return to_json({"fault": str(fault) if fault is not None else None, "experiments": reports})
 
     @app.get("/openapi.json", include_in_schema=False)

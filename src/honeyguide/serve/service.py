@@ -14,6 +14,7 @@ from fastapi import Depends, Header, Request, Response
 
 from honeyguide.lm.port import LM
 from honeyguide.serve import wire
+from honeyguide.serve.analysis import Reports
 from honeyguide.serve.answer import Answer, Trial
 from honeyguide.serve.auth import Authority, Identity, RateLimit, Scope, secret_of
 from honeyguide.serve.engine import Engine
@@ -105,6 +106,7 @@ class Service:
     meters: Meters
     experiments: Experiments
     exposures: ExposureLog
+    reports: Reports
 
     def engine(self, who: Identity) -> Engine:
         """The engine of a tenant."""
@@ -144,7 +146,9 @@ def shared(store: Store, engines: dict[str, Engine], settings: Settings) -> Serv
     meters = Meters()
     log = ExposureLog(store, meters, on=settings.exposures, days=settings.exposure_days)
     running = Experiments(settings.experiments, engines)
-    return Service(store, engines, Authority(store, settings.open_), settings, limit, meters, running, log)
+    return Service(
+        store, engines, Authority(store, settings.open_), settings, limit, meters, running, log, Reports(store)
+    )
 
 
 def needs(service: Service, scope: Scope, *, personal: bool = False) -> Any:

@@ -74,9 +74,12 @@ def judge_fusion(results: Mapping[str, Result]) -> Judgement:
     loss, more = cases["released, weighted"]
     held = loss <= 0.02 and more >= 0
     weights: Sequence[Any] = found["released"]["chosen"]
+    near, ours = (found[of]["rows"]["UserKNN"]["item_coverage@10"] for of in ("released", "own"))
+    chat = found["released"]["rows"]["ChatGPT"]["item_coverage@10"]
     note = (
         f"Against the released UserKNN lists and our own: {'; '.join(words)}. Constant and weight of ChatGPT chosen on "
         f"the other nine tenths of the users (released: {weights}); with equal weights the worse list "
-        "drags the better down"
+        f"drags the better down. ChatGPT's own lists cover {chat:.0f} items, the released neighbours' {near:.0f}, our "
+        f"neighbours' {ours:.0f}: where neighbours already cover more, a list nearer to the head adds none"
     )
     return Judgement(f"nDCG {-loss:+.1%}, coverage {more:+.0f}", verdict(held), note=note)
