@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from _tables import MISSING, made_by, markdown, table
+from _tables import MISSING, made_by, markdown, options_text, table
 from result_file import read_result
 
 
@@ -31,7 +31,8 @@ def explanations() -> str:
 
 def _row(cell: dict[str, Any]) -> list[str]:
     asked, change = cell["n"] + cell["n_unexplained"], cell["change"]
-    shown = [f"`{cell['model']}`", f"{cell['n']} of {asked}"]
+    options = f" ({options_text(cell['options'])})" if cell["options"] else ""
+    shown = [f"`{cell['model']}`{options}", f"{cell['n']} of {asked}"]
     if cell["n"]:
         ratio = cell["drop"] / cell["random_drop"] if cell["random_drop"] > 0 else None
         shown += [f"{100 * cell['share']:.1f} %", f"{100 * cell['random_share']:.1f} %"]

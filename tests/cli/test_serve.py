@@ -81,6 +81,11 @@ def test_a_service_from_start_to_restore(model: Path, books: Dataset, tmp_path: 
         with pytest.raises(urllib.error.HTTPError, match="401"):
             ask(port, "/v1/recommend", {"k": 3})
         assert ask(port, "/v1/recommend", {"user_id": "new", "k": 3}, secret)["source"] == "personal"
+        (shop,) = json.loads(run("keys", "list", "--model", model, "--json"))["keys"]
+        token = run("keys", "token", shop["id"], "--user", "new", "--model", model).strip()
+        assert ask(port, "/v1/recommend", {"user_id": "new", "k": 3}, token)["source"] == "personal"
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            ask(port, "/v1/recommend", {"user_id": "another"}, token)
     finally:
         process.kill()
         process.wait()

@@ -166,7 +166,7 @@ class Served:
         """SIGTERM, as an operator ends it; the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
     def __enter__(self) -> Served:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import sqlite3
 import threading
 import time
@@ -186,3 +187,20 @@ def test_sigterm_answers_what_came_in_and_ends(served, books):
     assert not ledger.wrong, ledger.wrong
     assert "Traceback" not in served.log.read_text()
     assert check(served.model / "service.db", ledger, {}, 0) > 20
+
+
+def test_sigterm_waits_for_no_client_that_stopped_talking(served):
+    served.start()
+    halves = (
+        b"",
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\n",
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+    )
+    connections = [socket.create_connection(("127.0.0.1", served.port)) for _ in halves]
+    for connection, half in zip(connections, halves, strict=True):
+        connection.sendall(half)
+    status, _ = served.ask("POST", "/v1/recommend", {})
+    assert status == 200
+    assert served.stop() in (0, -15)
+    for connection in connections:
+        connection.close()

@@ -23,7 +23,7 @@ from honeyguide.models.linear.ials import IALS
 from honeyguide.serve.app import create_app
 from honeyguide.serve.auth import new_key
 from honeyguide.serve.engine import Engine
-from honeyguide.serve.service import Settings
+from honeyguide.serve.service import Service, Settings
 from honeyguide.serve.store import Store
 
 
@@ -47,6 +47,16 @@ class Served:
         answer = self.client.get(path, headers=self.auth(key))
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def new_key(self, *scopes: str, tenant: str = "default") -> str:
+        """A key that is known at once."""
+        made = new_key(self.store, tenant, f"{tenant} {' '.join(scopes)}", scopes)
+        self.service.authority._looked = -10.0
+        return made
+
+    @property
+    def service(self) -> Service:
+        return self.client.app.state.service  # type: ignore[attr-defined]
 
     def auth(self, key: str | None = None) -> dict[str, str]:
         return {"Authorization": f"Bearer {key or self.key}"}

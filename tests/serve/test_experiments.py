@@ -236,6 +236,19 @@ def test_the_file_is_read_again_and_a_broken_one_leaves_the_last_good_one(triall
     assert trialled.get("/health")["status"] == "ok"
 
 
+def test_broken_stages_of_a_variant_leave_its_last_good_ones(trialled: Trialled, books: Dataset) -> None:
+    user = next(a_user(books, n) for n in range(99) if variant_of(trialled, a_user(books, n)) == "short")
+    file = trialled.service.experiments.running["default"][0].arms["short"].file
+    assert file is not None
+    file.look_every = 0.0
+    body = {"user_id": user, "scenario": "home"}
+    (trialled.folder / "short.toml").write_text("page = 2\n")
+    assert len(trialled.post("/v1/recommend", body)["items"]) == 2
+    (trialled.folder / "short.toml").write_text("pages = 9\n")
+    assert len(trialled.post("/v1/recommend", body)["items"]) == 2
+    assert trialled.get("/health")["status"] == "degraded" and "pages" in trialled.get("/v1/experiments")["fault"]
+
+
 def test_a_file_that_is_broken_at_the_start_is_refused(models: Path, tmp_path: Path, store: Store) -> None:
     (tmp_path / "e.toml").write_text(FILE.replace("scenario", "tenant = 'other'\nscenario"))
     with pytest.raises(ConfigError, match="tenant 'other'"):

@@ -53,7 +53,7 @@ def exploring(models: Path, tmp_path: Path, store: Store, store_url: str) -> Ite
     """A service that draws the head of its lists."""
     (tmp_path / "stages.toml").write_text(EXPLORE)
     engine = Engine("default", models / "ials", store, tmp_path / "stages.toml")
-    with TestClient(create_app(store, {"default": engine}, Settings())) as client:
+    with TestClient(create_app(store, {"default": engine}, Settings()), base_url="http://127.0.0.1") as client:
         yield Served(client, store, store_url, engine, tmp_path, "no key yet")
 
 

@@ -13,7 +13,7 @@ from mcp import Client, StdioServerParameters
 from tests.serve.conftest import Served
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.serve.auth import Identity, new_key
+from honeyguide.serve.auth import Identity
 from honeyguide.serve.mcp import Confirmations, create_mcp
 
 MODES = ("auto", "2026-07-28", "2025-11-25")
@@ -111,8 +111,7 @@ def test_a_command_is_confirmed_and_then_obeyed(served: Served, books: Dataset) 
 
 
 def test_keys_and_scopes_hold_here_too(served: Served) -> None:
-    reader = new_key(served.store, "default", "reader", ("read",))
-    time.sleep(2.1)
+    reader = served.new_key("read")
     refused = call(served, "record_feedback", key=reader, user_id="u", item_id="1")
     assert refused.is_error and "scope" in refused.content[0].text
     wrong = call(served, "recommend", key="hg_wrong")

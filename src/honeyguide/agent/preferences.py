@@ -14,6 +14,7 @@ RELATIONS = ("is", "<", "<=", ">", ">=", "like", "about")
 Standing = Literal["held", "dropped", "archived", "not mentioned"]
 CATEGORIES = ("category", "department", "kind")  # another one of these is another errand
 _LONGEST = 300  # characters of a value
+_MOST = 100  # wants that hold at a time
 _SAME = 0.5  # share of words from which on a free text is the earlier one said again
 
 
@@ -138,7 +139,7 @@ class Preferences:
 
         What it does not touch is kept; what it contradicts gives way to what was said last; what is said
         again keeps its id. *Only* another value of a field takes the place of the first; another category archives
-        all that was said of the one before.
+        all that was said of the one before. Texts are cut, and the oldest wants dropped, where there are too many.
         """
         if delta.undo:
             return self._undone()
@@ -148,7 +149,7 @@ class Preferences:
         if any(_other_errand(old, new) for old in wants.values() for new in delta.add):
             archived, wants, epoch = archived | wants, {}, epoch + 1
         issued, added = self.issued, set[str]()
-        for want in delta.add:
+        for want in map(_cut, delta.add):
             same = [i for i, w in wants.items() if w.rivals(want) or (i not in added and _only(w, want))]
             for i in same[1:]:
                 del wants[i]
@@ -157,6 +158,8 @@ class Preferences:
                 same = [f"c{issued}"]
             wants[same[0]] = want
             added.add(same[0])
+        for oldest in list(wants)[:-_MOST]:
+            del wants[oldest]
         if wants == self.wants:
             return self
         asked = [want for i, want in wants.items() if i in added]
@@ -207,6 +210,11 @@ class Preferences:
             return cls(_wants(content["wants"]), int(content["issued"]), earlier, int(content.get("epoch", 0)), *before)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"these are no preferences: {error}.", "Give what to_dict() returned.") from error
+
+
+def _cut(want: Want) -> Want:
+    value = want.value[:_LONGEST] if isinstance(want.value, str) else want.value
+    return replace(want, value=value, words=want.words[:_LONGEST])
 
 
 def _only(old: Want, new: Want) -> bool:

@@ -68,12 +68,21 @@ def evaluate_answers(
             " ".join(filter(None, (row["model"], row["experiment"]))),
             *(f"{row['metrics'][f'{name}@10']:.4g}" for name in _SHOWN),
             *(_counts(row["answers"])),
+            f"{row['closest']['metrics']['ndcg_exp@10']:.4g}" if row["closest"] is not None else "",
             _tests(row["vs_reference"]),
         ]
         for row in found["rows"]
     ]
-    heads = ["system", *(f"{name}@10" for name in _SHOWN), "grounded", "repeats", "seen", "p of ndcg: t, Wilcoxon"]
-    console.results().print(console.table(f"{found['dataset']}: {found['n_users']} users", heads, rows, numeric=10))
+    heads = [
+        "system",
+        *(f"{name}@10" for name in _SHOWN),
+        "grounded",
+        "repeats",
+        "seen",
+        "ndcg by closest title",
+        "p of ndcg: t, Wilcoxon",
+    ]
+    console.results().print(console.table(f"{found['dataset']}: {found['n_users']} users", heads, rows, numeric=11))
     console.notes().print(f"{found['protocol']}. Tested against {found['reference']}. All 21 metrics: --json.")
 
 

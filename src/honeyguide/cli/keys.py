@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from honeyguide.cli import console, options
 from honeyguide.cli.serve import StoreUrl, store_url
+
+if TYPE_CHECKING:
+    from honeyguide.serve.store import KeyRow, Store
 
 app = typer.Typer(help="API keys of a service: each has a tenant and scopes.", no_args_is_help=True)
 
@@ -56,21 +59,49 @@ def list_(model: Model = _HERE, store: StoreUrl = None, json: options.Json = Fal
 
 
 @app.command()
+def token(
+    key_id: Annotated[str, typer.Argument(help="Of the key it is made with, as 'keys list' prints it.")],
+    user: Annotated[str, typer.Option("--user", help="The only user whose data it reads and writes.")],
+    hours: Annotated[float, typer.Option("--hours", min=0.01, help="After which it ends.")] = 24.0,
+    scope: Annotated[list[str] | None, typer.Option("--scope", help="read, write; may be repeated.")] = None,
+    model: Model = _HERE,
+    store: StoreUrl = None,
+) -> None:
+    """Print a token of one user, for a browser or an agent; it ends by itself, and with its key."""
+    from honeyguide.serve.store import Store
+    from honeyguide.serve.tokens import new_token
+
+    database = Store(store_url(store, model))
+    try:
+        key = _named(database, key_id)
+    finally:
+        database.close()
+    scopes = frozenset(scope or ("read", "write")) & set(key.scopes.split())
+    typer.echo(new_token(key.digest, user, scopes, int(hours * 3600)))
+
+
+@app.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(help="As 'keys list' prints it.")],
     model: Model = _HERE,
     store: StoreUrl = None,
 ) -> None:
-    """Revoke a key; a running service stops taking it within two seconds."""
-    from honeyguide.core.errors import ConfigError
+    """Revoke a key and its tokens; a running service stops taking them within two seconds."""
     from honeyguide.serve.store import Store
 
     database = Store(store_url(store, model))
     try:
-        found = [key for key in database.api_keys() if key.digest.startswith(key_id)]
-        if len(found) != 1 or len(key_id) < 6:
-            raise ConfigError(f"{key_id!r} names {len(found)} keys.", "See 'honeyguide keys list'.")
-        database.drop_key(found[0].digest)
+        found = _named(database, key_id)
+        database.drop_key(found.digest)
     finally:
         database.close()
-    console.notes().print(f"Revoked {found[0].name}.")
+    console.notes().print(f"Revoked {found.name}.")
+
+
+def _named(database: Store, key_id: str) -> KeyRow:
+    from honeyguide.core.errors import ConfigError
+
+    found = [key for key in database.api_keys() if key.digest.startswith(key_id)]
+    if len(found) != 1 or len(key_id) < 6:
+        raise ConfigError(f"{key_id!r} names {len(found)} keys.", "See 'honeyguide keys list'.")
+    return found[0]

@@ -23,6 +23,7 @@ StoreUrl = Annotated[
 ExperimentsFile = Annotated[
     Path | None, typer.Option("--experiments", metavar="FILE", help="Experiments as a TOML file.")
 ]
+_PATIENCE = 10  # seconds that the end of the service waits for requests under way
 
 
 def serve(
@@ -57,6 +58,7 @@ def serve(
     from honeyguide.lm.registry import language_model
     from honeyguide.serve.app import create_app
     from honeyguide.serve.auth import DEFAULT_TENANT
+    from honeyguide.serve.connections import affordable, bounded
     from honeyguide.serve.engine import Engine
     from honeyguide.serve.fallback import must_be_a_folder
     from honeyguide.serve.service import Settings
@@ -92,7 +94,16 @@ def serve(
         gc.freeze()  # what is there stays: no collection need look at it again
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
         uvicorn.run(
-            app, host=host, port=port, log_level="warning", access_log=False, h11_max_incomplete_event_size=65536
+            app,
+            host=host,
+            port=port,
+            http=bounded(affordable()),
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            h11_max_incomplete_event_size=65536,
+            timeout_graceful_shutdown=_PATIENCE,
         )
     finally:
         database.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -105,6 +106,8 @@ class Answer:
         Who sees it: the user's id, else the visit's, else empty.
     trial
         The experiment it belongs to.
+    begun
+        When it was asked for, by the monotonic clock.
     """
 
     order: Order
@@ -116,3 +119,4 @@ class Answer:
     drawn: Drawn | None = None
     unit: str = ""
     trial: Trial | None = None
+    begun: float = field(default_factory=time.monotonic)

@@ -14,8 +14,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from honeyguide.core.errors import ArtifactError, HoneyguideError, StorageError
 from honeyguide.serve import pages, routes
-from honeyguide.serve.direct import Bounds, DirectRouter
+from honeyguide.serve.direct import DirectRouter
 from honeyguide.serve.engine import Engine
+from honeyguide.serve.guard import Guard
 from honeyguide.serve.mcp_mount import McpMount
 from honeyguide.serve.operator import operator
 from honeyguide.serve.service import HTTPProblem, Service, Settings, shared, to_json
@@ -60,7 +61,7 @@ def create_app(store: Store, engines: dict[str, Engine], settings: Settings | No
     app.state.service = service
     app.mount("/mcp", mcp)
     _errors(app)
-    app.add_middleware(Bounds, service=service)
+    app.add_middleware(Guard, service=service)
     pages.add_pages(app)
     for register in (routes.operations, operator, routes.events, routes.lists, routes.items, routes.users):
         register(app, service)
@@ -95,7 +96,7 @@ def _status(error: HoneyguideError) -> int:
 
 def _errors(app: FastAPI) -> None:
     async def problem(request: Request, error: HTTPProblem) -> Response:
-        return to_json({"error": error.error, "remedy": error.remedy}, error.status, error.headers)
+        return error.answer()
 
     async def wrong(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
@@ -103,7 +104,11 @@ def _errors(app: FastAPI) -> None:
         return to_json({"error": f"{place}: {first['msg']}", "remedy": "See /openapi.json."}, 422)
 
     async def ours(request: Request, error: HoneyguideError) -> Response:
-        return to_json({"error": error.message, "remedy": error.remedy}, _status(error))
+        status, said = _status(error), error.message
+        if status >= 500:
+            _LOG.error("%s", said)  # it names hosts and files, so it is not sent
+            said = "the disk is full." if status == 507 else "what the service keeps cannot be read or written."
+        return to_json({"error": said, "remedy": error.remedy}, status)
 
     async def unknown(request: Request, error: StarletteHTTPException) -> Response:
         return to_json({"error": str(error.detail).lower() + ".", "remedy": "See /openapi.json."}, error.status_code)

@@ -8,11 +8,13 @@ import re
 import secrets
 import threading
 import time
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from honeyguide.core.errors import ConfigError, StorageError
 from honeyguide.serve.store import KeyRow, Store, now
+from honeyguide.serve.tokens import TOKEN, key_id, read_token
 
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -20,6 +22,7 @@ TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 DEFAULT_TENANT = "default"
 
 _LOG = logging.getLogger("honeyguide.serve")
+_BUCKETS = 100_000
 _LOOK_EVERY = 2.0  # seconds after which keys are read again: a revoked one lives no longer than that
 
 
@@ -35,11 +38,17 @@ class Identity:
         What may be done: ``read``, ``write``, ``admin``.
     name
         Of the key.
+    user
+        The only user whose data may be read and written; ``None`` for those of all.
+    key
+        Digest of the key; empty without one.
     """
 
     tenant: str
     scopes: frozenset[str]
     name: str
+    user: str | None = None
+    key: str = field(default="", repr=False)
 
 
 EVERYBODY = Identity(DEFAULT_TENANT, frozenset(SCOPES), "no key")
@@ -48,6 +57,12 @@ EVERYBODY = Identity(DEFAULT_TENANT, frozenset(SCOPES), "no key")
 def digest(secret: str) -> str:
     """What is kept of a key: it has 256 random bits, so a plain hash cannot be searched."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def secret_of(authorization: str | None) -> str | None:
+    """What a header says: ``Bearer SECRET``."""
+    kind, _, secret = (authorization or "").partition(" ")
+    return secret.strip() or None if kind.lower() == "bearer" else None
 
 
 def new_key(store: Store, tenant: str, name: str, scopes: tuple[str, ...]) -> str:
@@ -82,6 +97,7 @@ class Authority:
     def __init__(self, store: Store, open_: bool) -> None:
         self._store, self._open = store, open_
         self._keys: dict[str, Identity] = {}
+        self._digests: dict[str, str] = {}
         self._looked = -_LOOK_EVERY
 
     def identify(self, secret: str | None) -> Identity | None:
@@ -89,8 +105,23 @@ class Authority:
         if self.due:
             self.look()
         if secret is None:
-            return EVERYBODY if self._open and not self._keys else None
+            return EVERYBODY if self.open else None
+        if secret.startswith(TOKEN):
+            return self._one_user(secret)
         return self._keys.get(digest(secret))
+
+    @property
+    def open(self) -> bool:
+        """Whether whoever comes without a key is everybody: while no key was ever seen."""
+        return self._open
+
+    def _one_user(self, secret: str) -> Identity | None:
+        """Whoever brings a token, while the key that it was made with is one."""
+        token = read_token(secret)
+        key = self._keys.get(self._digests.get(token.key_id, "")) if token is not None else None
+        if token is None or key is None or not token.good(secret, key.key):
+            return None
+        return replace(key, scopes=key.scopes & token.scopes, name=f"{key.name}, for one user", user=token.user)
 
     @property
     def due(self) -> bool:
@@ -108,11 +139,15 @@ class Authority:
                 raise
             _LOG.warning("the keys are those of before: %s", error)
             return
-        self._keys = {key.digest: Identity(key.tenant, frozenset(key.scopes.split()), key.name) for key in found}
+        self._keys = {
+            key.digest: Identity(key.tenant, frozenset(key.scopes.split()), key.name, key=key.digest) for key in found
+        }
+        self._digests = {key_id(name): name for name in self._keys}
+        self._open = self._open and not self._keys  # once there was a key, none is not enough
 
 
 class RateLimit:
-    """A token bucket for every key: ``rate`` requests a second, and as many at once as ``burst``.
+    """A token bucket for every key, and every user that one is bound to: ``rate`` requests a second, ``burst`` at once.
 
     Parameters
     ----------
@@ -124,7 +159,7 @@ class RateLimit:
 
     def __init__(self, rate: float, burst: int) -> None:
         self.rate, self.burst = rate, burst
-        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # tokens, and when they were counted
+        self._buckets: OrderedDict[tuple[str, str, str | None], tuple[float, float]] = OrderedDict()  # tokens, counted
         self._lock = threading.Lock()
 
     def wait(self, who: Identity, cost: float = 1.0) -> float:
@@ -133,10 +168,11 @@ class RateLimit:
             return 0.0
         instant = time.monotonic()
         with self._lock:
-            tokens, counted = self._buckets.get((who.tenant, who.name), (float(self.burst), instant))
+            name = (who.tenant, who.key or who.name, who.user)
+            tokens, counted = self._buckets.pop(name, (float(self.burst), instant))
             tokens = min(self.burst, tokens + (instant - counted) * self.rate)
-            if tokens >= cost:
-                self._buckets[who.tenant, who.name] = (tokens - cost, instant)
-                return 0.0
-            self._buckets[who.tenant, who.name] = (tokens, instant)
-            return (cost - tokens) / self.rate
+            left = tokens - cost if tokens >= cost else tokens
+            self._buckets[name] = (left, instant)
+            while len(self._buckets) > _BUCKETS:
+                self._buckets.popitem(last=False)
+            return 0.0 if tokens >= cost else (cost - tokens) / self.rate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, get_type_hints
 
@@ -11,9 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from honeyguide.serve.service import Service, to_json
+from starlette.types import Receive, Scope, Send
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -89,57 +86,3 @@ def read(model: type[BaseModel], content_type: str | None, content: bytes) -> Ba
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
-
-
-class Bounds:
-    """Middleware: what is too large or not as it must be is refused before it is read, and every answer is counted.
-
-    Parameters
-    ----------
-    app
-        The application.
-    service
-        Whose limits and meters.
-    """
-
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = app, service
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        refused = self._refused(scope)
-        if refused is not None:
-            await refused(scope, receive, send)
-            return
-        started, status = time.perf_counter(), 500
-
-        async def counted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, counted)
-        finally:
-            route = getattr(scope.get("route"), "path", "unknown")
-            self._service.meters.saw(route, status, time.perf_counter() - started)
-
-    def _refused(self, scope: Scope) -> Response | None:
-        length, coding = None, b"identity"
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                length = value
-            elif name == b"content-encoding":
-                coding = value
-        if coding != b"identity":
-            return to_json({"error": "bodies are read as they are.", "remedy": "Send no Content-Encoding."}, 415)
-        if scope["method"] in ("POST", "PUT", "PATCH") and (length is None or not length.isdigit()):
-            return to_json({"error": "the length of the body is needed.", "remedy": "Send Content-Length."}, 411)
-        if length is not None and int(length) > self._service.settings.largest_body:
-            limit = f"Send at most {self._service.settings.largest_body:,} bytes."
-            return to_json({"error": "the body is too large.", "remedy": limit}, 413)
-        return None

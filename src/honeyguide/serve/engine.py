@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,9 +17,8 @@ import numpy as np
 from honeyguide.agent.parsers import parser_over
 from honeyguide.agent.planner import Planner, shown_of
 from honeyguide.agent.preferences import Delta, Preferences
-from honeyguide.core.errors import HoneyguideError
+from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.core.ragged import IntArray
-from honeyguide.data.store import HistoryStore
 from honeyguide.experiment.bundle import Bundle
 from honeyguide.lm.port import LM
 from honeyguide.pipeline.asked import Asked
@@ -33,13 +32,13 @@ from honeyguide.serve.fallback import current_version, drop_damaged_histories, u
 from honeyguide.serve.growing import grammar_of, grown, warm, warm_behind
 from honeyguide.serve.held import Held, HeldLists
 from honeyguide.serve.history import liked_now
+from honeyguide.serve.ids import codes_of, key_of
 from honeyguide.serve.new_items import with_new_items
 from honeyguide.serve.store import Event, Store
 
 __all__ = ["NOBODY", "Answer", "Engine", "Live", "Person", "Source"]
 
 _REMEMBERED = 50_000  # users whose histories are held in memory
-_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _LOG = logging.getLogger("honeyguide.serve")
 
 
@@ -69,6 +68,7 @@ class Engine:
         self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
         self._people: OrderedDict[str, Person] = OrderedDict()
         self._held = HeldLists()
+        self._forgotten: OrderedDict[str, float] = OrderedDict()  # users that were deleted, and when
         self._news = 0  # grows with whatever may change what is known of a person
         self._lock = threading.RLock()  # of what is above, and of the exchange of the model
         self._changing = threading.Lock()
@@ -107,7 +107,7 @@ class Engine:
     def _count(self, stock: Stock, first: int = 0) -> None:
         """Events since the fit count for popularity, of items from the code ``first`` on."""
         counts = self.store.counts(self.tenant)
-        codes, events = _encode(stock, list(counts)), np.fromiter(counts.values(), np.float32, len(counts))
+        codes, events = codes_of(stock, list(counts)), np.fromiter(counts.values(), np.float32, len(counts))
         stock.popular.count(codes[codes >= first], events[codes >= first])
 
     def refresh(self) -> bool:
@@ -199,11 +199,15 @@ class Engine:
         return person
 
     def _read(self, user_id: str, live: Live) -> Person:
-        at_fit = live.bundle.history(_key(live.bundle.store, user_id))
+        at_fit = live.bundle.history(key_of(live.bundle.store, user_id))
         events, kept = self.store.events_and_preferences(self.tenant, user_id)
         codes = self.codes([event.item_id for event in events], live)
         hidden = [code for event, code in zip(events, codes.tolist(), strict=True) if event.weight <= 0 and code >= 0]
-        preferences = Preferences.from_dict(kept) if kept is not None else Preferences()
+        try:
+            preferences = Preferences.from_dict(kept) if kept is not None else Preferences()
+        except ConfigError as error:  # lists go on without
+            _LOG.error("tenant %s: the preferences of a user cannot be read: %s", self.tenant, error)
+            preferences = Preferences()
         return Person(liked_now(at_fit, events, codes), np.unique(np.array(hidden, np.int32)), preferences)
 
     def took(self, events: Sequence[Event]) -> None:
@@ -223,20 +227,28 @@ class Engine:
         for other in self.beside:
             other.forget(user_id)
         store = self.live.bundle.store
-        key = _key(store, user_id)
+        key = key_of(store, user_id)
         with self._changing:
             drop_damaged_histories(self.directory)
             if any((self.directory / "store").glob("v*")):
                 store.discard(key)
         self.changed(user_id)
         with self._lock:
+            self._forgotten[user_id] = time.monotonic()
+            self._forgotten.move_to_end(user_id)
+            while len(self._forgotten) > _REMEMBERED:
+                self._forgotten.popitem(last=False)
             self._held.forget(user_id)
+
+    def is_late(self, answer: Answer) -> bool:
+        """Whether whoever asked for a list was deleted while it was made: then nothing of it is kept."""
+        return answer.begun <= self._forgotten.get(answer.unit, -1.0)
 
     # -- answers ------------------------------------------------------------------------------
 
     def codes(self, item_ids: Sequence[str], live: Live | None = None) -> IntArray:
         """Codes of external ids; -1 for what is not in the catalogue of ``live``, by default of now."""
-        return _encode((self.live if live is None else live).stock, item_ids)
+        return codes_of((self.live if live is None else live).stock, item_ids)
 
     def recommend(
         self,
@@ -266,7 +278,7 @@ class Engine:
         seed
             Of what the stages draw at random; ``None`` to draw nothing.
         """
-        live = self.live
+        begun, live = time.monotonic(), self.live
         person = self.person(user_id, live) if user_id is not None else NOBODY
         own, others = self.codes(session, live), self.codes(exclude, live)
         liked = np.concatenate([person.liked, own[own >= 0]]) if len(own) else person.liked
@@ -278,7 +290,7 @@ class Engine:
         if seed is not None and how.method != "none" and asked.holds(how.scenario):
             order, drawn = explore(order, how, seed, use.pinned(asked))
         whom = replace(person, liked=liked) if len(own) else person
-        return Answer(order, source, live, whom, scenario, use.config.page, drawn)
+        return Answer(order, source, live, whom, scenario, use.config.page, drawn, begun=begun)
 
     def is_quick(self, user_id: str | None, scenario: str) -> bool:
         """Whether a list takes less time than it takes to wake a thread for it."""
@@ -331,7 +343,7 @@ class Engine:
         DataError
             If items have no words.
         """
-        live = self.live
+        begun, live = time.monotonic(), self.live
         person = self.person(user_id, live) if user_id is not None else NOBODY
         found = PipelineConfig(retrieve=(Retrieve(source="text", n=100),), rank=Rank(by="fusion"))
         order = Pipeline(found, live.stock).run(Asked(live.stock, NOBODY.liked, NOBODY.liked, rules, query=query))
@@ -343,13 +355,15 @@ class Engine:
             best = np.argsort(-both, kind="stable")
             order = Order(order.items[best], both[best].astype(np.float32), order.trace)
         source: Source = "personal" if len(person.liked) else "popular"
-        return Answer(order, source, live, person, "search", unit=user_id or "")
+        return Answer(order, source, live, person, "search", unit=user_id or "", begun=begun)
 
     def keep(self, recommendation_id: str, answer: Answer, k: int) -> None:
         """Hold a list for its next pages, not the model that made it."""
         made, held = answer.live.bundle.directory, Held.of(answer, k)
         maker = next((other for other in self.beside if other.directory == made), self)
         with maker._lock:
+            if self.is_late(answer):
+                return
             if answer.live is not maker.live:  # it was exchanged while the list was made
                 held = held.recoded(maker.live.stock.ids.encode(answer.live.stock.ids.values))
             maker._held.keep(recommendation_id, held)
@@ -380,17 +394,3 @@ class Engine:
 def _planned(stages: Pipeline, asked: Asked, person: Person) -> Order:
     """The order of the stages, or what a person's wishes make of it."""
     return Planner(stages).run(asked, person.preferences) if person.preferences.wants else stages.run(asked)
-
-
-def _encode(stock: Stock, item_ids: Sequence[str]) -> IntArray:
-    """Codes of ids as they come over the wire, which may be of another type than the catalogue's."""
-    if not item_ids:
-        return np.empty(0, np.int32)
-    if not stock.ids.dtype.is_integer():
-        return stock.ids.encode(item_ids)
-    return stock.ids.encode([int(name) if _WHOLE.fullmatch(name) else None for name in item_ids])
-
-
-def _key(store: HistoryStore, user_id: str) -> object:
-    """A user id as it comes over the wire, of the type that the histories of the fit have."""
-    return int(user_id) if store.user_ids.dtype.is_integer() and user_id.lstrip("-").isdigit() else user_id

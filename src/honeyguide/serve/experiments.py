@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -214,7 +215,10 @@ class Experiments:
     @property
     def fault(self) -> HoneyguideError | None:
         """What keeps experiments from running as they are written."""
-        return self.broken or next(iter(self._unfit.values()), None)
+        running = chain.from_iterable(self.running.values())
+        files = [arm.file for one in running for arm in one.arms.values()]
+        stages = [file.fault for file in files if file is not None and file.fault is not None]
+        return next((error for error in (self.broken, *self._unfit.values(), *stages) if error is not None), None)
 
     def refresh(self) -> bool:
         """Read the file again if it has changed; whether what runs is another thing now."""

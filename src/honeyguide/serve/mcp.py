@@ -32,16 +32,15 @@ from honeyguide.core.errors import HoneyguideError
 from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve.answer import Answer, Live
-from honeyguide.serve.auth import Identity, Scope
+from honeyguide.serve.auth import Identity, Scope, secret_of
 from honeyguide.serve.engine import Engine
-from honeyguide.serve.service import HTTPProblem, Service, to_json
+from honeyguide.serve.service import HTTPProblem, Service, only_own
 from honeyguide.serve.store import Event, now
+from honeyguide.serve.wire import Id, Text
 
 _VALID = 300.0  # seconds of a confirmation
 _SPENT = 10_000  # confirmations remembered as used
 
-Text = Annotated[str, Field(min_length=1, max_length=2000)]
-Id = Annotated[str, Field(min_length=1, max_length=256)]
 Some = Annotated[int, Field(ge=1, le=100)]
 
 
@@ -87,7 +86,7 @@ class Confirmations:
 
     def sign(self, who: Identity, tool: str, arguments: dict[str, Any], head: str) -> str:
         """The signature of a call under a head."""
-        said = json.dumps([who.tenant, who.name, tool, arguments, head], sort_keys=True, default=str)
+        said = json.dumps([who.tenant, who.key, who.name, who.user, tool, arguments, head], sort_keys=True, default=str)
         return hmac.new(self._secret, said.encode(), hashlib.sha256).hexdigest()
 
     def issue(self, who: Identity, tool: str, arguments: dict[str, Any]) -> str:
@@ -157,20 +156,18 @@ def mounted(server: MCPServer[Any], service: Service) -> ASGIApp:
     server
         Made by :func:`create_mcp`.
     service
-        Whose keys are asked for; hosts are not looked at, because a key is.
+        Whose keys are asked for; under which host's name is looked at before, where there are none.
     """
-    anywhere = TransportSecuritySettings(enable_dns_rebinding_protection=service.settings.open_)
+    anywhere = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     app = server.streamable_http_app(
         streamable_http_path="/", stateless_http=True, json_response=True, transport_security=anywhere
     )
 
     async def keyed(scope: Scope_, receive: Receive, send: Send) -> None:
         given = dict(scope.get("headers", ())).get(b"authorization", b"").decode("latin-1")
-        kind, _, secret = given.partition(" ")
-        if service.authority.identify(secret.strip() if kind.lower() == "bearer" and secret else None) is None:
-            await to_json({"error": "a key is needed.", "remedy": "Send 'Authorization: Bearer KEY'."}, 401)(
-                scope, receive, send
-            )
+        if service.authority.identify(secret_of(given)) is None:
+            problem = HTTPProblem(401, "a key is needed.", "Send 'Authorization: Bearer KEY'.")
+            await problem.answer()(scope, receive, send)
             return
         await app(scope, receive, send)
 
@@ -183,12 +180,11 @@ class Tools:
     def __init__(self, service: Service, key: str | None) -> None:
         self.service, self.key, self.confirmations = service, key, Confirmations()
 
-    def _who(self, context: Context[Any], scope: Scope) -> tuple[Identity, Engine]:
+    async def _who(self, context: Context[Any], scope: Scope, user_id: str | None = None) -> tuple[Identity, Engine]:
         headers = context.headers
-        secret = self.key
-        if headers is not None:
-            kind, _, given = (headers.get("authorization") or "").partition(" ")
-            secret = given.strip() if kind.lower() == "bearer" and given else None
+        secret = self.key if headers is None else secret_of(headers.get("authorization"))
+        if self.service.authority.due:
+            await asyncio.to_thread(self.service.authority.look)
         who = self.service.authority.identify(secret)
         if who is None:
             raise Refused("a key is needed.", "Send 'Authorization: Bearer KEY', or set HONEYGUIDE_KEY for stdio.")
@@ -198,6 +194,7 @@ class Tools:
         if wait:
             raise Refused("too many requests.", f"Wait {wait:.0f} seconds.")
         try:
+            only_own(who, user_id)
             return who, self.service.engine(who)
         except HTTPProblem as problem:
             raise Refused(problem.error, problem.remedy) from problem
@@ -206,21 +203,21 @@ class Tools:
 
     async def search_items(self, query: Text, context: Context[Any], user_id: Id | None = None, k: Some = 10) -> Items:
         """Items that are like a text; where a user is named, those the user would like come first."""
-        _, engine = self._who(context, "read")
+        _, engine = await self._who(context, "read", user_id)
         return _items(engine, await asyncio.to_thread(engine.search, query, user_id), k)
 
     async def recommend(
         self, context: Context[Any], user_id: Id | None = None, where: list[Text] | None = None, k: Some = 10
     ) -> Items:
         """What a user should see next, or what is popular without one; `where` holds conditions: 'year < 1990'."""
-        who, engine = self._who(context, "read")
+        who, engine = await self._who(context, "read", user_id)
         rules = request_rules(where or [])
         new, answer = await asyncio.to_thread(lambda: self.service.recommend(who, user_id, rules=rules))
         return self._shown(who, engine, new, answer, k)
 
     async def similar_items(self, item_id: Id, context: Context[Any], k: Some = 10) -> Items:
         """Items that the model holds to be alike."""
-        _, engine = self._who(context, "read")
+        _, engine = await self._who(context, "read")
         live = engine.live
         codes = engine.codes([item_id], live)
         if codes[0] < 0:
@@ -230,7 +227,7 @@ class Tools:
 
     async def explain(self, item_id: Id, user_id: Id, context: Context[Any]) -> Reason:
         """Why an item is where it is in a user's list, checked on the model."""
-        _, engine = self._who(context, "read")
+        _, engine = await self._who(context, "read", user_id)
         live = engine.live
         stock = live.stock
         codes = engine.codes([item_id], live)
@@ -246,7 +243,7 @@ class Tools:
         self, user_id: Id, command: Text, context: Context[Any], confirmation: str | None = None, k: Some = 10
     ) -> Done:
         """Say what a user wants of later lists, in words: 'shorter, no crime', 'undo'. Needs a confirmation."""
-        who, engine = self._who(context, "write")
+        who, engine = await self._who(context, "write", user_id)
         delta, after = await asyncio.to_thread(engine.command, user_id, command)
         wants = [want.said() for want in after.wants.values()]
         arguments = {"user_id": user_id, "command": command, "then": wants}
@@ -272,7 +269,7 @@ class Tools:
         confirmation: str | None = None,
     ) -> Done:
         """Record what a user thinks of an item: like, dislike, hide, known or view. Needs a confirmation."""
-        who, engine = self._who(context, "write")
+        who, engine = await self._who(context, "write", user_id)
         arguments = {"user_id": user_id, "item_id": item_id, "kind": kind}
         if engine.codes([item_id])[0] < 0:
             raise Refused(f"there is no item {item_id!r}.", "Take an id from another tool's answer.")
@@ -288,7 +285,8 @@ class Tools:
 
     def _shown(self, who: Identity, engine: Engine, new: str, answer: Answer, k: int) -> Items:
         found = _items(engine, answer, k)
-        self.service.exposures.note(who.tenant, new, 0, 1, [item["item_id"] for item in found["items"]], answer)
+        if not engine.is_late(answer):
+            self.service.exposures.note(who.tenant, new, 0, 1, [item["item_id"] for item in found["items"]], answer)
         return found
 
     def _ask(self, who: Identity, tool: str, arguments: dict[str, Any], what: str) -> Done:

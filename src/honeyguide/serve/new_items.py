@@ -9,6 +9,7 @@ import polars as pl
 
 from honeyguide.core.errors import HoneyguideError
 from honeyguide.experiment.bundle import Bundle
+from honeyguide.serve.table import typed_table
 
 _LOG = logging.getLogger("honeyguide.serve")
 
@@ -21,17 +22,13 @@ def with_new_items(bundle: Bundle, items: dict[str, dict[str, Any]]) -> Bundle:
     names = pl.Series("item_id", list(items), pl.String).cast(ids.dtype, strict=False)
     codes = ids.encode(names)
     rows = [
-        {"item_id": name, **{k: v for k, v in fields.items() if k in bundle.store.items.columns}}
+        {**fields, "item_id": name}
         for name, code, fields in zip(names, codes, items.values(), strict=True)
         if code < 0 and name is not None
     ]
     if not rows:
         return bundle
-    schema = {name: bundle.store.items.schema[name] for name in bundle.store.items.columns}
-    table = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
-    for column, dtype in schema.items():
-        if column not in table.columns:
-            table = table.with_columns(pl.lit(None, dtype).alias(column))
+    table = typed_table(rows, bundle.store.items.schema)
     try:
         grown = model.add_items(table)
     except HoneyguideError as error:

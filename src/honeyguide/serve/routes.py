@@ -22,10 +22,12 @@ from honeyguide.serve import wire
 from honeyguide.serve.answer import Answer, Trial
 from honeyguide.serve.auth import Identity
 from honeyguide.serve.reasons import echo, explained, marks, took_back
-from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, to_json
+from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, only_own, to_json
 from honeyguide.serve.store import Event, now
+from honeyguide.serve.tokens import new_token
 
 T = TypeVar("T")
+_METRICS = {"description": "The text format of Prometheus.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
 def operations(app: FastAPI, service: Service) -> None:
@@ -48,7 +50,7 @@ def operations(app: FastAPI, service: Service) -> None:
         status = "degraded" if broken or not tenants else "ok"
         return to_json({"status": status, "warming": warming, "tenants": tenants})
 
-    @app.get("/metrics", tags=["operation"], responses=PROBLEMS)
+    @app.get("/metrics", response_class=Response, tags=["operation"], responses={**PROBLEMS, 200: _METRICS})
     async def metrics(who: Identity = needs(service, "admin")) -> Response:
         """Prometheus metrics."""
         return Response(service.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -72,8 +74,9 @@ def events(app: FastAPI, service: Service) -> None:
     """Routes of events."""
 
     @app.post("/v1/events", response_model=wire.EventsOut, responses=PROBLEMS, tags=["events"])
-    async def add(body: wire.EventsIn, who: Identity = needs(service, "write")) -> Response:
+    async def add(body: wire.EventsIn, who: Identity = needs(service, "write", personal=True)) -> Response:
         """Keep events. The answer 200 says that they are on disk; sent again they are the same events."""
+        only_own(who, *(event.user_id for event in body.events))
         received = now()
         events = [
             Event(
@@ -106,14 +109,14 @@ def items(app: FastAPI, service: Service) -> None:
         return to_json({"stored": len(items), "recommendable": added})
 
     @app.get("/v1/catalogue", response_model=wire.Catalogue, responses=PROBLEMS, tags=["items"])
-    async def catalogue(who: Identity = needs(service, "read")) -> Response:
+    async def catalogue(who: Identity = needs(service, "read", personal=True)) -> Response:
         """What there is, and examples of commands in its words."""
         live = service.engine(who).live
         found = await asyncio.to_thread(examples, live.grammar, live.stock.items)
         return to_json({"items": len(live.stock), "fields": live.stock.items.columns, "examples": found})
 
-    @app.get("/v1/items/{item_id:path}", responses=PROBLEMS, tags=["items"])
-    async def get(item_id: str, who: Identity = needs(service, "read")) -> Response:
+    @app.get("/v1/items/{item_id:path}", response_model=wire.ItemKept, responses=PROBLEMS, tags=["items"])
+    async def get(item_id: wire.Id, who: Identity = needs(service, "read", personal=True)) -> Response:
         """What is known of an item."""
         found = await asyncio.to_thread(service.store.item, who.tenant, item_id)
         if found is None:
@@ -126,7 +129,7 @@ def items(app: FastAPI, service: Service) -> None:
         return to_json({"item_id": item_id, "fields": found})
 
     @app.delete("/v1/items/{item_id:path}", response_model=wire.Deleted, responses=PROBLEMS, tags=["items"])
-    async def delete(item_id: str, who: Identity = needs(service, "admin")) -> Response:
+    async def delete(item_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Forget what was said of an item; what the model learnt of it stays until the next fit."""
         return to_json({"rows": await _done(service.store.delete_item(who.tenant, item_id))})
 
@@ -134,14 +137,21 @@ def items(app: FastAPI, service: Service) -> None:
 def users(app: FastAPI, service: Service) -> None:
     """Routes of users."""
 
-    @app.put("/v1/users/{user_id:path}", responses=PROBLEMS, tags=["users"])
+    @app.put("/v1/users/{user_id:path}", response_model=wire.UserKept, responses=PROBLEMS, tags=["users"])
     async def put(user_id: wire.Id, body: wire.UserIn, who: Identity = needs(service, "write")) -> Response:
         """Say what is known of a user."""
         await _done(service.store.put_users(who.tenant, {user_id: dict(body.fields)}))
         return to_json({"user_id": user_id})
 
-    @app.delete("/v1/users/{user_id:path}/preferences/{want_id}", responses=PROBLEMS, tags=["users"])
-    async def drop(user_id: wire.Id, want_id: str, who: Identity = needs(service, "write")) -> Response:
+    @app.delete(
+        "/v1/users/{user_id:path}/preferences/{want_id}",
+        response_model=wire.WantsOut,
+        responses=PROBLEMS,
+        tags=["users"],
+    )
+    async def drop(
+        user_id: wire.Id, want_id: wire.Id, who: Identity = needs(service, "write", personal=True)
+    ) -> Response:
         """Take back one thing that a command said."""
         engine = service.engine(who)
         before = (await asyncio.to_thread(engine.person, user_id)).preferences
@@ -155,7 +165,9 @@ def users(app: FastAPI, service: Service) -> None:
     @app.delete(
         "/v1/users/{user_id:path}/events/{event_id}", response_model=wire.Deleted, responses=PROBLEMS, tags=["users"]
     )
-    async def take_back(user_id: wire.Id, event_id: str, who: Identity = needs(service, "write")) -> Response:
+    async def take_back(
+        user_id: wire.Id, event_id: wire.EventId, who: Identity = needs(service, "write", personal=True)
+    ) -> Response:
         """Take one event of a user back: it is as if it had not been sent."""
         events = await asyncio.to_thread(service.store.events_of, who.tenant, user_id)
         event = next((e for e in events if e.event_id == event_id), None)
@@ -166,7 +178,7 @@ def users(app: FastAPI, service: Service) -> None:
             took_back(service.engines[who.tenant], event)
         return to_json({"rows": rows})
 
-    @app.get("/v1/users/{user_id:path}/export", responses=PROBLEMS, tags=["users"])
+    @app.get("/v1/users/{user_id:path}/export", response_model=wire.Exported, responses=PROBLEMS, tags=["users"])
     async def export(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Everything that is kept of a user."""
         await asyncio.to_thread(service.exposures.flush)
@@ -178,8 +190,17 @@ def users(app: FastAPI, service: Service) -> None:
             history = engine.ids(live, (await asyncio.to_thread(engine.person, user_id, live)).liked)
         return to_json({"user_id": user_id, "history": history, **found})
 
+    @app.post("/v1/users/{user_id:path}/token", response_model=wire.TokenOut, responses=PROBLEMS, tags=["users"])
+    async def token(user_id: wire.Id, body: wire.TokenIn, who: Identity = needs(service, "read")) -> Response:
+        """A key for a browser, which reads and writes this user alone and no more than the key that asks for it."""
+        scopes = who.scopes & set(body.scopes)
+        if not who.key or not scopes:
+            raise HTTPProblem(403, "there is no such key to bind to a user.", "Use a key that has these scopes.")
+        made = new_token(who.key, user_id, scopes, body.seconds)
+        return to_json({"token": made, "scopes": sorted(scopes), "seconds": body.seconds})
+
     @app.get("/v1/users/{user_id:path}", response_model=wire.Profile, responses=PROBLEMS, tags=["users"])
-    async def profile(user_id: wire.Id, who: Identity = needs(service, "read")) -> Response:
+    async def profile(user_id: wire.Id, who: Identity = needs(service, "read", personal=True)) -> Response:
         """What is known of a user, and what commands said that still holds."""
         engine = service.engine(who)
         live = engine.live
@@ -199,11 +220,12 @@ def users(app: FastAPI, service: Service) -> None:
     @app.delete("/v1/users/{user_id:path}", response_model=wire.Deleted, responses=PROBLEMS, tags=["users"])
     async def delete(user_id: wire.Id, who: Identity = needs(service, "admin")) -> Response:
         """Forget a user: events, profile, what was shown, the history of the fit, and what is held in memory."""
-        await asyncio.to_thread(service.exposures.forget, who.tenant, user_id)
-        rows = await _done(service.store.delete_user(who.tenant, user_id))
-        engine = service.engines.get(who.tenant)
-        if engine is not None:
-            await asyncio.to_thread(engine.forget, user_id)
+        engine, rows = service.engines.get(who.tenant), 0
+        for _ in range(2):  # what was under way the first time is found the second time
+            await asyncio.to_thread(service.exposures.forget, who.tenant, user_id)
+            rows += await _done(service.store.delete_user(who.tenant, user_id))
+            if engine is not None:
+                await asyncio.to_thread(engine.forget, user_id)
         return to_json({"rows": rows})
 
 
@@ -211,8 +233,9 @@ def lists(app: FastAPI, service: Service) -> None:
     """Routes of lists."""
 
     @app.post("/v1/recommend", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
-    async def recommend(body: wire.RecommendIn, who: Identity = needs(service, "read")) -> Response:
+    async def recommend(body: wire.RecommendIn, who: Identity = needs(service, "read", personal=True)) -> Response:
         """A list for a known user, for an anonymous session, or for whoever comes."""
+        only_own(who, body.user_id, body.session_id)
         if body.force is not None and "admin" not in who.scopes:
             raise HTTPProblem(403, "a variant is forced with the scope 'admin' only.", "Use another key.")
         force = Trial(body.force.experiment, body.force.variant, forced=True) if body.force is not None else None
@@ -236,29 +259,32 @@ def lists(app: FastAPI, service: Service) -> None:
 
     @app.get("/v1/recommend/{recommendation_id}", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
     async def more(
-        recommendation_id: str,
+        recommendation_id: wire.Id,
         page: Annotated[int, Query(ge=0, le=1000)],
         explain: bool = False,
-        who: Identity = needs(service, "read"),
+        who: Identity = needs(service, "read", personal=True),
     ) -> Response:
         """Another page of a list: the same order, so that nothing comes twice."""
         held = service.engine(who).held(recommendation_id)
         if held is None:
             raise HTTPProblem(404, "this list is not held any more.", "Ask for a new one.")
         answer, k = held
+        only_own(who, answer.unit or None)
         cut = partial(_page, service, who, answer, recommendation_id, page, k, explain=explain, trace=False)
         return await asyncio.to_thread(cut) if explain else cut()
 
     @app.post("/v1/explain", response_model=wire.ExplainOut, responses=PROBLEMS, tags=["lists"])
-    async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read")) -> Response:
+    async def explain(body: wire.ExplainIn, who: Identity = needs(service, "read", personal=True)) -> Response:
         """Why an item is where it is: the events that raised it most, and where it would be without them."""
+        only_own(who, body.user_id)
         engine = service.engine(who)
         engine = engine.maker(body.recommendation_id) if body.recommendation_id is not None else engine
         return to_json(await asyncio.to_thread(explained, engine, body, service.settings.speaker))
 
     @app.post("/v1/command", response_model=wire.CommandOut, responses=PROBLEMS, tags=["lists"])
-    async def command(body: wire.CommandIn, who: Identity = needs(service, "write")) -> Response:
+    async def command(body: wire.CommandIn, who: Identity = needs(service, "write", personal=True)) -> Response:
         """Say what is wanted; the list that comes back obeys, and so do all later ones of this user."""
+        only_own(who, body.user_id)
         engine = service.engine(who)
         before = (await asyncio.to_thread(engine.person, body.user_id)).preferences
         delta, after = await asyncio.to_thread(engine.command, body.user_id, body.command, body.shown)
@@ -269,15 +295,18 @@ def lists(app: FastAPI, service: Service) -> None:
         return _page(service, who, answer, new, 0, body.k, explain=False, trace=False, more=more)
 
     @app.post("/v1/search", response_model=wire.ListOut, responses=PROBLEMS, tags=["lists"])
-    async def search(body: wire.SearchIn, who: Identity = needs(service, "read")) -> Response:
+    async def search(body: wire.SearchIn, who: Identity = needs(service, "read", personal=True)) -> Response:
         """Items that are like a text, and liked by the user where one is named."""
+        only_own(who, body.user_id)
         engine = service.engine(who)
         answer = await asyncio.to_thread(engine.search, body.query, body.user_id, request_rules(body.where))
         return _page(service, who, answer, secrets.token_urlsafe(12), 0, body.k, explain=False, trace=False)
 
-    @app.get("/v1/items/{item_id:path}/similar", responses=PROBLEMS, tags=["lists"])
+    @app.get("/v1/items/{item_id:path}/similar", response_model=wire.SimilarOut, responses=PROBLEMS, tags=["lists"])
     async def similar(
-        item_id: str, k: Annotated[int, Query(ge=1, le=100)] = 10, who: Identity = needs(service, "read")
+        item_id: wire.Id,
+        k: Annotated[int, Query(ge=1, le=100)] = 10,
+        who: Identity = needs(service, "read", personal=True),
     ) -> Response:
         """Items that the model holds to be alike."""
         engine = service.engine(who)
@@ -312,7 +341,8 @@ def _page(
         engine.keep(recommendation_id, answer, k)
     service.meters.lists.labels(answer.source).inc()
     shown = [entry["item_id"] for entry in entries]
-    service.exposures.note(who.tenant, recommendation_id, page, 1 + page * k, shown, answer)
+    if not engine.is_late(answer):
+        service.exposures.note(who.tenant, recommendation_id, page, 1 + page * k, shown, answer)
     return to_json(
         {
             "recommendation_id": recommendation_id,

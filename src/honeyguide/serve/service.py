@@ -16,7 +16,7 @@ from honeyguide.lm.port import LM
 from honeyguide.serve import wire
 from honeyguide.serve.analysis import Reports
 from honeyguide.serve.answer import Answer, Trial
-from honeyguide.serve.auth import Authority, Identity, RateLimit, Scope
+from honeyguide.serve.auth import Authority, Identity, RateLimit, Scope, secret_of
 from honeyguide.serve.engine import Engine
 from honeyguide.serve.experiments import Experiments
 from honeyguide.serve.exposures import ExposureLog
@@ -26,11 +26,16 @@ from honeyguide.serve.store import Store
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": wire.Problem, "description": "A condition or an id is wrong."},
     401: {"model": wire.Problem, "description": "No key, or one that is not known."},
-    403: {"model": wire.Problem, "description": "The key has not the scope."},
+    403: {"model": wire.Problem, "description": "The key has not the scope, or is of another user."},
     404: {"model": wire.Problem, "description": "There is no such thing."},
+    408: {"model": wire.Problem, "description": "The body did not come in time."},
+    411: {"model": wire.Problem, "description": "The body comes without Content-Length."},
     413: {"model": wire.Problem, "description": "The body is too large."},
+    415: {"model": wire.Problem, "description": "The body is packed, or is not said to be JSON."},
+    421: {"model": wire.Problem, "description": "A service without keys was asked for under a foreign name."},
     422: {"model": wire.Problem, "description": "The body or a parameter is not as documented."},
     429: {"model": wire.Problem, "description": "Too many requests; Retry-After says when."},
+    500: {"model": wire.Problem, "description": "A fault of the service; its log says which."},
     503: {"model": wire.Problem, "description": "The database did not answer; the request may be sent again."},
     507: {"model": wire.Problem, "description": "The disk is full; nothing was written, reads go on."},
 }
@@ -48,6 +53,8 @@ class Settings:
         Requests a second of every key, and at once; 0 for no limit.
     largest_body
         Bytes.
+    body_seconds
+        For a body to come.
     kinds
         Weight of an event by its kind, where it brings none; other kinds weigh 1.
     refresh_seconds
@@ -64,6 +71,7 @@ class Settings:
     rate: float = 0.0
     burst: int = 50
     largest_body: int = 2 << 20
+    body_seconds: float = 30.0
     kinds: Mapping[str, float] = field(
         default_factory=lambda: {"hide": -1.0, "dislike": -1.0, "unlike": -1.0, "known": -1.0, "impression": 0.0}
     )
@@ -80,6 +88,10 @@ class HTTPProblem(Exception):
     def __init__(self, status: int, error: str, remedy: str | None = None, **headers: str) -> None:
         super().__init__(error)
         self.status, self.error, self.remedy, self.headers = status, error, remedy, headers
+
+    def answer(self) -> Response:
+        """What is sent."""
+        return to_json({"error": self.error, "remedy": self.remedy}, self.status, self.headers)
 
 
 @dataclass
@@ -139,29 +151,54 @@ def shared(store: Store, engines: dict[str, Engine], settings: Settings) -> Serv
     )
 
 
-def needs(service: Service, scope: Scope) -> Any:
-    """A dependency: the identity of whoever asks, who must have ``scope``."""
+def needs(service: Service, scope: Scope, *, personal: bool = False) -> Any:
+    """A dependency: the identity of whoever asks.
+
+    Parameters
+    ----------
+    service
+        Whose keys and limits are asked.
+    scope
+        What the key must allow.
+    personal
+        Whether a token of one user will do. A user in the path must be that one; one in the body is for the route
+        to look at, by :func:`only_own`.
+    """
 
     async def check(
         request: Request,
         authorization: Annotated[str | None, Header(description="Bearer KEY")] = None,
     ) -> Identity:
-        kind, _, secret = (authorization or "").partition(" ")
         if service.authority.due:
             await asyncio.to_thread(service.authority.look)
-        who = service.authority.identify(secret.strip() if kind.lower() == "bearer" and secret else None)
+        who = service.authority.identify(secret_of(authorization))
         if who is None:
             raise HTTPProblem(
                 401, "a key is needed.", "Send 'Authorization: Bearer KEY'.", **{"WWW-Authenticate": "Bearer"}
             )
         if scope not in who.scopes:
             raise HTTPProblem(403, f"the key {who.name!r} has not the scope {scope!r}.", "Use another key.")
+        if who.user is not None and not personal:
+            raise HTTPProblem(403, "this is not for the key of one user.", "Use another key.")
+        only_own(who, request.path_params.get("user_id"))
         wait = service.limit.wait(who)
         if wait:
             raise HTTPProblem(429, "too many requests.", "Wait.", **{"Retry-After": str(int(wait) + 1)})
         return who
 
     return Depends(check)
+
+
+def only_own(who: Identity, *users: str | None) -> None:
+    """Refuse a token of one user for another.
+
+    Raises
+    ------
+    HTTPProblem
+        403.
+    """
+    if who.user is not None and any(user is not None and user != who.user for user in users):
+        raise HTTPProblem(403, "this key is of another user.", "Use another key.")
 
 
 def to_json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -5,27 +5,50 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w.-]+$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-Fields = dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], Any]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00]+$")]
+_Whole = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_String = Annotated[str, StringConstraints(max_length=16_000)]  # bounded, so halves of surrogate pairs are refused
+_Flat = bool | _Whole | _Number | _String | None
+_Inner = _Flat | list[_Flat] | dict[_String, _Flat]
+_Value = _Flat | list[_Inner] | dict[_String, _Inner]
+Fields = dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], _Value]
+EventId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 MOST_EVENTS, MOST_ITEMS = 1000, 1000  # of one request
 _LARGEST = 16_000  # characters of the fields of an item or a user
 
 
+def _is_text(value: Any) -> Any:
+    """A time is written out: numbers would be guessed to be seconds or milliseconds."""
+    if isinstance(value, str) and not value.strip().lstrip("+-").replace(".", "", 1).isdigit():
+        return value
+    raise ValueError("a time is a text such as 2026-01-31T12:00:00Z")
+
+
+def _is_number(value: Any) -> Any:
+    """A whole number may be written 5.0, but is neither true nor a text."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise ValueError("this is no number")
+
+
+_Size = Annotated[int, Field(strict=False, ge=1, le=100), BeforeValidator(_is_number)]
+_Seconds = Annotated[int, Field(strict=False, ge=60, le=30 * 86_400), BeforeValidator(_is_number)]
+
+
 class _Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class EventIn(_Wire):
     """Something a user did."""
 
-    event_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
-        description="Given by the client; sent again it is the same event."
-    )
+    event_id: EventId = Field(description="Given by the client; sent again it is the same event.")
     user_id: Id
     item_id: Id
     kind: Name = "view"
@@ -36,7 +59,7 @@ class EventIn(_Wire):
         allow_inf_nan=False,
         description="Positive: liked; by default as the kind says.",
     )
-    timestamp: datetime | None = Field(
+    timestamp: Annotated[datetime, Field(strict=False), BeforeValidator(_is_text)] | None = Field(
         default=None, description="When it happened; by default now. UTC without a zone."
     )
 
@@ -104,7 +127,7 @@ class RecommendIn(_Wire):
     session: list[Id] = Field(
         default_factory=list, max_length=200, description="Items of an anonymous visit, oldest first."
     )
-    k: int | None = Field(default=None, ge=1, le=100, description="Items of a page; by default as the pipeline says.")
+    k: _Size | None = Field(default=None, description="Items of a page; by default as the pipeline says.")
     scenario: Name = "default"
     where: list[Text] = Field(
         default_factory=list, max_length=10, description="Conditions over item fields: 'year < 1990'."
@@ -128,7 +151,7 @@ class CommandIn(_Wire):
     shown: list[Id] = Field(
         default_factory=list, max_length=100, description="What is before the user's eyes, in order."
     )
-    k: int = Field(default=10, ge=1, le=100)
+    k: _Size = Field(default=10)
     scenario: Name = "default"
 
 
@@ -141,7 +164,7 @@ class ExplainIn(_Wire):
     recommendation_id: Name | None = Field(
         default=None, description="Of the list it stands in: the model that made it is asked, which may be a variant's."
     )
-    k: int = Field(default=10, ge=1, le=100, description="Places that count for what would change.")
+    k: _Size = Field(default=10, description="Places that count for what would change.")
     change: bool = Field(default=False, description="Also what would take the item off the first k places.")
     paths: bool = Field(default=False, description="Also how the evidence and the item are joined.")
 
@@ -224,7 +247,7 @@ class SearchIn(_Wire):
 
     query: Text
     user_id: Id | None = None
-    k: int = Field(default=10, ge=1, le=100)
+    k: _Size = Field(default=10)
     where: list[Text] = Field(default_factory=list, max_length=10)
 
 
@@ -285,6 +308,57 @@ class Problem(_Wire):
 
     error: str
     remedy: str | None = None
+
+
+class TokenIn(_Wire):
+    """For how long a token is wanted, and what for."""
+
+    seconds: _Seconds = 3600
+    scopes: list[Literal["read", "write"]] = Field(default=["read", "write"], min_length=1, max_length=2)
+
+
+class TokenOut(_Wire):
+    """A key of one user, for a browser; it ends by itself, and with the key that it was made with."""
+
+    token: str
+    scopes: list[str]
+    seconds: int
+
+
+class ItemKept(_Wire):
+    """What is known of an item."""
+
+    item_id: str
+    fields: dict[str, Any]
+
+
+class UserKept(_Wire):
+    """Whose fields were kept."""
+
+    user_id: str
+
+
+class WantsOut(_Wire):
+    """What still holds."""
+
+    preferences: list[Wanted]
+
+
+class SimilarOut(_Wire):
+    """Items that are alike."""
+
+    items: list[ItemOut]
+
+
+class Exported(_Wire):
+    """Every row that names a user, by table, and the history of the fit."""
+
+    user_id: str
+    history: list[str]
+    events: list[dict[str, Any]]
+    users: list[dict[str, Any]]
+    exposure_log: list[dict[str, Any]]
+    preferences: list[dict[str, Any]]
 
 
 class Deleted(_Wire):

@@ -77,7 +77,8 @@ def test_parsers_are_judged_by_the_gap_to_the_teacher() -> None:
         f = {"-hard": 1.0, "-soft": 1.0, "+soft": 1.0, "+hard": 1.0, "macro": macro, "exact": 0.9}
         return {"f1": f, "commands": 10, "seconds": 0.1, **more}
 
-    student = {"examples": 10, "steps": 2, "training": 3.0}
+    faults = [["by Tolkien", "+soft authors is X", "+hard authors is X"], ["reset", "-soft about reset", "CLEAR"]]
+    student = {"examples": 10, "steps": 2, "training": 3.0, "losses": [2.0, 1.0], "faults": faults}
     cells = {
         "parser-grammar": row(1.0, simulated={"macro": 0.9}),
         "parser-local": {"missing": "not installed"},
@@ -85,7 +86,8 @@ def test_parsers_are_judged_by_the_gap_to_the_teacher() -> None:
         "parser-distilled": row(0.95, **student),
     }
     assert CLAIMS["parsers"].judge(cells).verdict == "holds"
-    assert CLAIMS["parsers"].judge({**cells, "parser-distilled": row(0.8, **student)}).verdict == "does not hold"
+    behind = CLAIMS["parsers"].judge({**cells, "parser-distilled": row(0.8, **student)})
+    assert behind.verdict == "does not hold" and "(2) 1 are makers" in (behind.note or "")
     assert CLAIMS["parsers"].judge({**cells, "parser-distilled": {"missing": "no torch"}}).verdict == "not testable"
 
 
