@@ -195,8 +195,8 @@ class Auto(Recommender):
     def _blend(self, data: Dataset, trials: Trials) -> bool:
         """Blend what is worth it, and choose the blend if it is better beyond noise; says whether it was chosen.
 
-        Else what noise cannot tell from the best counts the same, if that is no worse on valid. The best of many owes
-        its place to luck too, their mean does not: nothing of it was chosen by a small difference.
+        Else what noise cannot tell from the best counts the same, if that is not worse beyond noise. The best of
+        many owes its place to luck too, their mean does not: nothing of it was chosen by a small difference.
         """
         best = trials.best
         if best is None or not len(data.histories("valid").values):

@@ -238,8 +238,12 @@ class Trials:
         return better
 
     def note_mean(self, parts: Sequence[Trial], mean: Values, single: Values) -> bool:
-        """Write down the mean of models, and whether it is no worse than the best of them on the same users."""
-        kept = bool(mean.mean() >= single.mean())
+        """Write down the mean of models, and whether it is not worse than the best of them beyond noise.
+
+        That the best is the best of several raises its value, by about a standard error; the mean was not chosen.
+        """
+        lost = single - mean
+        kept = bool(lost.mean() <= lost.std() / np.sqrt(max(1, len(lost))))
         self._tell(
             {
                 "step": "mean",
