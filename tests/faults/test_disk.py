@@ -16,7 +16,7 @@ from tests.faults.kit import BROKEN, KILL, RENAME, SYNC, TRUNCATE, WRITE, Client
 
 from honeyguide.data.store import HistoryStore
 
-pytestmark = [posix, pytest.mark.full, pytest.mark.timeout(600)]
+pytestmark = [posix, pytest.mark.full, pytest.mark.timeout(1800)]
 
 READS = (
     ("POST", "/v1/recommend", {"user_id": "ann", "k": 5}),

@@ -103,12 +103,18 @@ def client(service: Served, traffic: Traffic, name: str, catalogue: list[str], p
 
 
 def until_full(service: Served, catalogue: list[str]) -> None:
-    """Fill what the service holds on purpose, so that what grows afterwards is a leak."""
+    """Fill what the service holds on purpose, with what the traffic brings: what grows afterwards is a leak."""
+    for reader in range(READERS):
+        events = [
+            {"event_id": f"first.{reader}.{n}", "user_id": f"reader-{reader}", "item_id": item, "kind": "like"}
+            for n, item in enumerate(catalogue[:20])
+        ]
+        assert service.ask("POST", "/v1/events", {"events": events})[0] == 200
 
     def ask(n: int) -> None:
         with Client(service) as connection:
             for i in range(n):
-                body = {"user_id": f"reader-{i % READERS}"} if i % 10 == 0 else {}
+                body = {"user_id": f"reader-{i % READERS}"} if i % 3 else {"session": [catalogue[i % ITEMS]]}
                 status, _ = connection.ask("POST", "/v1/recommend", body)
                 assert status == 200
             told = {"user_id": "reader-0", "command": "no fantasy, shorter"}  # loads what reads texts

@@ -27,7 +27,7 @@ from honeyguide.serve.backup import check
 from honeyguide.serve.engine import Engine
 from honeyguide.serve.store import Event, Store
 
-pytestmark = [posix, pytest.mark.full, pytest.mark.timeout(1200)]
+pytestmark = [posix, pytest.mark.full, pytest.mark.timeout(2400)]
 
 TYPED = (1, 2, 3, 4)  # exit codes of errors that say what happened
 FAULTS = {

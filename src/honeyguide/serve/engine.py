@@ -123,8 +123,10 @@ class Engine:
     def _reopen(self) -> None:
         with self._changing:
             live = self._open()
-            if self._warm:
-                warm(live)
+            if self._warm:  # in a thread of its own: it lowers the priority of the one it runs in, for good
+                preparing = threading.Thread(target=warm, args=(live,), daemon=True)
+                preparing.start()
+                preparing.join()
             self._exchange(live)
 
     def _exchange(self, live: Live) -> None:
