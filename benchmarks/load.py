@@ -5,11 +5,12 @@ python benchmarks/load.py --rows personal      # only some rows, shown and not k
 python benchmarks/load.py --work DIR           # keep the log, the models and the vectors of texts there
 
 The log is that of ``honeyguide data generate``, with a year and a price for every item; the models are iALS and a
-two-tower network with 64 numbers an item. CPU is that of the server's process, per request, all its threads together: a
-closed loop of eight connections asks, from a process of its own, and users are asked for once, so that no answer and no
-history is in memory beforehand. The new item goes to a model that knows items by their texts alone. The figure is the median of three blocks of requests, with that of the least disturbed
-block beside it; the rate is that of the fastest. Latencies are those of an open loop at half of that rate: Poisson
-arrivals, counted from when a request was due. wrk, where it is installed, gives the rate of two rows once more.
+two-tower network with 64 numbers an item, and a text profile, to which new items are posted. CPU is that of the
+server's process, per request, all its threads together: a closed loop of eight connections asks, from a process of
+its own, and users are asked for once, so that no answer and no history is in memory beforehand. The figure is the
+median of three blocks of requests, with that of the least disturbed block beside it; the rate is that of the fastest.
+Latencies are those of an open loop at half of that rate: Poisson arrivals, counted from when a request was due. wrk,
+where it is installed, gives the rate of two rows once more.
 """
 
 from __future__ import annotations
