@@ -98,6 +98,7 @@ class Authority:
         self._store, self._open = store, open_
         self._keys: dict[str, Identity] = {}
         self._digests: dict[str, str] = {}
+        self._looking, self._read = threading.Lock(), False
         self._looked = -_LOOK_EVERY
 
     def identify(self, secret: str | None) -> Identity | None:
@@ -130,20 +131,26 @@ class Authority:
 
     def look(self) -> None:
         """Read the keys anew; while the database is away, those that are known go on."""
-        before, self._looked = self._looked, time.monotonic()
+        if not self._looking.acquire(blocking=not self._read):
+            return  # somebody is at it, and what is known will do; before the first time it will not
         try:
-            found = self._store.api_keys()
+            if self.due:
+                self._take(self._store.api_keys())
         except StorageError as error:
             if not self._keys:
-                self._looked = before
                 raise
+            self._looked = time.monotonic()
             _LOG.warning("the keys are those of before: %s", error)
-            return
+        finally:
+            self._looking.release()
+
+    def _take(self, found: list[KeyRow]) -> None:
         self._keys = {
             key.digest: Identity(key.tenant, frozenset(key.scopes.split()), key.name, key=key.digest) for key in found
         }
         self._digests = {key_id(name): name for name in self._keys}
         self._open = self._open and not self._keys  # once there was a key, none is not enough
+        self._read, self._looked = True, time.monotonic()
 
 
 class RateLimit:
