@@ -40,7 +40,6 @@ _FUSION = 0.1  # share of the budget that is kept for learning the blend
 _FIRST = 0.15  # share of what is left that the first round of halving spends on all arms together
 _CERTAIN = 0.05  # level of the paired test below which a blend is called better
 _WEAK = 0.2  # of the best score on valid: a model below this share of it is no part of a blend
-_PRICE = 0.005  # share of NDCG@10 on valid that a place for items without events may cost
 _REPEATS = 4  # most seeds of the best arm
 _MOST_OF = 0.5  # share of a fit of the best arm below which another seed is not worth it
 
@@ -123,8 +122,7 @@ class Auto(Recommender):
             if best is not None:
                 self._repeat(best, data, trials)
             if readable(data, self.config.text):
-                reading: dict[str, Any] = {"encoder": self.config.text, "tolerance": _PRICE, "seed": self.config.seed}
-                self._choose(ColdMap.over(self.chosen, data, **reading), trials)
+                self._choose(ColdMap.over(self.chosen, data, encoder=self.config.text, seed=self.config.seed), trials)
             self.report.search = trials.ladder
 
     def _portfolio(self, data: Dataset) -> list[Arm]:

@@ -119,7 +119,7 @@ class Trial:
         return ndcg_of_lists(lists[asked], truth.take(asked), K)
 
 
-def calibrate(trial: Trial, tolerance: float, taken: bool) -> tuple[Calibration, Search]:
+def calibrate(trial: Trial, tolerance: float, generous: bool) -> tuple[Calibration, Search]:
     """The weights that are best on ``trial`` and cost its warm items no more than ``tolerance`` of their NDCG.
 
     The text of warm items is weighted for their own NDCG, where it raises that beyond noise, that of cold ones for
@@ -133,9 +133,9 @@ def calibrate(trial: Trial, tolerance: float, taken: bool) -> tuple[Calibration,
         Held-out events.
     tolerance
         The price.
-    taken
-        Whether items without events are taken in valid. Then what text gained the warm ones may be spent on them, and
-        the price is of what the base model reaches without text; where others had to stand for them, it is not.
+    generous
+        Whether what text gained the warm items may be spent on cold ones: the price is of what the base model reaches
+        without text. Right where these are taken in valid, and where there are none yet, not where nobody took them.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def calibrate(trial: Trial, tolerance: float, taken: bool) -> tuple[Calibration,
         alone.append((trial.ndcg(trial.cold_lists(weights)[0], trial.pseudo), weights))
         search.append({"cold_text": text, "cold_mapped": mapped, "cold ndcg@10 alone": alone[-1][0]})
     _, weights = max(alone, key=lambda pair: pair[0])
-    limit = (1 - tolerance) * float(reached[0.0 if taken else best.warm_text].mean())
+    limit = (1 - tolerance) * float(reached[0.0 if generous else best.warm_text].mean())
     offset, tried = _offset(trial, by_text[best.warm_text], trial.rivals(weights), warm, limit)
     return replace(weights, offset=offset), search + tried
 

@@ -107,7 +107,7 @@ class ColdMap(Recommender):
     a, b, c and o are chosen on valid: a for the warm items, b and c for the cold ones among themselves, and o as
     high as the warm items' accuracy allows: what text gained them may be spent on cold items, and no more than
     ``tolerance`` of what they had. Where valid has too few items without training events, some warm ones take
-    their place, and no more than ``tolerance`` is spent, text included, beside all items without events.
+    their place; if there are items without events all the same, no more than ``tolerance`` is spent, text included.
     """
 
     name = "cold-map"
@@ -209,7 +209,7 @@ class ColdMap(Recommender):
             histories,
             truth,
         )
-        found, self.report.search = calibrate(trial, self.config.tolerance, taken)
+        found, self.report.search = calibrate(trial, self.config.tolerance, taken or not self.cold.any())
         return found
 
     def _map(self, new: FloatArray, known: npt.NDArray[np.bool_]) -> sp.csr_matrix:
