@@ -105,13 +105,12 @@ def _judge_published(results: Mapping[str, Result]) -> Judgement:
     held = [abs(cell["ours"] - cell["published"]) <= _tolerance(cell["published"]) for cell in cells]
     missed = [cell for cell, holds in zip(cells, held, strict=True) if not holds]
     words = [f"{c['model']} {c['experiment']} {c['metric']}: {c['published']:g}, here {c['ours']:.4f}" for c in missed]
-    excepted = all(cell["model"] == PALM for cell in missed)
     note = (
         "From raw answers (replayed) by our parser and the paper's rule for titles; E2 and E3 with profiles of 200, "
         "text-davinci-003 of 150 (found by matching). Last.fm and Books are not here. " + "; ".join(words)
     )
     return Judgement(
-        f"{sum(held)} of {len(held)} figures", verdict(excepted), note=note + (f". {_PALM}." if missed else "")
+        f"{sum(held)} of {len(held)} figures", verdict(not missed), note=note + (f". {_PALM}." if missed else "")
     )
 
 
@@ -296,7 +295,7 @@ PAPER = Paper(
             "the published figures on ML-small follow from raw answers and released lists",
             DATA,
             "figures within 1e-3",
-            "all that can be expected",
+            "all 35",
             (Cell("published", _published),),
             _judge_published,
         ),
