@@ -104,3 +104,16 @@ def test_letters_of_all_scripts_are_letters() -> None:
     assert (
         written(GRAMMARS["books"].parse("something like Bücher über Öl", Preferences())) == "+soft about bücher über öl"
     )
+
+
+@pytest.mark.parametrize(
+    "command", ["keep romance away from me", "please keep away from romance", "keep the romance away"]
+)
+def test_a_cue_may_stand_on_both_sides(command: str) -> None:
+    meant = written(GRAMMARS["books"].parse(command, Preferences(), shown("books")))
+    assert meant == written(GRAMMARS["books"].parse("avoid romance", Preferences(), shown("books")))
+
+
+def test_two_cues_on_both_sides_are_two() -> None:
+    found = GRAMMARS["books"].parse("keep romance away from me and keep horror away", Preferences(), shown("books"))
+    assert [(w.value, w.positive, w.hard) for w in found.add] == [("romance", False, True), ("horror", False, True)]

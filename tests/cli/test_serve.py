@@ -119,3 +119,11 @@ def test_what_cannot_be_served_or_restored_is_explained(model: Path, tmp_path: P
         "restore", model, tmp_path / "damaged.db", "--store", f"sqlite:///{tmp_path / 'u.db'}", code=4
     )
     assert "'none' names 0 keys" in run("keys", "revoke", "none", "--store", f"sqlite:///{tmp_path / 'v.db'}", code=2)
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_served(model: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = RUNNER.invoke(app, ["serve", str(model), "--port", str(taken.getsockname()[1])])
+    assert done.exit_code != 0 and "--port" in str(done.exception) + done.output and "Serving" not in done.output

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from honeyguide.core.errors import ConfigError, DataError, UnknownNameError
-from honeyguide.data.load import known_data, load_data, read_with_report
+from honeyguide.data.load import known_data, load_data, read_items, read_with_report
 
 EVENTS = pl.DataFrame(
     {
@@ -193,3 +193,11 @@ def test_the_published_split_is_obeyed_unless_another_is_asked_for():
     assert load_data(frame, split="leave-last-out").interactions["split"].to_list().count("test") == 1
     with pytest.raises(UnknownNameError, match="Did you mean ratio"):
         load_data(frame, split="ration")
+
+
+def test_columns_of_json_lists_are_lists_without_a_specification(tmp_path: Path) -> None:
+    tags, mixed = ['["crime", "old \\"west\\""]', "[]"], ['["crime"]', "[crime]"]
+    pl.DataFrame({"item_id": [1, 2], "tags": tags, "mixed": mixed}).write_csv(tmp_path / "items.csv")
+    items, _ = read_items(tmp_path / "items.csv")
+    assert items["tags"].to_list() == [["crime", 'old "west"'], []]
+    assert items["mixed"].to_list() == mixed

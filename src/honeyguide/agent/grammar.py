@@ -35,6 +35,10 @@ from honeyguide.agent.preferences import Delta, Preferences, Relation, Want
 _MOST_WORDS = 120
 
 
+# *keep crime away from me*: the cue stands on both sides
+_AWAY = re.compile(r"\bkeep (?:the |any |all )?((?:(?!keep|away)[^\s,;.!?]+ )+)away(?: from (?:me|us|my \w+))?")
+
+
 @dataclass(frozen=True)
 class Shown:
     """What the person has before the eyes, for *the second one* and *shorter*.
@@ -76,7 +80,7 @@ class Grammar:
             What the person sees.
         """
         shown = shown or Shown()
-        text = " ".join(command.lower().replace("’", "'").split())
+        text = _lowered(command)
         plain = text.strip(" .!?,")
         if plain in UNDO:
             return Delta(undo=True)
@@ -111,7 +115,7 @@ class Grammar:
         shown
             What the person sees.
         """
-        text = " ".join(command.lower().replace("’", "'").split())
+        text = _lowered(command)
         found: list[Want] = []
         for clause, _ in clauses(self._in_minutes(TOKEN.findall(text)[:_MOST_WORDS])):
             said = " ".join(clause)
@@ -363,3 +367,8 @@ class Grammar:
         before = clause.tokens[start - 1] if start else ""
         firm = mood[1] or (mood[0] and before in ("by", "in", "from") and field != "tags" and "genre" not in field)
         return Want(mood[0], firm, "is", field, value, " ".join(clause.tokens[start : clause.place]))
+
+
+def _lowered(command: str) -> str:
+    """In small letters, with single spaces, and with cues that stand on both sides put in front."""
+    return _AWAY.sub(r"avoid \1", " ".join(command.lower().replace("’", "'").split()))

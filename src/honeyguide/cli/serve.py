@@ -92,6 +92,7 @@ def serve(
         app = create_app(database, engines, settings)
         gc.collect()
         gc.freeze()  # what is there stays: no collection need look at it again
+        must_be_free(host, port)
         console.notes().print(f"Serving {model} at http://{host}:{port}; API: /openapi.json. Ctrl-C ends it.")
         uvicorn.run(
             app,
@@ -116,6 +117,27 @@ def is_loopback(host: str) -> bool:
     except OSError:
         return False
     return bool(found) and all(ipaddress.ip_address(address.split("%")[0]).is_loopback for address in found)
+
+
+def must_be_free(host: str, port: int) -> None:
+    """See that nobody listens on a port yet.
+
+    Raises
+    ------
+    ConfigError
+        If somebody does, or the address is not of this machine.
+    """
+    from honeyguide.core.errors import ConfigError
+
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"{host}:{port} cannot be listened on: {error.strerror}.", "Name another with --port."
+            ) from error
 
 
 def store_url(store: str | None, model: Path) -> str:

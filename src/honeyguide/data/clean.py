@@ -13,6 +13,8 @@ from honeyguide.data.spec import TIME_UNITS, IdKind
 
 _WHOLE = r"^-?(0|[1-9]\d{0,17})$"
 _WHOLE_OR_POINT_ZERO = r"^-?(0|[1-9]\d{0,17})(\.0+)?$"
+_TEXT = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
+_TEXTS = rf"^\[\s*(?:{_TEXT}(?:\s*,\s*{_TEXT})*)?\s*\]$"  # a JSON list of texts
 _REAL = r"^[+-]?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?$"
 _MISSING = ("", "nan", "na", "n/a", "null", "none", "\\n")
 _TIME_FORMATS = (
@@ -257,12 +259,14 @@ def read_parts(values: pl.Series, names: Mapping[str, str]) -> pl.Series:
 
 
 def guess_types(frame: pl.DataFrame, skip: set[str]) -> pl.DataFrame:
-    """Text columns that hold only numbers, as numbers (text with leading zeros stays text)."""
+    """Text columns of numbers alone as numbers (leading zeros stay text), and those of JSON lists of texts as lists."""
     columns = []
     for name in frame.columns:
         if name in skip or frame[name].dtype != pl.String:
             continue
         values = frame[name].drop_nulls()
+        if len(values) and values.head(1000).str.contains(_TEXTS).all() and values.str.contains(_TEXTS).all():
+            columns.append(pl.col(name).str.json_decode(pl.List(pl.String)))
         if len(values) == 0 or not values.head(1000).str.contains(_REAL).all():
             continue
         if values.str.contains(_WHOLE).all():

@@ -188,7 +188,7 @@ def read_lists(
     codes = bench.train.item_ids.encode(data.item_ids.values)  # [items of data], -1 outside
     histories = bench.train.histories()
     seen_by = {user: set(histories[i].tolist()) for i, user in enumerate(bench.train.user_ids.values.to_list())}
-    users = answers["user_id"].cast(bench.train.user_ids.dtype, strict=False).to_list()
+    users = _ids(answers, bench).to_list()
     rows: list[tuple[Any, int]] = []
     for user, listed in zip(users, parsed, strict=True):
         entries = listed.entries[:at_most]
@@ -214,6 +214,11 @@ def read_lists(
     lists = pl.DataFrame(rows, schema={"user_id": bench.train.user_ids.dtype, "item": pl.Int64}, orient="row")
     items = data.item_ids.decode(lists["item"].to_numpy().astype(np.int32)).alias("item_id")
     return lists.select("user_id", items), counts
+
+
+def _ids(answers: pl.DataFrame, bench: Bench) -> pl.Series:
+    """Whose answers they are, as the data writes users; null for what cannot be one."""
+    return answers["user_id"].cast(bench.train.user_ids.dtype, strict=False)
 
 
 def evaluate_answers(
@@ -267,10 +272,17 @@ def evaluate_answers(
             tell(f"Reading {model}, {experiment}")
             lists, counts = read_lists(group, used, data, bench)
             near, near_counts = read_lists(group, closest, data, bench)
+            silent = len(bench.users) - len(
+                np.intersect1d(bench.users, bench.train.user_ids.encode(_ids(group, bench)))
+            )
+            if silent:
+                tell(
+                    f"{silent:,} of {len(bench.users):,} users have no answer of {model} to {experiment}; they count 0"
+                )
             row = {
                 "model": str(model),
                 "experiment": str(experiment),
-                "answers": counts.to_dict(),
+                "answers": counts.to_dict() | {"users_without": silent},
                 "closest": {
                     "metrics": score(bench, bench.lists_of(near), cutoffs).metrics,
                     "answers": near_counts.to_dict(),
