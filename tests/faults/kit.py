@@ -11,6 +11,7 @@ import http.client
 import json
 import mmap
 import os
+import random
 import shutil
 import signal
 import socket
@@ -110,6 +111,15 @@ def environment(control: Control | None = None) -> dict[str, str]:
     return {**os.environ, **threads, "PYTHONPATH": path, **(control.environment if control is not None else {})}
 
 
+def free_port() -> int:
+    """A port that nobody has, and none that the system hands out: a killed service's could go to another's service."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 30_000)
+        with suppress(OSError), socket.socket() as found:
+            found.bind(("127.0.0.1", port))
+            return port
+
+
 class Served:
     """``honeyguide serve`` in a process of its own.
 
@@ -128,9 +138,7 @@ class Served:
 
     def launch(self) -> None:
         """Start, and do not wait."""
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = int(found.getsockname()[1])
+        self.port = free_port()
         command = [sys.executable, "-m", "honeyguide", "--quiet", "serve", str(self.model), "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -141,7 +141,12 @@ class Page:
         """Wait until an expression is true."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            found = self.value(f"Boolean({expression})")
+            try:
+                found = self.value(f"Boolean({expression})")
+            except AssertionError as error:
+                if "navigated" not in str(error):  # asked in the moment between two pages
+                    raise
+                found = None
             if found:
                 return found
             time.sleep(0.05)
