@@ -139,11 +139,9 @@ ROWS: dict[str, Row] = {
 
 
 def titles(data: Path, n: int = 5) -> Iterator[tuple[str, str, str]]:
-    """Users, and a new title and category that their latest events call for."""
+    """Users of few events, and a new title and category that the latest calls for: of many, one item says little."""
     events, items = pl.read_parquet(data / "interactions.parquet"), pl.read_parquet(data / "items.parquet")
-    busy = (
-        events.group_by("user_id").agg(pl.len(), pl.col("item_id").sort_by("timestamp").last()).sort("len", "user_id")
-    )
-    for user, _, item in busy.tail(n).iter_rows():
+    few = events.group_by("user_id").agg(pl.len(), pl.col("item_id").sort_by("timestamp").last()).sort("len", "user_id")
+    for user, _, item in few.head(n).iter_rows():
         title, category = items.filter(pl.col("item_id") == item).select("title", "category").row(0)
         yield str(user), " ".join(reversed(title.split()[:3])), category
