@@ -8,13 +8,11 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-import polars as pl
 import psutil
 import pytest
 from tests.faults.kit import BROKEN, Client, Served, posix, size
+from tests.serve.catalogues import without_first
 
-from honeyguide.core.dataset import Dataset
-from honeyguide.data.build import build
 from honeyguide.experiment.bundle import save_bundle
 from honeyguide.models.linear.itemknn import ItemKNN
 
@@ -31,17 +29,6 @@ class Seen:
     wrong: list[str] = field(default_factory=list)
     versions: Counter[str] = field(default_factory=Counter)
     ended: threading.Event = field(default_factory=threading.Event)
-
-
-def without(books: Dataset, n: int) -> Dataset:
-    """The books without the first ``n``: every code means another book."""
-    ids = books.item_ids.values[n:]
-    frame = books.interactions.select(
-        user_id=pl.Series(books.user_ids.decode(books.interactions["user"].to_numpy())),
-        item_id=pl.Series(books.item_ids.decode(books.interactions["item"].to_numpy())),
-        position=pl.int_range(pl.len()).over("user"),
-    ).filter(pl.col("item_id").is_in(ids.implode()))
-    return build("fewer", frame, books.items.filter(pl.col("item_id").is_in(ids.implode())))
 
 
 def client(service: Served, seen: Seen, titles: dict[str, str], common: list[str], users: list[str], n: int) -> None:
@@ -82,7 +69,7 @@ def client(service: Served, seen: Seen, titles: dict[str, str], common: list[str
 
 
 def test_models_are_exchanged_under_load_without_a_failed_request(served, books, counted):
-    fewer = without(books, 50)
+    fewer = without_first(books, 50)
     fitted = [(ItemKNN().fit(data), data) for data in (fewer, books)]
     titles = {str(i): str(t) for i, t in books.items.select("item_id", "title").iter_rows()}
     common = [str(i) for i in fewer.item_ids.values[:200]]

@@ -7,23 +7,16 @@ import weakref
 
 import polars as pl
 import pytest
+from tests.serve.catalogues import without_first
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.data.build import build
 from honeyguide.experiment.bundle import save_bundle
 from honeyguide.models.linear.itemknn import ItemKNN
 
 
 @pytest.fixture(scope="module")
 def fewer(books: Dataset) -> Dataset:
-    """The books without the first fifty: every code means another book."""
-    ids = books.item_ids.values[50:]
-    frame = books.interactions.select(
-        user_id=pl.Series(books.user_ids.decode(books.interactions["user"].to_numpy())),
-        item_id=pl.Series(books.item_ids.decode(books.interactions["item"].to_numpy())),
-        position=pl.int_range(pl.len()).over("user"),
-    ).filter(pl.col("item_id").is_in(ids.implode()))
-    return build("fewer", frame, books.items.filter(pl.col("item_id").is_in(ids.implode())))
+    return without_first(books, 50)
 
 
 def exchange(served, data: Dataset) -> None:

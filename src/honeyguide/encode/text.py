@@ -20,6 +20,7 @@ import numpy as np
 from honeyguide.core.errors import EncoderError, MissingExtraError
 from honeyguide.core.ragged import FloatArray
 from honeyguide.encode.encoder import Encoder, Release
+from honeyguide.encode.hub import NotFetchedError, hub_folder
 
 TextEncoder = Encoder[str]
 
@@ -227,18 +228,11 @@ def _fetch(name: str) -> Path:
     """The folder of a hub model: what was fetched before, else what the hub gives now."""
     if find_spec("huggingface_hub") is None:
         raise MissingExtraError(f"The text encoder {name!r}", "torch")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    wanted = ["*.safetensors", "*.json", "*.txt", "*.model"]
     try:
-        try:
-            return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
-        except LocalEntryNotFoundError:
-            return Path(snapshot_download(name, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        return hub_folder(name, ("*.safetensors", "*.json", "*.txt", "*.model"))
+    except NotFetchedError as error:
         raise EncoderError(
-            f"The text encoder {name!r} could not be fetched from the Hugging Face hub: {str(error).splitlines()[0]}",
+            f"The text encoder {name!r} could not be fetched from the Hugging Face hub: {error}",
             f"Where there is a network run 'hf download {name} --local-dir DIR', and give DIR as the encoder; "
             "or use minilm or use, which come as packages.",
         ) from error

@@ -18,6 +18,7 @@ from typing import Any
 from honeyguide.core.errors import MissingExtraError
 from honeyguide.encode.cache import cache_folder
 from honeyguide.encode.encoder import sha256_of
+from honeyguide.encode.hub import NotFetchedError, hub_folder
 from honeyguide.lm.port import LMError
 
 log = logging.getLogger(__name__)
@@ -69,18 +70,11 @@ def fetched(name: str) -> Path:
     LMError
         If it cannot be had.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    wanted = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
     try:
-        try:
-            return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
-        except LocalEntryNotFoundError:
-            return Path(snapshot_download(name, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        return hub_folder(name, ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"))
+    except NotFetchedError as error:
         raise LMError(
-            f"The language model {name!r} could not be fetched: {str(error).splitlines()[0]}",
+            f"The language model {name!r} could not be fetched: {error}",
             "Give a folder: 'hf download NAME --local-dir DIR' makes one where there is a network.",
         ) from error
 

@@ -50,7 +50,9 @@ class Asked:
         found = replace(
             self, rules=(*self.rules, *rules), excluded=np.union1d(self.excluded, excluded).astype(np.int32)
         )
-        found.__dict__.update({name: value for name, value in self.__dict__.items() if name in ("scores", "profile")})
+        found.__dict__.update(
+            {name: value for name, value in self.__dict__.items() if name in ("scores", "user", "profile")}
+        )
         return found
 
     @cached_property

@@ -233,7 +233,7 @@ class PipelineFile:
     def __init__(self, path: Path | None, stock: Stock, look_every: float = 1.0) -> None:
         self.path, self.look_every = path, look_every
         self.fault: HoneyguideError | None = None  # of the last change, until the file is put right
-        self._lock, self._looked, self._stamp = Lock(), time.monotonic(), self._now()
+        self._lock, self._looked, self._stamp = Lock(), time.monotonic(), file_stamp(self.path)
         self._pipeline = Pipeline(read_pipeline(path) if path is not None else PipelineConfig(), stock)
 
     @property
@@ -243,7 +243,7 @@ class PipelineFile:
             return self._pipeline
         with self._lock:
             self._looked = time.monotonic()
-            stamp = self._now()
+            stamp = file_stamp(self.path)
             if stamp != self._stamp:
                 self._stamp = stamp
                 try:
@@ -265,17 +265,14 @@ class PipelineFile:
         found._lock, found._pipeline = Lock(), Pipeline(self._pipeline.config, stock)
         return found
 
-    def _now(self) -> tuple[int, int] | None:
-        try:
-            found = self.path.stat() if self.path is not None else None
-        except OSError:
-            return None
-        return (found.st_mtime_ns, found.st_size) if found is not None else None
 
-
-def excluded(history: IntArray, *others: Sequence[int]) -> IntArray:
-    """Item codes of a history and of others, each once."""
-    return np.unique(np.concatenate([history, *(np.asarray(o, np.int32) for o in others)])).astype(np.int32)
+def file_stamp(path: Path | None) -> tuple[int, int] | None:
+    """What changes when a file does: its time in nanoseconds and its bytes; ``None`` where there is none."""
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size) if found is not None else None
 
 
 def request_rules(filters: Sequence[str]) -> tuple[Rule, ...]:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.pipeline.config import read_toml
 from honeyguide.pipeline.interleave import Method, interleave
-from honeyguide.pipeline.pipeline import Order, PipelineFile
+from honeyguide.pipeline.pipeline import Order, PipelineFile, file_stamp
 from honeyguide.serve.answer import Answer, Trial
 from honeyguide.serve.engine import Engine
 
@@ -208,7 +208,7 @@ class Experiments:
 
     def __post_init__(self) -> None:
         self._unfit: dict[str, HoneyguideError] = {}  # by experiment: stages that do not fit the model of now
-        self._stamp = self._now()
+        self._stamp = file_stamp(self.path)
         if self.path is not None:
             self._load()
 
@@ -222,7 +222,7 @@ class Experiments:
 
     def refresh(self) -> bool:
         """Read the file again if it has changed; whether what runs is another thing now."""
-        stamp = self._now()
+        stamp = file_stamp(self.path)
         if self.path is None or stamp == self._stamp:
             return False
         self._stamp = stamp
@@ -318,13 +318,6 @@ class Experiments:
         for tenant, engine in self.engines.items():
             used = {id(arm.engine): arm.engine for one in running[tenant] for arm in one.arms.values()}
             engine.beside = tuple(other for other in used.values() if other is not engine)
-
-    def _now(self) -> tuple[int, int] | None:
-        try:
-            found = self.path.stat() if self.path is not None else None
-        except OSError:
-            return None
-        return (found.st_mtime_ns, found.st_size) if found is not None else None
 
 
 _Chosen = tuple[Running, Trial, dict[str, tuple[Arm, PipelineFile | None]]]
