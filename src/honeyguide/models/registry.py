@@ -106,6 +106,14 @@ MODELS: dict[str, Entry] = {
             "text",
             deterministic=True,
         ),
+        Entry(
+            "image-profile",
+            "honeyguide.models.content.image_profile",
+            "ImageProfile",
+            "items whose picture, and text if wanted, is like those of the history",
+            "image",
+            deterministic=True,
+        ),
         Entry("gru4rec", "honeyguide.models.sequence.gru4rec", "GRU4Rec", "gated recurrent units", "torch"),
         Entry(
             "itemrate",
