@@ -35,7 +35,7 @@ import numpy as np
 import polars as pl
 import psutil
 
-from _load_rows import ROWS, WARM, Asking, titles
+from _load_rows import ROWS, WARM, Asking
 from result_file import write_result
 
 ITEMS, USERS, EVENTS = 100_000, 100_000, 1_000_000
@@ -45,6 +45,7 @@ HONEYGUIDE = [sys.executable, "-m", "honeyguide"]
 MODELS = {"ials": ("factors=64", "iterations=6"), "two-tower": ("dim=64", "epochs=1", "encoder=use")}
 PIPELINE = '[diversify]\nmethod = "mmr"\nscenario = ["varied"]\n'
 CONNECTIONS = 8
+FRESH = 10  # items that are posted one after another
 BLOCKS = 3  # of requests: the machine may be busy with something else during some of them
 HERE = Path(__file__).parent
 
@@ -211,18 +212,18 @@ def bare_sqlite(work: Path, batches: int = 150) -> float:
     return round(100 * batches / seconds)
 
 
-def fresh_item(server: Server, work: Path) -> dict[str, Any]:
-    """Seconds from the posting of an item to the first list that has it, for somebody whose taste it fits."""
+def fresh_item(server: Server) -> dict[str, Any]:
+    """Seconds from the posting of an item to the first list that has it: one that reads like a person's first."""
     found = []
-    for number, (user, title, category) in enumerate(titles(work / "data")):
-        name = str(10_000_000 + number)
-        fields = {"title": title, "category": category, "year": 2026, "price": 10.0}
+    for number, user in enumerate(np.random.default_rng(1).integers(0, USERS, FRESH).tolist()):
+        (first,) = server.ask("POST", "/v1/recommend", {"user_id": str(user), "k": 1})["items"]
+        name, fields = str(10_000_000 + number), {key: first["fields"][key] for key in ("title", "category")}
         before, started = server.cpu, time.perf_counter()
         server.ask("POST", "/v1/items", {"items": [{"item_id": name, "fields": fields}]})
         posted = time.perf_counter() - started
         shown = None
         while shown is None and time.perf_counter() - started < 5:
-            items = server.ask("POST", "/v1/recommend", {"user_id": user, "k": 100})["items"]
+            items = server.ask("POST", "/v1/recommend", {"user_id": str(user), "k": 10})["items"]
             shown = next((item["rank"] for item in items if item["item_id"] == name), None)
         took = {"seconds": time.perf_counter() - started, "posted": posted, "cpu_seconds": server.cpu - before}
         found.append({**{key: round(value, 3) for key, value in took.items()}, "rank": shown})
@@ -287,7 +288,7 @@ def everything(work: Path) -> dict[str, Any]:
         two_tower = measure(server, "personal") | {"row": "personal, two-tower"}
     with serving(work, "text-profile") as server:
         settled(server)
-        fresh = fresh_item(server, work)
+        fresh = fresh_item(server)
     load = [round(x, 1) for x in os.getloadavg()]
     return {
         "rows": [*rows, two_tower],
