@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from honeyguide.core.ann import Kind
+from honeyguide.core.appended import appended
 from honeyguide.core.errors import ConfigError, DataError, EncoderError
 from honeyguide.core.ids import Ids
 from honeyguide.core.inner_product import unit
@@ -218,7 +219,7 @@ class Stock:
         if self._text is not None:
             text, vectors = self._text
             more = text.vectors(grown.items[len(self) :])
-            grown._reader, grown._text = self._reader, (text, np.concatenate([vectors, more]))
+            grown._reader, grown._text = self._reader, (text, appended(vectors, more))
         if self.near is not None and grown.item_vectors is not None:
             grown.near = self.near.grown(grown.item_vectors)
         return grown

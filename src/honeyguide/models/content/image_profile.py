@@ -12,6 +12,7 @@ import polars as pl
 from pydantic import Field
 
 from honeyguide.core import artifact
+from honeyguide.core.appended import appended
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
@@ -159,9 +160,9 @@ class ImageProfile(Recommender):
         return Recommendations(*top_k(cosine, k), self._fitted())
 
     def _add_items(self, items: pl.DataFrame) -> None:
-        self.seen = np.concatenate([self.seen, centred(self.pictures.vectors(items), self.mean)])
-        self.said = np.concatenate([self.said, self._texts(items)])
-        self.share = np.concatenate([self.share, np.zeros(items.height, np.float32)])
+        self.seen = appended(self.seen, centred(self.pictures.vectors(items), self.mean))
+        self.said = appended(self.said, self._texts(items))
+        self.share = appended(self.share, np.zeros(items.height, np.float32))
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         text = self.text.to_meta() if self.text is not None else None

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 
 from honeyguide.core import artifact
+from honeyguide.core.appended import appended
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.core.fitting import FitOptions, ModelConfig
@@ -257,9 +258,9 @@ class TwoTower(Recommender):
         with torch.inference_mode():
             known = features.take(torch.arange(items.height, device=device))
             new = self.network.items(known).float().cpu().numpy()
-        self.vectors = np.concatenate([self.vectors, new])
+        self.vectors = appended(self.vectors, new)
         least = np.full(items.height, self.log_share.min(initial=0.0), np.float32)
-        self.log_share = np.concatenate([self.log_share, least])
+        self.log_share = appended(self.log_share, least)
 
     # -- cost and storage ---------------------------------------------------------------------
 
