@@ -66,7 +66,7 @@ def test_new_items_take_pictures_of_their_own_alone(shop: Path) -> None:
 
 
 def test_what_is_wrong_is_said(shop: Path) -> None:
-    with pytest.raises(DataError, match="no pictures 'nowhere'.*Columns: item_id, title, cover"):
+    with pytest.raises(DataError, match=r"no pictures 'nowhere'.*Columns: item_id, title, cover"):
         load_data(shop, pictures="nowhere")
     with pytest.raises(DataError, match="holds Int64"):
         load_data(shop, items=pl.DataFrame({"item_id": [1], "pages": [7]}), pictures="pages")
