@@ -34,6 +34,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "blend": {"models": ("floor", "itemknn")},
     "auto": {"models": ("popularity", "floor", "itemknn", "ials"), "budget": 3600.0, "text": "use"},
     "two-tower": {"encoder": "use", "dim": 16, "epochs": 8, "batch_tokens": 512, "lr": 1e-2, "negatives": 64},
+    "cml": {"encoder": "use", "dim": 16, "epochs": 8, "batch_tokens": 512, "lr": 2e-2, "negatives": 8},
     "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "esasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "bert4rec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},

@@ -183,3 +183,30 @@ def test_a_folder_of_open_clip_goes_to_open_clip(tmp_path: Path) -> None:
     else:
         with pytest.raises(EncoderError, match="safetensors"):
             image_encoder(str(tmp_path))
+
+
+def test_an_open_clip_model_is_read(tmp_path: Path) -> None:
+    try:
+        import open_clip
+    except (ImportError, RuntimeError) as error:  # a torchvision that does not fit torch ends in the latter
+        pytest.skip(f"extra [clip]: {error}")
+    import json
+
+    import torch
+    from safetensors.torch import save_file
+
+    vision = {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16}
+    text = {"context_length": 16, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}
+    network = open_clip.CLIP(8, open_clip.CLIPVisionCfg(**vision), open_clip.CLIPTextCfg(**text)).eval()
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, tmp_path / "open_clip_model.safetensors")
+    half = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    config = {"model_cfg": {"embed_dim": 8, "vision_cfg": vision, "text_cfg": text}, "preprocess_cfg": half}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
+    encoder = image_encoder(str(tmp_path))
+    picture = disc((220, 40, 40), size=(32, 32))
+    pixels = torch.tensor(np.asarray(picture, np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        expected = network.encode_image(pixels)[0].numpy()
+    found = encoder.encode([png(picture), b"none"])
+    assert_allclose(found, [expected / np.linalg.norm(expected), np.zeros(8)], atol=1e-5)
+    assert encoder.encode_texts(["red", "blue"]).shape == (2, 8)

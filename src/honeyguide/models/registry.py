@@ -158,6 +158,7 @@ MODELS: dict[str, Entry] = {
             "a tower of histories, a tower of texts and categories",
             "torch",
         ),
+        Entry("cml", "honeyguide.models.content.cml", "CML", "distances between people and what items say", "torch"),
         Entry("sasrec", "honeyguide.models.sequence.sasrec", "SASRec", "causal self-attention", "torch"),
         Entry("esasrec", "honeyguide.models.sequence.esasrec", "ESASRec", "SASRec by the eSASRec recipe", "torch"),
         Entry("bert4rec", "honeyguide.models.sequence.bert4rec", "BERT4Rec", "gaps filled from both sides", "torch"),
