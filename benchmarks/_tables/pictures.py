@@ -49,7 +49,7 @@ def tests() -> str:
 def bridge() -> str:
     """Area under the curve of finding the films of a genre by their poster."""
     result = read_result("pictures")
-    if result is None:
+    if result is None or "bridge" not in result["results"]:
         return MISSING
     found = result["results"]["bridge"]
     rows = [
@@ -57,11 +57,11 @@ def bridge() -> str:
         for genre, cell in sorted(found["genres"].items(), key=lambda pair: -pair[1]["films"])
     ]
     said = (
-        f"A title finds its own poster among the first ten of {result['results']['posters']:,} for "
+        f"A title finds its own poster among the first ten of {found['posters']:,} for "
         f"{found['title finds its poster in the first 10']:.2%} of the films ({found['by chance']:.2%} by chance); "
         f"its mean place is at {found['mean place, as a share']:.0%} of the list (50% by chance). The likeliest class "
         f"has a probability of {found['likeliest class, mean probability']:.2f} on average. The encoder reads "
-        f"{result['results']['pictures_per_cpu_second']:.0f} posters in a CPU-second."
+        f"{found['pictures_per_cpu_second']:.0f} posters in a CPU-second."
     )
     head = ["genre", "films", "bridge: AUC of 'a GENRE film'", "linear probe of the features: AUC"]
     return markdown(head, rows) + f"\n\n{said}" + made_by(result)
