@@ -19,7 +19,6 @@ from honeyguide.agent.planner import Planner, shown_of
 from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.core.ragged import IntArray
-from honeyguide.experiment.bundle import Bundle
 from honeyguide.lm.port import LM
 from honeyguide.pipeline.asked import Asked
 from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
@@ -87,12 +86,11 @@ class Engine:
         fallback = bundle is None
         if bundle is None:
             bundle = without_model(self.directory, items, self.store.counts(self.tenant))
-        return self._live(with_new_items(bundle, items), stamp, None, fallback)
-
-    def _live(self, bundle: Bundle, stamp: str, before: PipelineFile | None, fallback: bool = False) -> Live:
+        bundle = with_new_items(bundle, items)
         stock = bundle.stock()
         self._count(stock, self.store.counts(self.tenant))
-        stages = self._stages(stock, fallback) if before is None else before.over(stock)
+        stages = self._stages(stock, fallback)
+        stock.encoder = stages.current.config.encoder
         return Live(bundle, stock, stages, stamp, partial(grammar_of, stock.items), fallback)
 
     def _stages(self, stock: Stock, fallback: bool) -> PipelineFile:
