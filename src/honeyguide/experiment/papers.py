@@ -31,6 +31,7 @@ _MODULES = {
     26: "honeyguide.experiment.claims.recsae",
     32: "honeyguide.experiment.claims.vat",
     37: "honeyguide.experiment.claims.metrics_survey",
+    38: "honeyguide.experiment.claims.alpharec",
     41: "honeyguide.experiment.claims.ada_retrieval",
     49: "honeyguide.experiment.claims.rel_mf",
     56: "honeyguide.experiment.claims.knn_embed",
