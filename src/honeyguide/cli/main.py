@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from honeyguide import __version__
 from honeyguide.cli import (
     add_items,
+    align,
     ask,
     backtest,
     backup,
@@ -130,6 +131,7 @@ for _panel, _commands in {
         ask.ask,
         forget.forget,
         add_items.add_items,
+        align.align,
     ),
     "Look": (models.models, concepts.concepts, metrics.metrics, version.version),
     "Keep fresh": (update.update,),

@@ -25,6 +25,7 @@ RESULTS = _CHECKOUT if _CHECKOUT.parents[1].is_dir() else Path("honeyguide-paper
 # Seed -> the module that declares its PAPER.
 _MODULES = {
     12: "honeyguide.experiment.claims.reloop2",
+    14: "honeyguide.experiment.claims.easyrec",
     18: "honeyguide.agent.claims.recbot",
     19: "honeyguide.experiment.claims.tim4rec",
     25: "honeyguide.experiment.claims.lightgnn",

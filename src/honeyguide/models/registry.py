@@ -213,6 +213,7 @@ PLUGINS: dict[str, PluginEntry] = {
         PluginEntry(
             "reloop2", "honeyguide.plugins.reloop2", "ReLoop2", "a memory of errors that corrects while serving"
         ),
+        PluginEntry("text-align", "honeyguide.plugins.text_align", "TextAlign", "vectors and texts drawn together"),
         PluginEntry(
             "vat", "honeyguide.plugins.vat", "VAT", "adversarial training against fake users, by how well one is fitted"
         ),

@@ -186,6 +186,7 @@ class Trainer(Generic[B]):
         with seeded(self.settings.seed, self.device), _bar(shown, self.settings.epochs, self.metric) as show:
             try:
                 self.hooks.on_start(self.network)
+                self._take_in()
                 self._resume()
                 self.group.agree(self.progress.step)
                 self.group.copy_weights(self.network)
@@ -200,6 +201,14 @@ class Trainer(Generic[B]):
         self.group.copy_weights(self.network)
         self.network.eval()
         return self.progress.curve
+
+    def _take_in(self) -> None:
+        """Optimise, average and keep what plug-ins have added to the network too."""
+        known = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
+        added = [p for p in self.network.parameters() if id(p) not in known]
+        if added:
+            self.optimizer.add_param_group({"params": added})
+            self.average = [p.detach().clone() for p in self.network.parameters()] if self.settings.average else []
 
     def _finished(self) -> bool:
         p, s = self.progress, self.settings

@@ -29,7 +29,8 @@ def seeds(**changed: Any) -> dict[str, Any]:
     }
     last = {name: {**part, **changed.get(name, {})} for name, part in held.items()}
     found: dict[str, Any] = {f"seed-{seed}": held for seed in cells.SEEDS}
-    return {**found, "seed-4": last, "floors-home": FLOORS, "floors-away": FLOORS}
+    asked = {f"asked-{seed}": last["intention"] for seed in cells.ASKED}
+    return {**found, **asked, "seed-4": last, "floors-home": FLOORS, "floors-away": FLOORS}
 
 
 @pytest.mark.parametrize(

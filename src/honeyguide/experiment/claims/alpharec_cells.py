@@ -26,6 +26,7 @@ from honeyguide.models.graph.alpharec import AlphaRec
 HOME, AWAY = "amazon-games", "amazon-toys"
 SEEDS = range(5)
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+ASKED = range(3)  # seeds with which intentions are tried where the model was fitted
 RUNGS = ("random", "pieces", "words", "minilm")
 FLOORS: dict[str, dict[str, Any]] = {
     "popularity": {},
@@ -199,6 +200,20 @@ def _learnt(model: Recommender, parameters: int) -> dict[str, Any]:
         "to_95": reached,
         "cpu_seconds": model.report.curve[-1]["cpu_seconds"],
     }
+
+
+def asked(seed: int) -> Callable[[Profile], Result]:
+    """Intentions with a model that was fitted on the catalogue away itself."""
+
+    def run(profile: Profile) -> Result:
+        data = dense(AWAY, profile)
+        options = {**_SIZES[profile], **_TEXT, "hidden": _HIDDEN[profile], "seed": seed}
+        if profile == "cpu":
+            options |= {"epochs": 6}
+        model = AlphaRec(**options, encoder=encoder()).fit(data)
+        return {**figures(model, data), **intentions(model, data, profile)}
+
+    return run
 
 
 def intentions(model: AlphaRec, data: Dataset, profile: Profile) -> dict[str, Any]:
