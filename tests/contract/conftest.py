@@ -23,6 +23,7 @@ N_USERS, N_ITEMS = 307, 300  # different, so that an array with one row per user
 QUICK: dict[str, dict[str, Any]] = {
     "cold-map": {"encoder": "use"},
     "text-profile": {"encoder": "use"},
+    "image-profile": {"text_weights": (0.8,), "text": "use"},
     "gru4rec": {"dim": 16, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "boosted": {"sources": ("floor", "popularity"), "trees": 20, "candidates": 50},
     "din": {"epochs": 2, "layers": (16,), "dim": 8, "max_len": 20, "negatives": 2},
@@ -33,6 +34,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "blend": {"models": ("floor", "itemknn")},
     "auto": {"models": ("popularity", "floor", "itemknn", "ials"), "budget": 3600.0, "text": "use"},
     "two-tower": {"encoder": "use", "dim": 16, "epochs": 8, "batch_tokens": 512, "lr": 1e-2, "negatives": 64},
+    "cml": {"encoder": "use", "dim": 16, "epochs": 8, "batch_tokens": 512, "lr": 2e-2, "negatives": 8},
     "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "esasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "bert4rec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},

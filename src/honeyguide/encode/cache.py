@@ -18,7 +18,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,7 +68,7 @@ class VectorCache:
         self.dim = encoder.dim
         self._salt = "\0".join([encoder.name, encoder.version, encoder.modality, ""]).encode()
 
-    def keys(self, contents: Sequence[bytes]) -> Keys:
+    def keys(self, contents: Iterable[bytes]) -> Keys:
         """What each content is found by."""
         digests = b"".join(hashlib.sha256(self._salt + content).digest()[:_WIDTH] for content in contents)
         return np.frombuffer(digests, f"S{_WIDTH}")
@@ -181,7 +181,7 @@ def encode_cached(
     """
     cache = VectorCache(encoder, folder)
     keys, first, position = np.unique(
-        cache.keys([content(asset) for asset in assets]), return_index=True, return_inverse=True
+        cache.keys(content(asset) for asset in assets), return_index=True, return_inverse=True
     )
     if len(keys) * WORTH < cache.size_bytes:
         return encoder.encode([assets[row] for row in first])[position]

@@ -106,6 +106,14 @@ MODELS: dict[str, Entry] = {
             "text",
             deterministic=True,
         ),
+        Entry(
+            "image-profile",
+            "honeyguide.models.content.image_profile",
+            "ImageProfile",
+            "items whose picture, and text if wanted, is like those of the history",
+            "image",
+            deterministic=True,
+        ),
         Entry("gru4rec", "honeyguide.models.sequence.gru4rec", "GRU4Rec", "gated recurrent units", "torch"),
         Entry(
             "itemrate",
@@ -150,6 +158,7 @@ MODELS: dict[str, Entry] = {
             "a tower of histories, a tower of texts and categories",
             "torch",
         ),
+        Entry("cml", "honeyguide.models.content.cml", "CML", "distances between people and what items say", "torch"),
         Entry("sasrec", "honeyguide.models.sequence.sasrec", "SASRec", "causal self-attention", "torch"),
         Entry("esasrec", "honeyguide.models.sequence.esasrec", "ESASRec", "SASRec by the eSASRec recipe", "torch"),
         Entry("bert4rec", "honeyguide.models.sequence.bert4rec", "BERT4Rec", "gaps filled from both sides", "torch"),
