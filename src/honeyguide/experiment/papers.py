@@ -33,6 +33,7 @@ _MODULES = {
     37: "honeyguide.experiment.claims.metrics_survey",
     41: "honeyguide.experiment.claims.ada_retrieval",
     49: "honeyguide.experiment.claims.rel_mf",
+    52: "honeyguide.experiment.claims.llm_ratings",
     56: "honeyguide.experiment.claims.knn_embed",
     58: "honeyguide.experiment.claims.llm_answers",
 }
