@@ -29,6 +29,7 @@ _MODULES = {
     19: "honeyguide.experiment.claims.tim4rec",
     25: "honeyguide.experiment.claims.lightgnn",
     26: "honeyguide.experiment.claims.recsae",
+    29: "honeyguide.experiment.claims.bigrec",
     32: "honeyguide.experiment.claims.vat",
     37: "honeyguide.experiment.claims.metrics_survey",
     41: "honeyguide.experiment.claims.ada_retrieval",

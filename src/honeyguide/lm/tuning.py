@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -308,3 +309,27 @@ def _weights_digest(trained: dict[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(trained[name].detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def trained_arrays(model: Local, config: TuneConfig) -> dict[str, npt.NDArray[np.float32]]:
+    """What was trained, by name: the LoRA matrices, or all weights."""
+    return {name: p.detach().cpu().numpy().copy() for name, p in _trainable(model, config).items()}
+
+
+def put_arrays(model: Local, config: TuneConfig, arrays: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Undo :func:`trained_arrays` on a model as it was before.
+
+    Raises
+    ------
+    ConfigError
+        If the arrays are of another model or other options.
+    """
+    trained = _trainable(model, config)
+    if trained.keys() != arrays.keys() or any(p.shape != arrays[name].shape for name, p in trained.items()):
+        raise ConfigError("the trained weights are those of another model or rank.", "Load them with their options.")
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(torch.from_numpy(np.array(arrays[name])))
+    model.network.eval()
+    model.forget()
+    model.name = f"{model.name}+{_weights_digest(trained)}"
