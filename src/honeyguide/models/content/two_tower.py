@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from honeyguide.core import artifact
+from honeyguide.core.appended import appended
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.core.fitting import FitOptions, ModelConfig
@@ -279,9 +280,9 @@ class TwoTower(Recommender):
         features = Features.of(items, self.text, self.category_columns, self.config.buckets, device)
         with torch.inference_mode():
             new = self.network.items(features.text, *features.bags(torch.arange(items.height))).float().cpu().numpy()
-        self.vectors = np.concatenate([self.vectors, new])
+        self.vectors = appended(self.vectors, new)
         least = np.full(items.height, self.log_share.min(initial=0.0), np.float32)
-        self.log_share = np.concatenate([self.log_share, least])
+        self.log_share = appended(self.log_share, least)
 
     # -- cost and storage ---------------------------------------------------------------------
 
