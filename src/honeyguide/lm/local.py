@@ -303,7 +303,10 @@ class Local(LM):
             read = self.tokenizer(some, return_tensors="pt", padding=True, padding_side="right").to(self.config.device)
             with torch.inference_mode():
                 out = self.network(
-                    input_ids=read["input_ids"], attention_mask=read["attention_mask"], output_hidden_states=True
+                    input_ids=read["input_ids"],
+                    attention_mask=read["attention_mask"],
+                    output_hidden_states=True,
+                    logits_to_keep=1,
                 )
             yield out.hidden_states[layer], read["attention_mask"]
 
