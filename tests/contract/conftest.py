@@ -39,6 +39,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "esasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "bert4rec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "tim4rec": {"dim": 16, "blocks": 1, "state": 8, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
+    "bigrec": {"samples": 8, "history": 1, "answer_tokens": 2, "space": "use", "valid_users": 48},
     "hstu": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
 }
 
@@ -87,13 +88,19 @@ def small(events: pl.DataFrame) -> Dataset:
 
 
 @pytest.fixture(scope="session", params=sorted(MODELS))
-def make(request: pytest.FixtureRequest) -> Make:
-    """The constructor of a registered model with quick options."""
+def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """The constructor of a registered model with quick options; of a language model, over a tiny one."""
     try:
         cls = model_class(request.param)
     except MissingExtraError as error:
         pytest.skip(f"extra [{error.extra}] is not installed")
-    return lambda **options: cls(**{**QUICK.get(request.param, {}), **options})
+    quick = dict(QUICK.get(request.param, {}))
+    if "lm" in cls.Config.model_fields:
+        pytest.importorskip("peft", reason="pip install 'honeyguide[lm-torch]'")
+        from tests.lm.tiny import write_tiny
+
+        quick["lm"] = str(write_tiny(tmp_path_factory.mktemp("tiny") / "lm"))
+    return lambda **options: cls(**{**quick, **options})
 
 
 @pytest.fixture(scope="session")

@@ -163,6 +163,13 @@ MODELS: dict[str, Entry] = {
         Entry("esasrec", "honeyguide.models.sequence.esasrec", "ESASRec", "SASRec by the eSASRec recipe", "torch"),
         Entry("bert4rec", "honeyguide.models.sequence.bert4rec", "BERT4Rec", "gaps filled from both sides", "torch"),
         Entry("hstu", "honeyguide.models.sequence.hstu", "HSTU", "causal attention without a softmax", "torch"),
+        Entry(
+            "bigrec",
+            "honeyguide.models.language.bigrec",
+            "BIGRec",
+            "a language model writes a title, the catalogue's nearest are shown",
+            "lm-torch",
+        ),
         Entry("tim4rec", "honeyguide.models.sequence.tim4rec", "TiM4Rec", "state-space duality paced by gaps", "torch"),
     )
 }
