@@ -35,6 +35,7 @@ _MODULES = {
     49: "honeyguide.experiment.claims.rel_mf",
     56: "honeyguide.experiment.claims.knn_embed",
     58: "honeyguide.experiment.claims.llm_answers",
+    59: "honeyguide.experiment.claims.hllm",
 }
 
 

@@ -154,6 +154,9 @@ MODELS: dict[str, Entry] = {
         Entry("esasrec", "honeyguide.models.sequence.esasrec", "ESASRec", "SASRec by the eSASRec recipe", "torch"),
         Entry("bert4rec", "honeyguide.models.sequence.bert4rec", "BERT4Rec", "gaps filled from both sides", "torch"),
         Entry("hstu", "honeyguide.models.sequence.hstu", "HSTU", "causal attention without a softmax", "torch"),
+        Entry(
+            "hllm", "honeyguide.models.language.hllm", "HLLM", "texts by one language model, users by another", "torch"
+        ),
         Entry("tim4rec", "honeyguide.models.sequence.tim4rec", "TiM4Rec", "state-space duality paced by gaps", "torch"),
     )
 }
