@@ -43,6 +43,16 @@ QUICK: dict[str, dict[str, Any]] = {
         "lr": 5e-3,
         "negatives": 64,
     },
+    "lite-llm4rec": {
+        "text": "use",
+        "dim": 16,
+        "hidden": 64,
+        "head": "tied",  # what the contract says of new items holds for this head
+        "max_len": 50,
+        "epochs": 8,
+        "batch_tokens": 512,
+        "lr": 5e-3,
+    },
     "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "esasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "bert4rec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},

@@ -155,6 +155,13 @@ MODELS: dict[str, Entry] = {
         Entry("bert4rec", "honeyguide.models.sequence.bert4rec", "BERT4Rec", "gaps filled from both sides", "torch"),
         Entry("hstu", "honeyguide.models.sequence.hstu", "HSTU", "causal attention without a softmax", "torch"),
         Entry(
+            "lite-llm4rec",
+            "honeyguide.models.language.lite_llm4rec",
+            "LiteLLM4Rec",
+            "texts by one language model, histories by another, one linear head",
+            "torch",
+        ),
+        Entry(
             "hllm", "honeyguide.models.language.hllm", "HLLM", "texts by one language model, users by another", "torch"
         ),
         Entry("tim4rec", "honeyguide.models.sequence.tim4rec", "TiM4Rec", "state-space duality paced by gaps", "torch"),
