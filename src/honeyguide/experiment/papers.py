@@ -38,6 +38,8 @@ _MODULES = {
     52: "honeyguide.experiment.claims.llm_ratings",
     56: "honeyguide.experiment.claims.knn_embed",
     58: "honeyguide.experiment.claims.llm_answers",
+    59: "honeyguide.experiment.claims.hllm",
+    60: "honeyguide.experiment.claims.lite_llm4rec",
 }
 
 

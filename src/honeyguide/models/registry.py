@@ -170,6 +170,16 @@ MODELS: dict[str, Entry] = {
             "a language model writes a title, the catalogue's nearest are shown",
             "lm-torch",
         ),
+        Entry(
+            "lite-llm4rec",
+            "honeyguide.models.language.lite_llm4rec",
+            "LiteLLM4Rec",
+            "texts by one language model, histories by another, one linear head",
+            "torch",
+        ),
+        Entry(
+            "hllm", "honeyguide.models.language.hllm", "HLLM", "texts by one language model, users by another", "torch"
+        ),
         Entry("tim4rec", "honeyguide.models.sequence.tim4rec", "TiM4Rec", "state-space duality paced by gaps", "torch"),
     )
 }

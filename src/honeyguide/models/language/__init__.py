@@ -1,1 +1,1 @@
-"""Recommenders that are language models: tuned on histories in words, their answers brought back to the catalogue."""
+"""Recommenders in which language models read items and histories, or write what comes next."""
