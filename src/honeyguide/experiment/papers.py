@@ -32,6 +32,7 @@ _MODULES = {
     29: "honeyguide.experiment.claims.bigrec",
     32: "honeyguide.experiment.claims.vat",
     37: "honeyguide.experiment.claims.metrics_survey",
+    38: "honeyguide.experiment.claims.alpharec",
     41: "honeyguide.experiment.claims.ada_retrieval",
     49: "honeyguide.experiment.claims.rel_mf",
     50: "honeyguide.experiment.claims.cml",

@@ -132,6 +132,7 @@ MODELS: dict[str, Entry] = {
             "boost",
         ),
         Entry("lightgcn", "honeyguide.models.graph.lightgcn", "LightGCN", "vectors propagated over the graph", "torch"),
+        Entry("alpharec", "honeyguide.models.graph.alpharec", "AlphaRec", "texts, mapped and propagated", "torch"),
         Entry("mf-bpr", "honeyguide.models.factor.mf_bpr", "MFBPR", "matrix factorisation from ranked pairs", "torch"),
         Entry("mf", "honeyguide.models.factor.mf", "MF", "matrix factorisation with a pointwise loss", "torch"),
         Entry("simplex", "honeyguide.models.graph.simplex", "SimpleX", "mean of the history, contrasted", "torch"),
