@@ -147,10 +147,16 @@ class ItemText:
         EncoderError
             If the encoder that is installed is another version.
         """
-        return text_vectors(item_texts(items, self.columns), self._same())
+        return text_vectors(item_texts(items, self.columns), self.checked())
 
-    def _same(self) -> TextEncoder:
-        """The encoder, if it is the one that the vectors were made with."""
+    def checked(self) -> TextEncoder:
+        """The encoder, of the version that was read with.
+
+        Raises
+        ------
+        EncoderError
+            If the one that is installed is another version.
+        """
         encoder = text_encoder(self.encoder)
         if encoder.version != self.version:
             raise EncoderError(
@@ -167,7 +173,7 @@ class ItemText:
         EncoderError
             If the encoder that is installed is another version.
         """
-        encoder, written = self._same(), [row for row, text in enumerate(texts) if text.strip()]
+        encoder, written = self.checked(), [row for row, text in enumerate(texts) if text.strip()]
         vectors = np.zeros((len(texts), encoder.dim), np.float32)
         if written:
             vectors[written] = encoder.encode([texts[row].strip() for row in written])

@@ -106,6 +106,14 @@ MODELS: dict[str, Entry] = {
             "text",
             deterministic=True,
         ),
+        Entry(
+            "image-profile",
+            "honeyguide.models.content.image_profile",
+            "ImageProfile",
+            "items whose picture, and text if wanted, is like those of the history",
+            "image",
+            deterministic=True,
+        ),
         Entry("gru4rec", "honeyguide.models.sequence.gru4rec", "GRU4Rec", "gated recurrent units", "torch"),
         Entry(
             "itemrate",
@@ -151,10 +159,28 @@ MODELS: dict[str, Entry] = {
             "a tower of histories, a tower of texts and categories",
             "torch",
         ),
+        Entry("cml", "honeyguide.models.content.cml", "CML", "distances between people and what items say", "torch"),
         Entry("sasrec", "honeyguide.models.sequence.sasrec", "SASRec", "causal self-attention", "torch"),
         Entry("esasrec", "honeyguide.models.sequence.esasrec", "ESASRec", "SASRec by the eSASRec recipe", "torch"),
         Entry("bert4rec", "honeyguide.models.sequence.bert4rec", "BERT4Rec", "gaps filled from both sides", "torch"),
         Entry("hstu", "honeyguide.models.sequence.hstu", "HSTU", "causal attention without a softmax", "torch"),
+        Entry(
+            "bigrec",
+            "honeyguide.models.language.bigrec",
+            "BIGRec",
+            "a language model writes a title, the catalogue's nearest are shown",
+            "lm-torch",
+        ),
+        Entry(
+            "lite-llm4rec",
+            "honeyguide.models.language.lite_llm4rec",
+            "LiteLLM4Rec",
+            "texts by one language model, histories by another, one linear head",
+            "torch",
+        ),
+        Entry(
+            "hllm", "honeyguide.models.language.hllm", "HLLM", "texts by one language model, users by another", "torch"
+        ),
         Entry("tim4rec", "honeyguide.models.sequence.tim4rec", "TiM4Rec", "state-space duality paced by gaps", "torch"),
     )
 }

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from honeyguide.core.ann import Kind
+from honeyguide.core.appended import appended
 from honeyguide.core.errors import ConfigError, DataError, EncoderError
 from honeyguide.core.ids import Ids
 from honeyguide.core.inner_product import unit
@@ -45,7 +46,7 @@ class Stock:
     popularity
         float32 ``[m]`` events of every item; of the model's items in the order of their codes.
     encoder
-        Of the items' texts.
+        Of the items' texts; read when they first are.
     """
 
     def __init__(self, model: Recommender, items: pl.DataFrame, popularity: FloatArray, encoder: str = "auto") -> None:
@@ -57,7 +58,7 @@ class Stock:
         self._length = len(self.ids)
         self.shown = Shown(self.items)
         self.near: Near | None = None  # until it is made, all items are looked at
-        self._encoder = encoder
+        self.encoder = encoder
         self._masks: OrderedDict[str, Mask] = OrderedDict()
         self._lock = Lock()
         self._text: tuple[ItemText, FloatArray] | None = None
@@ -137,12 +138,18 @@ class Stock:
             vector: FloatArray = np.asarray(self._reader.encode([query]), np.float32)[0]
         return unit(vector)
 
+    def text_of_items(self, items: pl.DataFrame) -> FloatArray:
+        """float32 ``[n, d]``: of the texts of rows that need not be in the table, read as those in it are."""
+        text, _ = self._read_text()
+        with self._lock:
+            return text.vectors(items)
+
     def _read_text(self) -> tuple[ItemText, FloatArray]:
         if self._text is None and self.reading and len(self) > _MANY:
             raise EncoderError("the texts of the items are being read.", "Ask again in a minute.")
         with self._lock:
             if self._text is None:
-                self._reader = text_encoder(self._encoder)  # kept: to load its weights takes a second
+                self._reader = text_encoder(self.encoder)  # kept: to load its weights takes a second
                 text = ItemText.of(self.items, self._reader)
                 self._text = text, text.vectors(self.items)
             return self._text
@@ -217,13 +224,13 @@ class Stock:
         popularity
             float32: of all its items.
         """
-        grown = Stock(model, items, popularity, self._encoder)
+        grown = Stock(model, items, popularity, self.encoder)
         grown.shown = self.shown.grown(grown.items)
         grown._reader_thread = self._reader_thread  # which goes on with this one
         if self._text is not None:
             text, vectors = self._text
             more = text.vectors(grown.items[len(self) :])
-            grown._reader, grown._text = self._reader, (text, np.concatenate([vectors, more]))
+            grown._reader, grown._text = self._reader, (text, appended(vectors, more))
         if self.near is not None and grown.item_vectors is not None:
             grown.near = self.near.grown(grown.item_vectors)
         return grown
