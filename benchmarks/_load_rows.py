@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from honeyguide.data.generate import _PLAIN_WORDS
 
@@ -133,15 +131,6 @@ ROWS: dict[str, Row] = {
     "similar": Row(_similar, "items like an item"),
     "search": Row(_search, "a search by two words, for a user"),
     "command": Row(_command, "a command by grammar, kept on disk, and the list that obeys"),
-    "event": Row(_ingest(600, 1), "one event, on disk"),
-    "events": Row(_ingest(160, 100), "a hundred events, on disk", units=100),
+    "event": Row(_ingest(2400, 1), "one event, on disk"),
+    "events": Row(_ingest(1200, 100), "a hundred events, on disk", units=100),
 }
-
-
-def titles(data: Path, n: int = 5) -> Iterator[tuple[str, str, str]]:
-    """Users of few events, and a new title and category that the latest calls for: of many, one item says little."""
-    events, items = pl.read_parquet(data / "interactions.parquet"), pl.read_parquet(data / "items.parquet")
-    few = events.group_by("user_id").agg(pl.len(), pl.col("item_id").sort_by("timestamp").last()).sort("len", "user_id")
-    for user, _, item in few.head(n).iter_rows():
-        title, category = items.filter(pl.col("item_id") == item).select("title", "category").row(0)
-        yield str(user), " ".join(reversed(title.split()[:3])), category

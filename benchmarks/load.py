@@ -35,7 +35,8 @@ import numpy as np
 import polars as pl
 import psutil
 
-from _load_rows import ROWS, WARM, Asking, titles
+from _load_rows import ROWS, WARM, Asking
+from honeyguide.serve.store import _INSERT_EVENT, Store
 from result_file import write_result
 
 ITEMS, USERS, EVENTS = 100_000, 100_000, 1_000_000
@@ -45,6 +46,7 @@ HONEYGUIDE = [sys.executable, "-m", "honeyguide"]
 MODELS = {"ials": ("factors=64", "iterations=6"), "two-tower": ("dim=64", "epochs=1", "encoder=use")}
 PIPELINE = '[diversify]\nmethod = "mmr"\nscenario = ["varied"]\n'
 CONNECTIONS = 8
+FRESH = 10  # items that are posted one after another
 BLOCKS = 3  # of requests: the machine may be busy with something else during some of them
 HERE = Path(__file__).parent
 
@@ -191,38 +193,55 @@ def wrk(server: Server, name: str) -> float | None:
     return float(line.split()[1])
 
 
-def bare_sqlite(work: Path, batches: int = 150) -> float:
-    """Events a second of Python's sqlite3 alone: WAL, synchronous=FULL, one transaction for a hundred events."""
+def bare_sqlite(work: Path, batches: int = 300) -> dict[str, int]:
+    """Events a second of Python's sqlite3 alone: WAL, synchronous=FULL, one transaction for a hundred events.
+
+    Once into the table of the service, which is asked for the events of a user, and once into one with a key alone.
+    """
     import sqlite3
 
-    with tempfile.TemporaryDirectory(dir=work) as place:
-        connection = sqlite3.connect(f"{place}/bare.db", isolation_level=None)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("CREATE TABLE events (id TEXT PRIMARY KEY, user TEXT, item TEXT, kind TEXT, at INTEGER)")
-        started = time.perf_counter()
-        for batch in range(batches):
-            rows = [(f"e{batch}-{i}", str(i), str(batch), "view", batch) for i in range(100)]
-            connection.execute("BEGIN")
-            connection.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?)", rows)
-            connection.execute("COMMIT")
-        seconds = time.perf_counter() - started
-        connection.close()
-    return round(100 * batches / seconds)
+    rng, seconds = np.random.default_rng(0), {}
+    one_key = "CREATE TABLE events (id TEXT PRIMARY KEY, user TEXT, item TEXT, kind TEXT, at INTEGER)"
+    for name, insert in {
+        "one key": "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?)",
+        "service": _INSERT_EVENT,
+    }.items():
+        with tempfile.TemporaryDirectory(dir=work) as place:
+            if name == "service":
+                Store(f"sqlite:///{place}/bare.db").close()
+            connection = sqlite3.connect(f"{place}/bare.db", isolation_level=None)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            if name == "one key":
+                connection.execute(one_key)
+            started = time.perf_counter()
+            for batch in range(batches):
+                users, items = rng.integers(0, USERS, 100).tolist(), rng.integers(0, ITEMS, 100).tolist()
+                both = [(f"e{batch}-{n}", str(u), str(i)) for n, (u, i) in enumerate(zip(users, items, strict=True))]
+                if name == "service":
+                    rows = [("default", *of, "view", 1.0, batch, batch) for of in both]
+                else:
+                    rows = [(*of, "view", batch) for of in both]
+                connection.execute("BEGIN")
+                connection.executemany(insert, rows)
+                connection.execute("COMMIT")
+            seconds[name] = time.perf_counter() - started
+            connection.close()
+    return {name: round(100 * batches / took) for name, took in seconds.items()}
 
 
-def fresh_item(server: Server, work: Path) -> dict[str, Any]:
-    """Seconds from the posting of an item to the first list that has it, for somebody whose taste it fits."""
+def fresh_item(server: Server) -> dict[str, Any]:
+    """Seconds from the posting of an item to the first list that has it: one that reads like a person's first."""
     found = []
-    for number, (user, title, category) in enumerate(titles(work / "data")):
-        name = str(10_000_000 + number)
-        fields = {"title": title, "category": category, "year": 2026, "price": 10.0}
+    for number, user in enumerate(np.random.default_rng(1).integers(0, USERS, FRESH).tolist()):
+        (first,) = server.ask("POST", "/v1/recommend", {"user_id": str(user), "k": 1})["items"]
+        name, fields = str(10_000_000 + number), {key: first["fields"][key] for key in ("title", "category")}
         before, started = server.cpu, time.perf_counter()
         server.ask("POST", "/v1/items", {"items": [{"item_id": name, "fields": fields}]})
         posted = time.perf_counter() - started
         shown = None
         while shown is None and time.perf_counter() - started < 5:
-            items = server.ask("POST", "/v1/recommend", {"user_id": user, "k": 100})["items"]
+            items = server.ask("POST", "/v1/recommend", {"user_id": str(user), "k": 10})["items"]
             shown = next((item["rank"] for item in items if item["item_id"] == name), None)
         took = {"seconds": time.perf_counter() - started, "posted": posted, "cpu_seconds": server.cpu - before}
         found.append({**{key: round(value, 3) for key, value in took.items()}, "rank": shown})
@@ -287,7 +306,7 @@ def everything(work: Path) -> dict[str, Any]:
         two_tower = measure(server, "personal") | {"row": "personal, two-tower"}
     with serving(work, "text-profile") as server:
         settled(server)
-        fresh = fresh_item(server, work)
+        fresh = fresh_item(server)
     load = [round(x, 1) for x in os.getloadavg()]
     return {
         "rows": [*rows, two_tower],

@@ -28,6 +28,7 @@ FAMILIES = (
     "pairwise",
     "metrics",
     "content",
+    "pictures",
     "lightgnn",
     "auto",
     "vat",

@@ -60,7 +60,8 @@ def lines() -> list[list[str]]:
     results, command = found["results"], found["command"]
     rows: dict[str, Any] = {row["row"]: row for row in results["rows"]}
     personal, ingest = rows["personal"], rows["events"]
-    rate, bare = ingest["per_second"] * ingest["units"], median(results["bare_sqlite3"])
+    rate = ingest["per_second"] * ingest["units"]
+    bare, one_key = (median(run[name] for run in results["bare_sqlite3"]) for name in ("service", "one key"))
     start = median(start["seconds"] for start in results["start"])
     cpu = median(start["cpu_seconds"] for start in results["start"])
     p99, wish = personal["half_load"]["p99_ms"], rows["command"]["half_load"]["p95_ms"]
@@ -73,9 +74,9 @@ def lines() -> list[list[str]]:
         ),
         bar_line("service: p99 of it at half load", "< 25 ms", f"{p99:.1f} ms", p99 < 25, command),
         bar_line(
-            "service: durable events over HTTP against bare sqlite3",
+            "service: durable events over HTTP against bare sqlite3 with the same table",
             "≥ 0.5",
-            f"{rate / bare:.2f} ({rate:,.0f} and {bare:,.0f} events/s)",
+            f"{rate / bare:.2f} ({rate:,.0f} and {bare:,.0f} events/s; {rate / one_key:.2f} of a table with one key)",
             rate >= 0.5 * bare,
             command,
         ),

@@ -70,11 +70,13 @@ def test_the_model_says_how_each_thing_is_meant() -> None:
         ("the second one", "exclude", "-hard like 2"),
         ("the second one", "only", "+soft like 2"),
         ("crime", "only", "+hard tags is crime"),
+        ("by tolkien", "more", "+hard authors is J.R.R. Tolkien"),
+        ("by tolkien", "less", "-soft authors is J.R.R. Tolkien"),
     ],
 )
 def test_a_kind_is_taken_as_far_as_it_can_be(command: str, kind: str, expected: str) -> None:
-    delta, lm = heard(command, {command: kind})
-    assert list((lm.asked[0].schema or {})["properties"]) == [command]
+    delta, lm = heard(command, {command.removeprefix("by "): kind})
+    assert list((lm.asked[0].schema or {})["properties"]) == [command.removeprefix("by ")]
     assert written(delta) == expected
 
 

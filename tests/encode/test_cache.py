@@ -13,6 +13,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from honeyguide.core.ragged import FloatArray
+from honeyguide.encode import cache
 from honeyguide.encode.cache import MANY, VectorCache, cache_folder, encode_cached
 
 
@@ -85,6 +86,17 @@ def test_a_damaged_shard_is_set_aside_and_made_again(
     assert once_more.asked == []
 
 
+def test_a_few_texts_are_not_looked_for_in_a_large_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read(Letters(), tmp_path)
+    monkeypatch.setattr(cache, "WORTH", VectorCache(Letters(), tmp_path).size_bytes // 3)
+    few, many = Letters(), Letters()
+    assert_array_equal(read(few, tmp_path, ["zebra", "abc", "zebra"]), Letters().encode(["zebra", "abc", "zebra"]))
+    assert sorted(few.asked) == ["abc", "zebra"]
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1, "and they make no files of their own"
+    read(many, tmp_path)
+    assert many.asked == [], "many are"
+
+
 def test_many_small_shards_are_joined_and_nothing_is_lost(tmp_path: Path) -> None:
     texts = ["x" * i for i in range(3 * MANY)]
     for text in texts:
@@ -97,10 +109,10 @@ def test_many_small_shards_are_joined_and_nothing_is_lost(tmp_path: Path) -> Non
 
 def test_a_shard_that_another_process_joined_away_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read(Letters(), tmp_path)
-    cache = VectorCache(Letters(), tmp_path)
-    gone = [*cache._shards(), cache.folder / f"{'0' * 64}.safetensors"]
+    kept = VectorCache(Letters(), tmp_path)
+    gone = [*kept._shards(), kept.folder / f"{'0' * 64}.safetensors"]
     monkeypatch.setattr(VectorCache, "_shards", lambda self: gone)
-    assert cache.get(cache.keys([b"abc", b"never"]))[1].tolist() == [True, False]
+    assert kept.get(kept.keys([b"abc", b"never"]))[1].tolist() == [True, False]
 
 
 def test_a_write_that_was_cut_off_is_not_read(tmp_path: Path) -> None:

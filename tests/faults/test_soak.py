@@ -111,16 +111,19 @@ def until_full(service: Served, catalogue: list[str]) -> None:
         ]
         assert service.ask("POST", "/v1/events", {"events": events})[0] == 200
 
-    def ask(n: int) -> None:
+    def ask(name: int, n: int) -> None:
         with Client(service) as connection:
             for i in range(n):
-                body = {"user_id": f"reader-{i % READERS}"} if i % 3 else {"session": [catalogue[i % ITEMS]]}
-                status, _ = connection.ask("POST", "/v1/recommend", body)
-                assert status == 200
+                reader, item = f"reader-{i % READERS}", catalogue[i % ITEMS]
+                if i % 3:  # every list is then held with a history of its own
+                    event = {"event_id": f"warm.{name}.{i}", "user_id": reader, "item_id": item, "kind": "like"}
+                    assert connection.ask("POST", "/v1/events", {"events": [event]})[0] == 200
+                body = {"user_id": reader} if i % 3 else {"session": [item]}
+                assert connection.ask("POST", "/v1/recommend", body)[0] == 200
             told = {"user_id": "reader-0", "command": "no fantasy, shorter"}  # loads what reads texts
             assert connection.ask("POST", "/v1/command", told)[0] == 200
 
-    threads = [threading.Thread(target=ask, args=(LISTS_HELD // CLIENTS + 100,)) for _ in range(CLIENTS)]
+    threads = [threading.Thread(target=ask, args=(n, LISTS_HELD // CLIENTS + 100)) for n in range(CLIENTS)]
     for thread in threads:
         thread.start()
     for thread in threads:

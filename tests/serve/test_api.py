@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from honeyguide.core.ragged import Ragged
 from honeyguide.core.requests import Requests
 from honeyguide.experiment.bundle import save_bundle
 from honeyguide.models.linear.itemknn import ItemKNN
+from honeyguide.models.popularity import Popularity
 from honeyguide.serve.app import create_app
 from honeyguide.serve.engine import Engine
 from honeyguide.serve.service import Settings
@@ -119,7 +121,25 @@ def test_items_that_are_alike(served: Served, books: Dataset) -> None:
     found = served.get(f"/v1/items/{item}/similar?k=3")
     expected = served.engine.live.bundle.model.similar(np.array([7], np.int32), 3).items[0]
     assert shown(found) == names(books, *expected)
-    assert served.client.get("/v1/items/none/similar", headers=served.auth()).status_code == 404
+    assert found["by"] == "model"
+    missing = served.client.get("/v1/items/none/similar", headers=served.auth())
+    assert missing.status_code == 404 and "POST /v1/items" in missing.json()["remedy"]
+
+
+def test_items_like_one_that_the_model_does_not_know_are_alike_by_text(served: Served, books: Dataset) -> None:
+    twin = {"title": str(books.items["title"][7]), "authors": str(books.items["authors"][7])}
+    served.post("/v1/items", {"items": [{"item_id": "9999999", "fields": twin}]})
+    found = served.get("/v1/items/9999999/similar?k=3")
+    assert found["by"] == "text" and shown(found)[0] == names(books, 7)[0]
+    scores = [item["score"] for item in found["items"]]
+    assert len(scores) == 3 and scores == sorted(scores, reverse=True) and 0.9 < scores[0] <= 1.001
+
+
+def test_a_model_that_compares_no_items_leaves_it_to_their_texts(served: Served, books: Dataset) -> None:
+    live = served.engine.live
+    served.engine.live = replace(live, bundle=replace(live.bundle, model=Popularity().fit(books)))
+    found = served.get(f"/v1/items/{names(books, 7)[0]}/similar?k=5")
+    assert found["by"] == "text" and len(found["items"]) == 5 and names(books, 7)[0] not in shown(found)
 
 
 def test_a_new_model_is_taken_up_without_dropping_a_request(served: Served, books: Dataset) -> None:

@@ -35,8 +35,11 @@ def test_a_new_item_takes_its_place_without_making_the_rest_anew(
     assert "9999999" in shown(reading.post("/v1/recommend", {"session": names(books, 7), "k": 3}))
 
 
-def test_events_of_an_item_that_comes_later_count(reading: Served, books: Dataset) -> None:
+@pytest.mark.parametrize("opened_anew", [False, True])
+def test_events_of_an_item_that_comes_later_count(reading: Served, books: Dataset, opened_anew: bool) -> None:
     reading.post("/v1/events", {"events": [like("ann", "9999999", n) for n in range(3)]})
+    if opened_anew:
+        reading.engine._reopen()
     before = reading.engine.live.stock.popularity.copy()
     reading.post("/v1/items", {"items": [{"item_id": "9999999", "fields": {"title": "The sea, the sea"}}]})
     assert reading.engine.live.stock.popularity.tolist() == [*before.tolist(), 3.0]

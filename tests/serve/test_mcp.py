@@ -74,7 +74,14 @@ def test_reading_tools_give_what_the_api_gives(served: Served, books: Dataset) -
     found = said(call(served, "recommend", user_id=user, k=4))
     assert [i["item_id"] for i in found["items"]] == [i["item_id"] for i in api["items"]]
     first = found["items"][0]["item_id"]
-    assert said(call(served, "explain", item_id=first, user_id=user))["verified"]
+    plain = said(call(served, "explain", item_id=first, user_id=user))
+    assert plain["verified"] and not {"change", "paths"} & plain.keys()
+    more = said(call(served, "explain", item_id=first, user_id=user, change=True, paths=True))
+    told = {"item_id": first, "user_id": user, "change": True, "paths": True}
+    asked = served.post("/v1/explain", told)
+    assert more["paths"] == asked["paths"] and more["change"] == (asked["change"] and asked["change"]["titles"])
+    unknown = call(served, "explain", item_id="none", user_id=user)
+    assert unknown.is_error and "no item" in unknown.content[0].text and "search" in unknown.content[0].text
     assert len(said(call(served, "similar_items", item_id=first, k=3))["items"]) == 3
     title = found["items"][0]["fields"]["title"]
     assert first in [i["item_id"] for i in said(call(served, "search_items", query=title, k=3))["items"]]

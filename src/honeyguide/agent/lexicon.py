@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_SUBTITLE = re.compile(r"[:;]|,? or,? |\s[-–—]\s", re.IGNORECASE)
 _MOST_VALUES = 50_000  # of a column: beyond, its words are no names
 _LONGEST_NAME = 6  # words
 _TITLES = ("title", "name")
@@ -212,12 +213,23 @@ def _keys(column: str, value: str) -> Iterable[tuple[tuple[str, ...], str]]:
 
 
 def _titles(items: pl.DataFrame, column: str) -> dict[tuple[str, ...], str]:
+    """The words of every title, and of the part before a subtitle where one item alone is called so."""
     found: dict[tuple[str, ...], str] = {}
+    short: dict[tuple[str, ...], set[str]] = {}
     rows: Iterable[tuple[Any, Any]] = items.select("item_id", column).iter_rows()
     for item_id, title in rows:
-        words = tuple(words_of(str(title or "").split("(")[0]))
-        if len(words) > 1 or (words and len(words[0]) > 3):
+        whole = str(title or "").split("(")[0]
+        for words in _called(whole):
             found.setdefault(words, str(item_id))
-            if words[0] in ("the", "a", "an") and len(words) > 2:
-                found.setdefault(words[1:], str(item_id))
-    return found
+        for words in _called(_SUBTITLE.split(whole, maxsplit=1)[0]):
+            if len(words) > 1:  # one may be a genre
+                short.setdefault(words, set()).add(str(item_id))
+    return {words: next(iter(of)) for words, of in short.items() if len(of) == 1} | found
+
+
+def _called(title: str) -> list[tuple[str, ...]]:
+    """The words of a title, with and without its article; nothing of one that is a short word."""
+    words = tuple(words_of(title))
+    if len(words) < 2 and not (words and len(words[0]) > 3):
+        return []
+    return [words, words[1:]] if words[0] in ("the", "a", "an") and len(words) > 2 else [words]

@@ -157,13 +157,14 @@ def delta_of(question: Question, answer: Any) -> Delta:
 def meant(thing: Want, positive: bool, hard: bool) -> Want:
     """A thing that is spoken of, meant in one of the four ways, as far as it can be.
 
-    What cannot be checked is never hard; a number that is not wanted is the opposite bound.
+    What cannot be checked is never hard; a number that is not wanted is the opposite bound; who made it (*by NAME*) is
+    firm where it is wanted.
     """
     if thing.relation == "about" or (thing.relation == "like" and positive):
         return replace(thing, positive=positive, hard=False)
     if thing.relation in OPPOSITE and thing.hard:
         return thing if positive else replace(thing, relation=OPPOSITE[thing.relation])
-    return replace(thing, positive=positive, hard=hard)
+    return replace(thing, positive=positive, hard=hard or (positive and thing.hard))
 
 
 def kind_of(want: Want, thing: Want) -> str:

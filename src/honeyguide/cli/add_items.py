@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 def add_items(
     model: options.Bundle,
     items: Annotated[Path, typer.Argument(metavar="ITEMS", help="Table of new items: the item id and, say, a title.")],
+    pictures: options.Pictures = None,
     item_col: options.ItemCol = None,
     json: options.Json = False,
 ) -> None:
-    """Add items to a saved model: they are scored from their text and can be recommended at once.
+    """Add items to a saved model: they are scored from their text or picture and can be recommended at once.
 
     A new version of the model is published and the item table beside it extended; nothing is fitted.
     """
@@ -28,7 +29,7 @@ def add_items(
     bundle = open_bundle(model)
     bundle.model.require("add_items")
     before = len(bundle.item_ids)
-    grown = bundle.add_items(_read(items, item_col))
+    grown = bundle.add_items(_read(items, item_col, pictures))
     new = grown.item_ids.values[before:].to_list()
     if json:
         console.emit({"model": bundle.model.name, "added": new, "n_items": len(grown.item_ids)})
@@ -38,11 +39,11 @@ def add_items(
     console.results().print(f"Added {shown}{more}. The catalogue has {len(grown.item_ids):,} items.")
 
 
-def _read(path: Path, item_col: str | None) -> pl.DataFrame:
+def _read(path: Path, item_col: str | None, pictures: str | None) -> pl.DataFrame:
     """The table of items as any data set's is read: its id column may have another name; bad rows are set aside."""
     from honeyguide.data.load import read_items
 
-    items, report = read_items(path, {"item_id": item_col} if item_col is not None else None)
+    items, report = read_items(path, {"item_id": item_col} if item_col is not None else None, pictures)
     if not report.ok:
         console.notes().print(str(report))
     return items

@@ -30,6 +30,7 @@ def compare(
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not take anything from earlier runs.")] = False,
     split: options.Split = None,
     items: options.Items = None,
+    pictures: options.Pictures = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     memory_limit: options.MemoryLimit = None,
@@ -58,6 +59,7 @@ def compare(
         timestamp=time_col,
         label=label_col,
         weight=weight_col,
+        pictures=pictures,
     )
     dataset = load_data(data, **read)
     to_stdout = json is not None and str(json) == "-"

@@ -27,6 +27,7 @@ def fit(
         str | None, typer.Option("--budget", help="CPU time of the search without --model: 90s, 10m, 2h; default 10m.")
     ] = None,
     items: options.Items = None,
+    pictures: options.Pictures = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file of 'honeyguide config init'.")] = None,
     setting: options.Set = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the model.")] = None,
@@ -73,6 +74,7 @@ def fit(
         timestamp=time_col,
         label=label_col,
         weight=weight_col,
+        pictures=pictures,
     )
     dataset, found = read_with_report(data, **read)
     dataset = with_valid(dataset)

@@ -19,6 +19,14 @@ DataRef = Annotated[
     ),
 ]
 Items = Annotated[Path | None, typer.Option("--items", help="Table of items, with the item id and, say, a title.")]
+Pictures = Annotated[
+    str | None,
+    typer.Option(
+        "--pictures",
+        metavar="COLUMN|FILE|FOLDER",
+        help="Pictures of items: a column of --items with paths or bytes, a table of them, or a folder of ID.jpg.",
+    ),
+]
 UserCol = Annotated[str | None, typer.Option("--user-col", help="Column of user ids.", rich_help_panel=_MAPPING)]
 ItemCol = Annotated[str | None, typer.Option("--item-col", help="Column of item ids.", rich_help_panel=_MAPPING)]
 TimeCol = Annotated[str | None, typer.Option("--time-col", help="Column of times.", rich_help_panel=_MAPPING)]
@@ -58,12 +66,17 @@ def model_names() -> list[str]:
 
 
 def read_options(
-    items: Path | None = None, positive: str | None = None, split: str | None = None, **columns: str | None
+    items: Path | None = None,
+    positive: str | None = None,
+    split: str | None = None,
+    pictures: str | None = None,
+    **columns: str | None,
 ) -> ReadOptions:
     """What the options say about the data; ``columns`` by what they hold: ``user_id``, ``item_id``, ..."""
     named = {meaning: column for meaning, column in columns.items() if column is not None}
     return {
         "items": items,
+        "pictures": pictures,
         "positive": positive,
         "split": split,
         "columns": named or None,

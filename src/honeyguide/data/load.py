@@ -24,6 +24,7 @@ from honeyguide.data.clean import (
 from honeyguide.data.columns import ALIASES, require
 from honeyguide.data.expressions import condition
 from honeyguide.data.locate import MAIN_TABLES, Source, known_data, locate
+from honeyguide.data.pictures import attach, where
 from honeyguide.data.readers import RawTable, from_frame, read_file, read_sql
 from honeyguide.data.report import ROW, Audit, CheckReport
 from honeyguide.data.spec import DatasetSpec, Duplicates, TableSpec, TimeUnit
@@ -43,6 +44,9 @@ class ReadOptions(TypedDict, total=False):
     ----------
     items, users
         A file or frame of item or user features.
+    pictures
+        The pictures of items: a column of their table with paths or bytes, a table of them, or a folder of files
+        named by item id.
     positive
         Which events count as positive, for example ``"rating >= 4"`` or ``"event in buy,cart"``.
     weights
@@ -64,6 +68,7 @@ class ReadOptions(TypedDict, total=False):
 
     items: Table | None
     users: Table | None
+    pictures: str | Path | None
     positive: str | None
     weights: Mapping[str, float] | None
     columns: Mapping[str, str] | None
@@ -122,7 +127,9 @@ def read_with_report(ref: str | Path | pl.DataFrame, **options: Unpack[ReadOptio
     return data, audit.report()
 
 
-def read_items(path: str | Path, columns: Mapping[str, str] | None = None) -> tuple[pl.DataFrame, CheckReport]:
+def read_items(
+    path: str | Path, columns: Mapping[str, str] | None = None, pictures: str | Path | None = None
+) -> tuple[pl.DataFrame, CheckReport]:
     """Read a table of items alone, one row per id, and say what was set aside.
 
     Parameters
@@ -131,6 +138,8 @@ def read_items(path: str | Path, columns: Mapping[str, str] | None = None) -> tu
         A file whose id column has one of the names by which a data set's item id is known.
     columns
         Or its name: ``{"item_id": "sku"}``.
+    pictures
+        As in :class:`ReadOptions`.
 
     Raises
     ------
@@ -138,9 +147,9 @@ def read_items(path: str | Path, columns: Mapping[str, str] | None = None) -> tu
         If it has no such column or cannot be read.
     """
     audit = Audit(Path(path).name)
-    items = _Reader(pl.DataFrame(), {"items": path, "name": audit.name, "columns": columns}, audit).features(
-        "items", "item_id"
-    )
+    options: ReadOptions = {"items": path, "name": audit.name, "columns": columns, "pictures": pictures}
+    reader = _Reader(pl.DataFrame(), options, audit)
+    items = reader.pictured(reader.features("items", "item_id"), pl.Series("item_id", []))
     audit.warn()
     assert items is not None
     return items, audit.report()
@@ -151,7 +160,8 @@ def read_audited(ref: str | Path | pl.DataFrame, options: ReadOptions, audit: Au
     reader = _Reader(ref, options, audit)
     interactions = reader.interactions()
     items, users = reader.features("items", "item_id"), reader.features("users", "user_id")
-    data = build(audit.name, interactions, items, users, reader.further())
+    shown = reader.pictured(items, interactions["item_id"])
+    data = build(audit.name, interactions, shown, users, reader.further())
     _note_unmatched(data, items, audit)
     split = options.get("split")
     if split is None:
@@ -202,6 +212,26 @@ class _Reader:
         frame = self.audit.sift(frame, ~frame[key].is_first_distinct(), raw.file, key, f"{key} is repeated", remedy)
         self.audit.table(table, raw.file, frame.height)
         return frame.drop(ROW)
+
+    def pictured(self, items: pl.DataFrame | None, used: pl.Series) -> pl.DataFrame | None:
+        """The item table with the column of pictures that was asked for; ``used`` are ids that may lack a row."""
+        asked = self.options.get("pictures")
+        if asked is None:
+            return items
+        ids = pl.DataFrame({"item_id": used.unique(maintain_order=True)})
+        if items is None:
+            items = ids
+        elif items["item_id"].dtype == ids["item_id"].dtype:
+            items = pl.concat([items, ids.join(items, on="item_id", how="anti")], how="diagonal")
+        folder = next((path.parent for path in self.source.files.values()), None)
+        given = self.options.get("items")
+        ref = str(asked) if str(asked) in items.columns else where(str(asked), folder)
+        base = folder if given is None or isinstance(given, pl.DataFrame) else Path(given).resolve().parent
+        table = None
+        if ref not in items.columns and Path(ref).is_file():
+            read = _Reader(pl.DataFrame(), {"items": ref, "columns": self.options.get("columns")}, self.audit)
+            table = read.features("items", "item_id")
+        return attach(items, ref, base, self.audit, table)
 
     def further(self) -> dict[str, pl.DataFrame]:
         """The tables that are carried along."""

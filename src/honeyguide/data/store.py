@@ -22,6 +22,7 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged, TimeArray
+from honeyguide.data.pictures import without_bytes
 
 _KIND = "histories"
 _SCHEMA = pl.Schema({"user": pl.Int64, "item": pl.Int32, "state": pl.UInt8, "time": pl.Int64})
@@ -106,7 +107,7 @@ class HistoryStore:
         train = np.ones(frame.height, bool) if "split" not in frame.columns else (frame["split"] == "train").to_numpy()
         states = np.where(train, LEARNT, HELD_OUT).astype(np.uint8)
         events = Events(data.histories(*parts), states)
-        store = cls(Path(directory), data.user_ids, data.item_ids, events, data.items)
+        store = cls(Path(directory), data.user_ids, data.item_ids, events, without_bytes(data.items))
         store._publish(store._user_ids, events, anyway=True)
         return store
 
@@ -285,7 +286,7 @@ class HistoryStore:
         Columns that the store does not have are added, and those that ``items`` lacks stay empty.
         """
         ids = self.item_ids.append(items["item_id"])
-        new = items.with_columns(pl.col("item_id").cast(ids.dtype))
+        new = without_bytes(items).with_columns(pl.col("item_id").cast(ids.dtype))
         table = pl.concat([_like(new, self.items), self.items], how="diagonal_relaxed")
         table = table.select(*self.items.columns, pl.exclude(self.items.columns))
         table = table.unique("item_id", keep="first", maintain_order=True)

@@ -18,7 +18,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,6 +35,7 @@ Keys = npt.NDArray[np.bytes_]  # [n], S16
 
 BLOCK = 4096  # assets encoded between two writes: what an interruption costs
 MANY = 32  # shards of one encoder from which on they are joined
+WORTH = 5_000_000  # bytes of a cache that take about as long to look through as one text to encode
 _WIDTH = 16  # bytes of a key
 
 
@@ -67,7 +68,7 @@ class VectorCache:
         self.dim = encoder.dim
         self._salt = "\0".join([encoder.name, encoder.version, encoder.modality, ""]).encode()
 
-    def keys(self, contents: Sequence[bytes]) -> Keys:
+    def keys(self, contents: Iterable[bytes]) -> Keys:
         """What each content is found by."""
         digests = b"".join(hashlib.sha256(self._salt + content).digest()[:_WIDTH] for content in contents)
         return np.frombuffer(digests, f"S{_WIDTH}")
@@ -75,7 +76,11 @@ class VectorCache:
     @property
     def size_bytes(self) -> int:
         """What the cache of this encoder takes on disk."""
-        return sum(path.stat().st_size for path in self._shards())
+        sizes = []
+        for path in self._shards():
+            with contextlib.suppress(FileNotFoundError):  # joined into another meanwhile
+                sizes.append(path.stat().st_size)
+        return sum(sizes)
 
     def get(self, keys: Keys) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
         """float32 ``[n, dim]`` and which of the rows were found."""
@@ -157,7 +162,8 @@ def encode_cached(
 ) -> FloatArray:
     """Vectors of ``assets``: from the cache where they are there, else from the encoder, which then fills the cache.
 
-    Where the cache cannot be written to, a warning is logged and everything else works.
+    A few assets are encoded, and not kept, where a large cache would take longer to look through. Where the cache
+    cannot be written to, a warning is logged and everything else works.
 
     Parameters
     ----------
@@ -175,8 +181,10 @@ def encode_cached(
     """
     cache = VectorCache(encoder, folder)
     keys, first, position = np.unique(
-        cache.keys([content(asset) for asset in assets]), return_index=True, return_inverse=True
+        cache.keys(content(asset) for asset in assets), return_index=True, return_inverse=True
     )
+    if len(keys) * WORTH < cache.size_bytes:
+        return encoder.encode([assets[row] for row in first])[position]
     vectors, found = cache.get(keys)
     missing = np.flatnonzero(~found)
     for start in range(0, len(missing), BLOCK):

@@ -42,7 +42,7 @@ class Encoder(Protocol[Asset]):
     def dim(self) -> int: ...  # noqa: D102
 
     def encode(self, assets: Sequence[Asset]) -> FloatArray:
-        """float32 ``[n, dim]``, rows of length one."""
+        """float32 ``[n, dim]``, rows of length one; zeros for an asset that cannot be read."""
         ...
 
 

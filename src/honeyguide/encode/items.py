@@ -165,6 +165,20 @@ class ItemText:
             )
         return encoder
 
+    def of_words(self, texts: Sequence[str]) -> FloatArray:
+        """float32 ``[n, dim]`` of what people type, of length one; zeros for empty texts. It is not kept in the cache.
+
+        Raises
+        ------
+        EncoderError
+            If the encoder that is installed is another version.
+        """
+        encoder, written = self.checked(), [row for row, text in enumerate(texts) if text.strip()]
+        vectors = np.zeros((len(texts), encoder.dim), np.float32)
+        if written:
+            vectors[written] = encoder.encode([texts[row].strip() for row in written])
+        return vectors
+
     def ready(self) -> None:
         """Load the encoder's weights, so that the next text is read without waiting for them."""
         text_encoder(self.encoder).encode(["ready"])

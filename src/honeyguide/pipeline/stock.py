@@ -13,11 +13,13 @@ import numpy.typing as npt
 import polars as pl
 
 from honeyguide.core.ann import Kind
+from honeyguide.core.appended import appended
 from honeyguide.core.errors import ConfigError, DataError, EncoderError
 from honeyguide.core.ids import Ids
 from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
+from honeyguide.core.requests import Requests
 from honeyguide.data.expressions import condition
 from honeyguide.encode.items import ItemText
 from honeyguide.encode.text import text_encoder
@@ -44,7 +46,7 @@ class Stock:
     popularity
         float32 ``[m]`` events of every item; of the model's items in the order of their codes.
     encoder
-        Of the items' texts.
+        Of the items' texts; read when they first are.
     """
 
     def __init__(self, model: Recommender, items: pl.DataFrame, popularity: FloatArray, encoder: str = "auto") -> None:
@@ -56,7 +58,7 @@ class Stock:
         self._length = len(self.ids)
         self.shown = Shown(self.items)
         self.near: Near | None = None  # until it is made, all items are looked at
-        self._encoder = encoder
+        self.encoder = encoder
         self._masks: OrderedDict[str, Mask] = OrderedDict()
         self._lock = Lock()
         self._text: tuple[ItemText, FloatArray] | None = None
@@ -136,12 +138,18 @@ class Stock:
             vector: FloatArray = np.asarray(self._reader.encode([query]), np.float32)[0]
         return unit(vector)
 
+    def text_of_items(self, items: pl.DataFrame) -> FloatArray:
+        """float32 ``[n, d]``: of the texts of rows that need not be in the table, read as those in it are."""
+        text, _ = self._read_text()
+        with self._lock:
+            return text.vectors(items)
+
     def _read_text(self) -> tuple[ItemText, FloatArray]:
         if self._text is None and self.reading and len(self) > _MANY:
             raise EncoderError("the texts of the items are being read.", "Ask again in a minute.")
         with self._lock:
             if self._text is None:
-                self._reader = text_encoder(self._encoder)  # kept: to load its weights takes a second
+                self._reader = text_encoder(self.encoder)  # kept: to load its weights takes a second
                 text = ItemText.of(self.items, self._reader)
                 self._text = text, text.vectors(self.items)
             return self._text
@@ -187,13 +195,17 @@ class Stock:
         whole: Any = self.model
         return whole.item_vectors() if "inner_product" in self.model.capabilities else None
 
-    def user_vector(self, history: IntArray) -> FloatArray | None:
-        """float32 ``[d]``; ``None`` where the model has none, or it says nothing of this history."""
-        if self.item_vectors is None or not len(history):
+    def user_vector(self, history: IntArray, instruction: str | None = None) -> FloatArray | None:
+        """float32 ``[d]``; ``None`` where the model has none, or it says nothing of this history and instruction."""
+        if self.item_vectors is None or not (len(history) or instruction):
             return None
         whole: Any = self.model
-        vector: FloatArray = whole.user_vectors(Ragged(np.array([0, len(history)]), history))[0]
-        return vector if vector.any() else None
+        histories = Ragged(np.array([0, len(history)]), history)
+        if instruction and self.reads_instructions:
+            vectors = whole.instructed(Requests(histories, instruction=[instruction]))
+        else:
+            vectors = whole.user_vectors(histories)
+        return vectors[0] if vectors is not None and vectors[0].any() else None
 
     def index(self, users: FloatArray, kind: Kind | None = None) -> None:
         """Find the best of the model by an index, if one is good enough for a sample of ``users [q, d]``."""
@@ -212,18 +224,28 @@ class Stock:
         popularity
             float32: of all its items.
         """
-        grown = Stock(model, items, popularity, self._encoder)
+        grown = Stock(model, items, popularity, self.encoder)
         grown.shown = self.shown.grown(grown.items)
         grown._reader_thread = self._reader_thread  # which goes on with this one
         if self._text is not None:
             text, vectors = self._text
             more = text.vectors(grown.items[len(self) :])
-            grown._reader, grown._text = self._reader, (text, np.concatenate([vectors, more]))
+            grown._reader, grown._text = self._reader, (text, appended(vectors, more))
         if self.near is not None and grown.item_vectors is not None:
             grown.near = self.near.grown(grown.item_vectors)
         return grown
 
-    def scores(self, history: IntArray) -> FloatArray:
-        """float32 ``[m]``: the model's scores for one history."""
-        found: FloatArray = self.model.score_histories(Ragged.from_lists([history]))[0]
+    @property
+    def reads_instructions(self) -> bool:
+        """Whether the model itself reads what is asked for in words."""
+        return "instruction" in self.model.capabilities
+
+    def scores(self, history: IntArray, instruction: str | None = None) -> FloatArray:
+        """float32 ``[m]``: the model's scores for one history; with an ``instruction`` if it reads any."""
+        histories = Ragged.from_lists([history])
+        if instruction and self.reads_instructions:
+            scores = self.model.score(Requests(histories, instruction=[instruction]))
+        else:
+            scores = self.model.score_histories(histories)
+        found: FloatArray = scores[0]
         return found

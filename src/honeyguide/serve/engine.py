@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,6 @@ from honeyguide.agent.planner import Planner, shown_of
 from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.core.ragged import IntArray
-from honeyguide.experiment.bundle import Bundle
 from honeyguide.lm.port import LM
 from honeyguide.pipeline.asked import Asked
 from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
@@ -70,6 +69,7 @@ class Engine:
         self._held = HeldLists()
         self._forgotten: OrderedDict[str, float] = OrderedDict()  # users that were deleted, and when
         self._news = 0  # grows with whatever may change what is known of a person
+        self._waiting: Counter[str] = Counter()  # events of items that have no place in the model
         self._lock = threading.RLock()  # of what is above, and of the exchange of the model
         self._changing = threading.Lock()
         self._warm: threading.Thread | None = None
@@ -86,12 +86,11 @@ class Engine:
         fallback = bundle is None
         if bundle is None:
             bundle = without_model(self.directory, items, self.store.counts(self.tenant))
-        return self._live(with_new_items(bundle, items), stamp, None, fallback)
-
-    def _live(self, bundle: Bundle, stamp: str, before: PipelineFile | None, fallback: bool = False) -> Live:
+        bundle = with_new_items(bundle, items)
         stock = bundle.stock()
-        self._count(stock)
-        stages = self._stages(stock, fallback) if before is None else before.over(stock)
+        self._count(stock, self.store.counts(self.tenant))
+        stages = self._stages(stock, fallback)
+        stock.encoder = stages.current.config.encoder
         return Live(bundle, stock, stages, stamp, partial(grammar_of, stock.items), fallback)
 
     def _stages(self, stock: Stock, fallback: bool) -> PipelineFile:
@@ -104,11 +103,11 @@ class Engine:
             plain.fault = error
             return plain
 
-    def _count(self, stock: Stock, first: int = 0) -> None:
-        """Events since the fit count for popularity, of items from the code ``first`` on."""
-        counts = self.store.counts(self.tenant)
-        codes, events = codes_of(stock, list(counts)), np.fromiter(counts.values(), np.float32, len(counts))
-        stock.popular.count(codes[codes >= first], events[codes >= first])
+    def _count(self, stock: Stock, counts: Mapping[str, int]) -> None:
+        """Events since the fit count for popularity; those of items that have no place wait until these get one."""
+        names, codes = list(counts), codes_of(stock, list(counts))
+        stock.popular.count(codes, np.fromiter(counts.values(), np.float32, len(counts)))
+        self._waiting = Counter({names[i]: counts[names[i]] for i in np.flatnonzero(codes < 0)})
 
     def refresh(self) -> bool:
         """Take up a new version of the model if there is one; whether there was.
@@ -174,9 +173,9 @@ class Engine:
             if bundle is before.bundle:
                 return 0
             live = grown(before, bundle)
-            self._count(live.stock, len(before.stock))
             with self._lock:  # events go on being counted until here
                 live.stock.popularity[: len(before.stock)] = before.stock.popularity
+                self._count(live.stock, self._waiting)
                 self._exchange(live)
             if before.stock.near is not None and live.stock.near is None and not self.warming:
                 self.warm()  # so many items came that the index is made anew
@@ -222,6 +221,7 @@ class Engine:
                 self._people.pop(user_id, None)
             codes = self.codes([event.item_id for event in events])
             self.live.stock.popular.count(codes[np.array([event.weight > 0 for event in events], np.bool_)])
+            self._waiting.update(e.item_id for e, code in zip(events, codes, strict=True) if code < 0 < e.weight)
             self._stale |= self.live.fallback and bool((codes < 0).any())  # such items get a place at the next look
 
     def forget(self, user_id: str) -> None:
@@ -350,7 +350,7 @@ class Engine:
         found = PipelineConfig(retrieve=(Retrieve(source="text", n=100),), rank=Rank(by="fusion"))
         order = Pipeline(found, live.stock).run(Asked(live.stock, NOBODY.liked, NOBODY.liked, rules, query=query))
         if len(person.liked) and len(order.items):
-            own = live.stock.scores(person.liked)[order.items]
+            own = live.stock.scores(person.liked, query)[order.items]
             place = np.empty(len(own))
             place[np.argsort(-own, kind="stable")] = np.arange(len(own))
             both = 1 / (FUSION + np.arange(len(own))) + 1 / (FUSION + place)  # reciprocal rank fusion

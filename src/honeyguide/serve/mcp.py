@@ -15,7 +15,7 @@ import secrets
 import time
 from collections import OrderedDict
 from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
@@ -29,14 +29,15 @@ from typing_extensions import TypedDict
 
 from honeyguide import __version__
 from honeyguide.core.errors import HoneyguideError
-from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
+from honeyguide.serve.alike import alike
 from honeyguide.serve.answer import Answer, Live
 from honeyguide.serve.auth import Identity, Scope, secret_of
 from honeyguide.serve.engine import Engine
+from honeyguide.serve.reasons import explained
 from honeyguide.serve.service import HTTPProblem, Service, only_own
 from honeyguide.serve.store import Event, now
-from honeyguide.serve.wire import Id, Text
+from honeyguide.serve.wire import ExplainIn, Id, Text
 
 _VALID = 300.0  # seconds of a confirmation
 _SPENT = 10_000  # confirmations remembered as used
@@ -60,11 +61,16 @@ class Items(TypedDict):
 
 
 class Reason(TypedDict):
-    """Why an item is where it is; ``verified``: without the evidence its score falls."""
+    """Why an item is where it is; ``verified``: without the evidence its score falls.
+
+    ``change``: without these it leaves the first ten; null where no such set was found.
+    """
 
     why: str
     evidence: list[str]
     verified: bool
+    change: NotRequired[list[str] | None]
+    paths: NotRequired[list[str] | None]
 
 
 class Done(TypedDict, total=False):
@@ -142,6 +148,8 @@ def _telling(tool: Any) -> Any:
     async def call(*arguments: Any, **named: Any) -> Any:
         try:
             return await tool(*arguments, **named)
+        except HTTPProblem as problem:
+            raise ToolError(str(Refused(problem.error, problem.remedy))) from problem
         except HoneyguideError as error:
             raise ToolError(str(error)) from error
 
@@ -216,26 +224,29 @@ class Tools:
         return self._shown(who, engine, new, answer, k)
 
     async def similar_items(self, item_id: Id, context: Context[Any], k: Some = 10) -> Items:
-        """Items that the model holds to be alike."""
+        """Items that the model holds to be alike; by their texts where it cannot say."""
         _, engine = await self._who(context, "read")
         live = engine.live
-        codes = engine.codes([item_id], live)
-        if codes[0] < 0:
-            raise Refused(f"there is no item {item_id!r}.", "Take an id from another tool's answer.")
-        found = live.bundle.model.similar(codes, k).items[0]
-        return Items(source="similar", items=_rows(engine, live, found[found >= 0]))
+        found = await asyncio.to_thread(alike, engine, live, item_id, k)
+        return Items(source="similar" if found.by == "model" else "text", items=_rows(engine, live, found.codes))
 
-    async def explain(self, item_id: Id, user_id: Id, context: Context[Any]) -> Reason:
-        """Why an item is where it is in a user's list, checked on the model."""
+    async def explain(
+        self, item_id: Id, user_id: Id, context: Context[Any], change: bool = False, paths: bool = False
+    ) -> Reason:
+        """Why an item is where it is in a user's list, checked on the model.
+
+        With `change` also without which items of the history it would not be among the first ten; with `paths` also
+        how the evidence and the item are joined.
+        """
         _, engine = await self._who(context, "read", user_id)
-        live = engine.live
-        stock = live.stock
-        codes = engine.codes([item_id], live)
-        if codes[0] < 0:
-            raise Refused(f"there is no item {item_id!r}.", "Take an id from another tool's answer.")
-        (found,) = because(live.bundle.model, engine.person(user_id, live).liked, [int(codes[0])])
-        said = found.sentence(lambda code: stock.titles[code], verb_for(stock.items.columns))
-        return Reason(why=said, evidence=engine.ids(live, found.evidence), verified=found.verified)
+        asked = ExplainIn(item_id=item_id, user_id=user_id, change=change, paths=paths)
+        told = await asyncio.to_thread(explained, engine, asked, self.service.settings.speaker)
+        reason = Reason(why=told["why"], evidence=told["evidence"], verified=told["verified"])
+        if change:
+            reason["change"] = told["change"] and told["change"]["titles"]
+        if paths:
+            reason["paths"] = told["paths"]
+        return reason
 
     # -- writing ------------------------------------------------------------------------------
 

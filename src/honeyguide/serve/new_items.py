@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from honeyguide.core.errors import HoneyguideError
+from honeyguide.encode.pictures import without_paths, without_pictures
 from honeyguide.experiment.bundle import Bundle
 from honeyguide.serve.table import typed_table
 
@@ -28,12 +29,12 @@ def with_new_items(bundle: Bundle, items: dict[str, dict[str, Any]]) -> Bundle:
     ]
     if not rows:
         return bundle
-    table = typed_table(rows, bundle.store.items.schema)
+    table = without_paths(typed_table(rows, bundle.store.items.schema))
     try:
         grown = model.add_items(table)
     except HoneyguideError as error:
         _LOG.warning("new items have no place in the model: %s", error)
         return bundle
     store = bundle.store
-    store.items = pl.concat([store.items, table.select(store.items.columns)], how="vertical_relaxed")
+    store.items = pl.concat([store.items, without_pictures(table).select(store.items.columns)], how="vertical_relaxed")
     return Bundle(bundle.directory, grown, store)

@@ -42,7 +42,7 @@ def explained(engine: Engine, asked: wire.ExplainIn, speaker: LM | None = None) 
     live = engine.live
     code, own = int(engine.codes([asked.item_id], live)[0]), engine.codes(asked.session, live)
     if code < 0:
-        raise HTTPProblem(404, f"there is no item {asked.item_id!r}.")
+        raise HTTPProblem.no_item(asked.item_id)
     person = engine.person(asked.user_id, live) if asked.user_id is not None else NOBODY
     history = np.concatenate([person.liked, own[own >= 0]]).astype(np.int32)
     titles, stock = live.stock.titles, live.stock

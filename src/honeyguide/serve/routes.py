@@ -19,6 +19,7 @@ from honeyguide.core.errors import DataError
 from honeyguide.explain.because import because, verb_for
 from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve import wire
+from honeyguide.serve.alike import alike
 from honeyguide.serve.answer import Answer, Trial
 from honeyguide.serve.auth import Identity
 from honeyguide.serve.reasons import echo, explained, marks, took_back
@@ -124,7 +125,7 @@ def items(app: FastAPI, service: Service) -> None:
             live = engine.live
             code = int(engine.codes([item_id], live)[0])
             if code < 0:
-                raise HTTPProblem(404, f"there is no item {item_id!r}.")
+                raise HTTPProblem.no_item(item_id)
             found = engine.fields(live, np.array([code], np.int32))[0]
         return to_json({"item_id": item_id, "fields": found})
 
@@ -156,7 +157,9 @@ def users(app: FastAPI, service: Service) -> None:
         engine = service.engine(who)
         before = (await asyncio.to_thread(engine.person, user_id)).preferences
         if want_id not in before.wants:
-            raise HTTPProblem(404, f"the user {user_id!r} has no preference {want_id!r}.")
+            raise HTTPProblem(
+                404, f"the user {user_id!r} has no preference {want_id!r}.", "GET the user for those that hold."
+            )
         after = before.after(Delta(retract=(want_id,)))
         await _done(service.store.put_preferences(who.tenant, user_id, after.to_dict()))
         engine.changed(user_id)
@@ -172,7 +175,7 @@ def users(app: FastAPI, service: Service) -> None:
         events = await asyncio.to_thread(service.store.events_of, who.tenant, user_id)
         event = next((e for e in events if e.event_id == event_id), None)
         if event is None:
-            raise HTTPProblem(404, f"the user {user_id!r} has no event {event_id!r}.")
+            raise HTTPProblem(404, f"the user {user_id!r} has no event {event_id!r}.", "GET the user for the events.")
         rows = await _done(service.store.delete_event(who.tenant, user_id, event_id))
         if rows and who.tenant in service.engines:
             took_back(service.engines[who.tenant], event)
@@ -308,15 +311,11 @@ def lists(app: FastAPI, service: Service) -> None:
         k: Annotated[int, Query(ge=1, le=100)] = 10,
         who: Identity = needs(service, "read", personal=True),
     ) -> Response:
-        """Items that the model holds to be alike."""
+        """Items that the model holds to be alike; by their texts where it cannot say."""
         engine = service.engine(who)
         live = engine.live
-        code = int(engine.codes([item_id], live)[0])
-        if code < 0:
-            raise HTTPProblem(404, f"there is no item {item_id!r}.")
-        found = await asyncio.to_thread(live.bundle.model.similar, np.array([code], np.int32), k)
-        codes = found.items[0][found.items[0] >= 0]
-        return to_json({"items": _entries(live, codes, found.scores[0], 1)})
+        found = await asyncio.to_thread(alike, engine, live, item_id, k)
+        return to_json({"by": found.by, "items": _entries(live, found.codes, found.scores, 1)})
 
 
 def _page(

@@ -89,6 +89,11 @@ class HTTPProblem(Exception):
         super().__init__(error)
         self.status, self.error, self.remedy, self.headers = status, error, remedy, headers
 
+    @classmethod
+    def no_item(cls, item_id: str) -> HTTPProblem:
+        """404: neither the model nor the store has the item."""
+        return cls(404, f"there is no item {item_id!r}.", "A search finds ids; new items are sent to POST /v1/items.")
+
     def answer(self) -> Response:
         """What is sent."""
         return to_json({"error": self.error, "remedy": self.remedy}, self.status, self.headers)

@@ -347,6 +347,9 @@ class WantsOut(_Wire):
 class SimilarOut(_Wire):
     """Items that are alike."""
 
+    by: Literal["model", "text"] = Field(
+        description="What says so: the model, or, where it cannot or does not know the item, the items' texts."
+    )
     items: list[ItemOut]
 
 

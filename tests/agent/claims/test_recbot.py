@@ -77,7 +77,7 @@ def test_parsers_are_judged_by_the_gap_to_the_teacher() -> None:
         f = {"-hard": 1.0, "-soft": 1.0, "+soft": 1.0, "+hard": 1.0, "macro": macro, "exact": 0.9}
         return {"f1": f, "commands": 10, "seconds": 0.1, **more}
 
-    faults = [["by Tolkien", "+soft authors is X", "+hard authors is X"], ["reset", "-soft about reset", "CLEAR"]]
+    faults = [["by Tolkien", "+soft authors is X", "+hard authors is X"]]
     student = {"examples": 10, "steps": 2, "training": 3.0, "losses": [2.0, 1.0], "faults": faults}
     cells = {
         "parser-grammar": row(1.0, simulated={"macro": 0.9}),

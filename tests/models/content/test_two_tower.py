@@ -14,7 +14,8 @@ from honeyguide.core.ragged import Ragged
 from honeyguide.data.build import build
 from honeyguide.data.splits import cold_item
 from honeyguide.metrics.holdout import holdout_ndcg
-from honeyguide.models.content.two_tower import Features, Towers, TwoTower, TwoTowerConfig
+from honeyguide.models.content.two_tower import TwoTower, TwoTowerConfig
+from honeyguide.models.content.two_tower_network import Features, Towers
 from honeyguide.models.popularity import Popularity
 
 OPTIONS = {"encoder": "use", "dim": 32, "epochs": 20, "batch_tokens": 512, "lr": 5e-3, "negatives": 128}
@@ -46,23 +47,23 @@ def test_a_state_sees_no_later_event(fitted: TwoTower) -> None:
 
 
 def test_an_item_is_its_text_its_categories_and_its_id(books: Dataset) -> None:
-    net = Towers(5, 8, TwoTowerConfig(dim=4, buckets=10)).eval()
+    net = Towers(5, 8, None, TwoTowerConfig(dim=4, buckets=10)).eval()
     text, buckets = torch.randn(2, 8), Ragged.from_lists([[1, 7], []])
-    features = Features(text, buckets)
+    features = Features(text, None, buckets)
     with torch.no_grad():
-        found = net.items(*features.take(torch.arange(2)), torch.tensor([3, 4]))
+        found = net.items(features.take(torch.arange(2)), torch.tensor([3, 4]))
         expected = text @ net.text.weight.T + net.ids.weight[[3, 4]]
         expected[0] += (net.categories.weight[1] + net.categories.weight[7]) / 2
     assert_allclose(found, expected, atol=1e-6)
 
 
 def test_ids_are_hidden_from_a_share_of_the_items_while_training() -> None:
-    net = Towers(4000, 2, TwoTowerConfig(dim=4, id_dropout=0.3, dropout=0.0))
-    features = Features(torch.zeros(4000, 2), Ragged.empty(4000))
+    net = Towers(4000, 2, None, TwoTowerConfig(dim=4, id_dropout=0.3, dropout=0.0))
+    features = Features(torch.zeros(4000, 2), None, Ragged.empty(4000))
     every = torch.arange(4000)
-    hidden = (net.train().items(*features.take(every), every) == 0).all(1).float().mean().item()
+    hidden = (net.train().items(features.take(every), every) == 0).all(1).float().mean().item()
     assert 0.26 < hidden < 0.34
-    assert (net.eval().items(*features.take(every), every) != 0).any(1).all()
+    assert (net.eval().items(features.take(every), every) != 0).any(1).all()
 
 
 def test_an_added_item_is_the_known_one_without_its_id(books: Dataset) -> None:

@@ -198,16 +198,14 @@ def _judge_parsers(results: Mapping[str, Result]) -> Judgement:
 def _why_not(student: Mapping[str, Any]) -> str:
     """What the faults of the student have in common."""
     faults = student["faults"]
-    phrases = sum(meaning.startswith(("UNDO", "CLEAR")) for _, _, meaning in faults)
     makers = sum("by" in text.split() and heard.replace("soft", "hard") == meaning for text, heard, meaning in faults)
     bounds = sum(any(sign in meaning for sign in ("<", ">")) for _, _, meaning in faults)
     return (
         f" Why the student is behind: (1) of its {len(faults)} faults {bounds} are numbers and comparatives, where it "
         "takes a word of the bound (fewer than, no more than) for a refusal; "
         f"(2) {makers} are makers (by NAME), which are firm and which no trace had; "
-        f"(3) {phrases} are phrases such as undo, which code understands before a model is asked, and which count "
-        f"against it here; (4) it was trained for little: its loss went from {student['losses'][0]:.2f} to "
-        f"{student['losses'][-1]:.2f}, unevenly."
+        f"(3) it was trained for little: its loss went from {student['losses'][0]:.2f} to {student['losses'][-1]:.2f}, "
+        "unevenly."
     )
 
 

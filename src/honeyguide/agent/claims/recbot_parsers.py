@@ -71,13 +71,15 @@ def distilled(profile: Profile) -> Result:
     trained = time.process_time()
     rows = commands()[:: _STUDENT[profile]]
     questions = [asked_of(command) for command in rows]
-    open_ones = [i for i, (things, _) in enumerate(questions) if things]
+    phrases = {i: plain for i, c in enumerate(rows) if (plain := _phrase(c)) is not None}
+    open_ones = [i for i, (things, _) in enumerate(questions) if things and i not in phrases]
     kinds = dict(zip(open_ones, student.read([questions[i][1] for i in open_ones]), strict=True))
     pairs = []
     for i, command in enumerate(rows):
-        things = questions[i][0]
+        things = questions[i][0] if i not in phrases else []
         said = [meant(t, *KINDS[k]) for t, k in zip(things, kinds.get(i, ()), strict=True) if k != IGNORE]
-        pairs.append((written(Delta(tuple(dict.fromkeys(said)))), command.meaning))
+        delta = phrases.get(i, Delta(tuple(dict.fromkeys(said))))
+        pairs.append((written(delta), command.meaning))
     return {
         "f1": f1(pairs),
         "commands": len(rows),
@@ -88,6 +90,12 @@ def distilled(profile: Profile) -> Result:
         "losses": [round(float(np.mean(losses[i : i + 10])), 3) for i in range(0, len(losses), 10)],
         "faults": [[c.text, *pair] for c, pair in zip(rows, pairs, strict=True) if pair[0] != pair[1]][:40],
     }
+
+
+def _phrase(command: Command) -> Delta | None:
+    """What undoes or clears, which :class:`LMParser` asks no model about; ``None`` for everything else."""
+    plain = Grammar(Lexicon.of(CATALOGUES[command.catalogue])).parse(command.text, Preferences())
+    return plain if plain.undo or plain.clear else None
 
 
 def _judged(parsers: dict[str, Any], rows: Sequence[Command]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from pydantic import Field
 
 from honeyguide.core import artifact
+from honeyguide.core.appended import appended
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
 from honeyguide.core.fitting import FitOptions, ModelConfig
@@ -252,7 +253,7 @@ class ColdMap(Recommender):
         new = self.text.vectors(items)
         rows = self._map(new, ~self.cold[:n_base])
         self.neighbours = sp.csr_matrix(sp.vstack([self.neighbours, rows]))
-        self.vectors = np.concatenate([self.vectors, new])
+        self.vectors = appended(self.vectors, new)
         self.cold = np.concatenate([self.cold, np.ones(len(new), np.bool_)])
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:

@@ -11,6 +11,7 @@ import polars as pl
 from pydantic import Field
 
 from honeyguide.core import artifact
+from honeyguide.core.appended import appended
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
@@ -128,8 +129,8 @@ class TextProfile(Recommender):
         return Recommendations(*top_k(cosine, k), self._fitted())
 
     def _add_items(self, items: pl.DataFrame) -> None:
-        self.vectors = np.concatenate([self.vectors, self.text.vectors(items)])
-        self.share = np.concatenate([self.share, np.zeros(items.height, np.float32)])
+        self.vectors = appended(self.vectors, self.text.vectors(items))
+        self.share = appended(self.share, np.zeros(items.height, np.float32))
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         return {"vectors": self.vectors, "share": self.share}, {"text": self.text.to_meta(), "decay": self.decay}

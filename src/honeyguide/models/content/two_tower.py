@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,10 +11,9 @@ import numpy.typing as npt
 import polars as pl
 import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from honeyguide.core import artifact
+from honeyguide.core.appended import appended
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.core.fitting import FitOptions, ModelConfig
@@ -25,14 +24,16 @@ from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.encode.categories import category_buckets, category_columns
+from honeyguide.encode.image import image_encoder
 from honeyguide.encode.items import ItemText, encoding_seconds
+from honeyguide.encode.pictures import ItemPictures, centred, picture_seconds
 from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import holdout_ndcg
-from honeyguide.nn import losses
+from honeyguide.models.content.two_tower_network import Features, Towers, towers_forward
 from honeyguide.nn.backbone import encode_positions, prefixes
-from honeyguide.nn.batches import IGNORED, Batch, PackedWindows, cut_by_tokens, pad_right
-from honeyguide.nn.blocks import Dropout, RMSNorm, init_weights
-from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, rows_of
+from honeyguide.nn.batches import PackedWindows, cut_by_tokens, pad_right
+from honeyguide.nn.forward import batch_loss
+from honeyguide.nn.fusion import FusionName
 from honeyguide.nn.trainer import Trainer, TrainerSettings, choose_device, seeded
 
 _SERVED = 1 << 13  # positions of histories read at once while serving
@@ -45,6 +46,10 @@ class TwoTowerConfig(ModelConfig):
     ----------
     encoder, columns
         As in :class:`~honeyguide.models.content.text_profile.TextProfileConfig`.
+    images
+        Encoder of the items' pictures, see :func:`~honeyguide.encode.image.image_encoder`; none are read by default.
+    fusion
+        How what is known of an item becomes one vector: see :mod:`honeyguide.nn.fusion`.
     dim
         Width of both towers.
     max_len
@@ -71,6 +76,8 @@ class TwoTowerConfig(ModelConfig):
 
     encoder: str = "auto"
     columns: tuple[str, ...] | None = None
+    images: str | None = None
+    fusion: FusionName = "sum"
     dim: int = Field(64, ge=2)
     max_len: int = Field(50, ge=1)
     buckets: int = Field(4096, ge=1)
@@ -94,59 +101,6 @@ class TwoTowerConfig(ModelConfig):
         return TrainerSettings(**{name: getattr(self, name) for name in names})
 
 
-class Towers(nn.Module):
-    """Both networks. Shapes: b rows, t positions, n items, d width.
-
-    Parameters
-    ----------
-    n_items, text_dim
-        Items with a vector of their own, and width of their texts.
-    config
-        Options.
-    """
-
-    def __init__(self, n_items: int, text_dim: int, config: TwoTowerConfig) -> None:
-        super().__init__()
-        c = config
-        self.text = nn.Linear(text_dim, c.dim, bias=False)
-        self.categories = nn.EmbeddingBag(c.buckets, c.dim, mode="mean")
-        self.ids = nn.Embedding(n_items, c.dim) if c.ids else None
-        self.ages = nn.Parameter(-0.3 * torch.arange(c.max_len, dtype=torch.float32))  # of log-weights, recent first
-        self.worth = nn.Linear(c.dim, 1, bias=False)
-        self.mix = nn.Sequential(nn.Linear(c.dim, 2 * c.dim), nn.SiLU(), nn.Linear(2 * c.dim, c.dim))
-        self.norm, self.norm_in = RMSNorm(c.dim), RMSNorm(c.dim)
-        self.dropout, self.id_dropout = Dropout(c.dropout), c.id_dropout
-        init_weights(self, c.init_std)
-        nn.init.normal_(self.categories.weight, std=c.init_std)
-        nn.init.normal_(self.text.weight, std=c.init_std * 2)  # texts have length one
-        if self.ids is not None:
-            nn.init.normal_(self.ids.weight, std=c.init_std / 2)
-
-    def items(self, text: Tensor, buckets: Tensor, offsets: Tensor, ids: Tensor | None = None) -> Tensor:
-        """``[n, d]`` from texts ``[n, D]``, lists of category buckets and, for known items, codes ``[n]``."""
-        x: Tensor = self.text(self.dropout(text)) + self.categories(buckets, offsets)
-        if ids is None or self.ids is None:
-            return x
-        own: Tensor = self.ids(ids)
-        if self.training and self.id_dropout > 0:
-            own = own * (torch.rand(len(own), 1, device=own.device) >= self.id_dropout)
-        return x + own
-
-    def states(self, read: Tensor) -> Tensor:
-        """``[b, t, d]``: the user after each event, from the vectors of the events ``[b, t, d]``.
-
-        The weight of event s at position t is softmax over s <= t of ``age[t - s] + w v_s``; the state is
-        n(p + MLP(n(p))) of the weighted mean p.
-        """
-        t = read.shape[1]
-        age = torch.arange(t, device=read.device)[:, None] - torch.arange(t, device=read.device)  # [t, t]
-        logits = self.ages[age.clamp(0)] + self.worth(self.norm_in(read)).transpose(1, 2)  # [b, t, t]
-        weights = logits.masked_fill(age < 0, -torch.inf).softmax(-1)
-        mean = self.norm_in(self.dropout(weights @ read))
-        state: Tensor = self.norm(mean + self.dropout(self.mix(mean)))
-        return state
-
-
 class TwoTower(Recommender):
     """Score = dot product of the user's state and the item's vector, learnt by sampled softmax with log-q correction.
 
@@ -166,6 +120,8 @@ class TwoTower(Recommender):
     hooks: Hooks = Hooks()
 
     text: ItemText
+    pictures: ItemPictures | None
+    mean: FloatArray  # [image dim] of the pictures that the catalogue had; empty without
     category_columns: tuple[str, ...]
     network: Towers
     vectors: FloatArray  # [n_items, dim]
@@ -184,9 +140,10 @@ class TwoTower(Recommender):
         counts = data.popularity("train")
         self.log_share = np.log((counts + 1) / (counts.sum() + len(counts))).astype(np.float32)
         device = choose_device(options.device)
-        features = Features.of(data.items, self.text, self.category_columns, c.buckets, device)
+        self._read_pictures(data.items)
+        features = self._features(data.items, device)
         with seeded(c.seed, device):
-            self.network = Towers(data.n_items, self.text.dim, c).to(device)
+            self.network = Towers(data.n_items, self.text.dim, self._image_dim(), c).to(device)
         drawn = np.where(counts > 0, counts, 0.0) ** c.power if c.power else np.ones(len(counts))
         q = torch.from_numpy((drawn / drawn.sum()).astype(np.float32)).to(device)
         self.report.curve = Trainer(
@@ -196,17 +153,38 @@ class TwoTower(Recommender):
             c.trainer(),
             options,
             self._validation(features, train, valid),
-            identity=f"{c.model_dump_json()} {_digest(train, valid)} {self.text.version} "
+            identity=f"{c.model_dump_json()} {_digest(train, valid)} {self.text.version} {_version(self.pictures)}"
             f"torch {torch.__version__} {self.hooks.identity}",
             hooks=self.hooks,
         ).run()
         self.vectors = self._known_vectors(features)
         self.network.to("cpu")
 
+    def _read_pictures(self, items: pl.DataFrame) -> None:
+        """Which encoder reads pictures, and their mean, which says nothing of any of them."""
+        name = self.config.images
+        self.pictures = ItemPictures.of(items, image_encoder(name)) if name is not None else None
+        self.mean = np.zeros(0, np.float32)
+        if self.pictures is not None:
+            found = self.pictures.vectors(items)
+            self.mean = found.sum(axis=0) / max(1, np.count_nonzero(found.any(axis=1)))
+
+    def _image_dim(self) -> int | None:
+        return None if self.pictures is None else self.pictures.dim
+
+    def _features(self, items: pl.DataFrame, device: torch.device) -> Features:
+        """What is known of ``items``."""
+        buckets = category_buckets(items, self.category_columns, self.config.buckets)
+        text = torch.from_numpy(self.text.vectors(items)).to(device)
+        if self.pictures is None:
+            return Features(text, None, buckets)
+        images = centred(self.pictures.vectors(items), self.mean)
+        return Features(text, torch.from_numpy(images).to(device), buckets)
+
     def _known_vectors(self, features: Features) -> FloatArray:
         with torch.inference_mode():
             every = torch.arange(len(features.text), device=features.text.device)
-            vectors: FloatArray = self.network.items(*features.take(every), every).float().cpu().numpy()
+            vectors: FloatArray = self.network.items(features.take(every), every).float().cpu().numpy()
         return vectors
 
     def _validation(self, features: Features, train: Ragged, valid: Ragged) -> Callable[[], float] | None:
@@ -276,12 +254,13 @@ class TwoTower(Recommender):
 
     def _add_items(self, items: pl.DataFrame) -> None:
         device = self.network.text.weight.device
-        features = Features.of(items, self.text, self.category_columns, self.config.buckets, device)
+        features = self._features(items, device)
         with torch.inference_mode():
-            new = self.network.items(features.text, *features.bags(torch.arange(items.height))).float().cpu().numpy()
-        self.vectors = np.concatenate([self.vectors, new])
+            known = features.take(torch.arange(items.height, device=device))
+            new = self.network.items(known).float().cpu().numpy()
+        self.vectors = appended(self.vectors, new)
         least = np.full(items.height, self.log_share.min(initial=0.0), np.float32)
-        self.log_share = np.concatenate([self.log_share, least])
+        self.log_share = appended(self.log_share, least)
 
     # -- cost and storage ---------------------------------------------------------------------
 
@@ -289,11 +268,14 @@ class TwoTower(Recommender):
         """Weights, their gradient, moments and copies; texts; a batch; and the time of half the epochs."""
         c, encoder = self.config, text_encoder(self.config.encoder)
         lengths = data.histories("train").lengths
-        weights = c.dim * (data.n_items + c.buckets + encoder.dim + 4 * c.dim)
-        memory = 4.0 * (6 * weights + 2 * data.n_items * encoder.dim + 40 * c.batch_tokens * max(c.dim, c.max_len))
+        images = image_encoder(c.images) if c.images is not None else None
+        width = encoder.dim + (images.dim if images is not None else 0)
+        weights = c.dim * (data.n_items + c.buckets + width + (4 if c.fusion == "sum" else 20) * c.dim)
+        memory = 4.0 * (6 * weights + 2 * data.n_items * width + 40 * c.batch_tokens * max(c.dim, c.max_len))
         targets = float(np.minimum(np.maximum(lengths - 1, 0), c.max_len).sum()) * c.epochs / 2
-        flops = 6 * c.dim * (c.negatives + 2 * encoder.dim + 6 * c.dim + c.max_len)
+        flops = 6 * c.dim * (c.negatives + 2 * width + 6 * c.dim + c.max_len)
         seconds = encoding_seconds(data.items, encoder, c.columns) + targets * (flops / 30e9 + 1e-8 * c.negatives)
+        seconds += picture_seconds(data.items, images) if images is not None else 0.0
         return Estimate(memory + 1.5e9, seconds + 1.0)
 
     @property
@@ -303,87 +285,26 @@ class TwoTower(Recommender):
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         arrays = {f"network.{name}": t.detach().cpu().numpy() for name, t in self.network.state_dict().items()}
-        meta = {"text": self.text.to_meta(), "categories": list(self.category_columns)}
+        pictures = self.pictures.to_meta() if self.pictures is not None else None
+        meta = {"text": self.text.to_meta(), "categories": list(self.category_columns), "pictures": pictures}
+        if self.pictures is not None:
+            arrays["mean"] = self.mean
         return {**arrays, "vectors": self.vectors, "log_share": self.log_share}, meta
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.text, self.category_columns = ItemText.from_meta(meta["text"]), tuple(meta["categories"])
+        pictures = meta.get("pictures")
+        self.pictures = ItemPictures.from_meta(pictures) if pictures is not None else None
+        self.mean = np.array(arrays.get("mean", ()), np.float32)
         weights = {
             name.removeprefix("network."): torch.from_numpy(np.array(a))
             for name, a in arrays.items()
             if name.startswith("network.")
         }
         n_items = len(weights["ids.weight"]) if self.config.ids else 0
-        self.network = Towers(n_items, self.text.dim, self.config).eval()
+        self.network = Towers(n_items, self.text.dim, self._image_dim(), self.config).eval()
         self.network.load_state_dict(weights)
         self.vectors, self.log_share = np.array(arrays["vectors"]), np.array(arrays["log_share"])
-
-
-class Features:
-    """What is known of items, on the device of the towers.
-
-    Parameters
-    ----------
-    text
-        float32 ``[n, D]``.
-    buckets
-        Category buckets of every item.
-    """
-
-    def __init__(self, text: Tensor, buckets: Ragged) -> None:
-        self.text, self.buckets = text, buckets
-
-    @classmethod
-    def of(
-        cls, items: pl.DataFrame, text: ItemText, columns: tuple[str, ...], n_buckets: int, device: torch.device
-    ) -> Features:
-        """Read the item table."""
-        return cls(torch.from_numpy(text.vectors(items)).to(device), category_buckets(items, columns, n_buckets))
-
-    def take(self, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Texts, buckets and their offsets of the item codes ``[n]``."""
-        return self.text[items], *self.bags(items)
-
-    def bags(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Buckets of the item codes, flat, and the offsets of each item's."""
-        taken = self.buckets.take(items.cpu().numpy())
-        device = self.text.device
-        return torch.from_numpy(taken.values).to(device), torch.from_numpy(taken.offsets[:-1].astype(np.int32)).to(
-            device
-        )
-
-
-def towers_forward(network: Towers, features: Features, q: Tensor, negatives: int) -> Callable[[Batch], Forward]:
-    """The pass over a batch, with sampled softmax at every real position; each item goes through its tower once.
-
-    Parameters
-    ----------
-    network, features
-        The towers, and what is known of all items.
-    q
-        ``[n_items]`` probability of drawing each item as a negative.
-    negatives
-        How many are drawn.
-    """
-    log_q = q.clamp_min(1e-12).log()
-
-    def forward(batch: Batch) -> Forward:
-        real = batch.targets != IGNORED
-        drawn = torch.multinomial(q, negatives, replacement=True)
-        codes, place = torch.unique(torch.cat([batch.items.flatten(), batch.targets[real], drawn]), return_inverse=True)
-        vectors = network.items(*features.take(codes), codes)  # [n, d]
-        n_read, n_targets = batch.items.numel(), int(real.sum())
-        read, targets, others = place.split([n_read, n_targets, negatives])
-        states = network.states(F.embedding(read.view(batch.items.shape), vectors))[real]  # [n_targets, d]
-
-        def value(scored: Sequence[Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
-            return mean_loss(losses.sampled_softmax(scored[0], scored[1], targets, others, log_q[codes]), weights)
-
-        own = torch.arange(n_targets, device=states.device)
-        users = rows_of(real, batch.users)
-        return Forward(users, batch.targets[real], (states, vectors), (own, None), value)
-
-    return forward
 
 
 def _known(histories: Ragged) -> Ragged:
@@ -392,6 +313,10 @@ def _known(histories: Ragged) -> Ragged:
     if known.all():
         return histories
     return Ragged.from_groups(histories.rows[known], histories.values[known], len(histories))
+
+
+def _version(pictures: ItemPictures | None) -> str:
+    return "" if pictures is None else f"{pictures.version} "
 
 
 def _digest(*parts: Ragged) -> str:

@@ -1,1 +1,1 @@
-"""Models in which a language model reads items, and another one, or its blocks, reads what people did with them."""
+"""Recommenders in which language models read items and histories, or write what comes next."""
