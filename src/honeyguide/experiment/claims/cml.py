@@ -30,7 +30,7 @@ _SIZES: dict[str, dict[str, Any]] = {
     "paper": {"dim": 64, "negatives": 20, "epochs": 60, "batch_tokens": 512, "lr": 5e-3},
 }
 _TIERS = 3
-_SLICE = 20  # of Gowalla every so many-th user, on a CPU
+_SLICE = 40  # of Gowalla every so many-th user, on a CPU
 
 
 def _arm(name: str, seed: int) -> Any:
@@ -132,8 +132,8 @@ def _gowalla(profile: Profile) -> Result:
     options: dict[str, Any] = {"items": "free", "decay": 1.0, "margin": 0.5, "lr": 5e-3, "dim": 64, "epochs": 200}
     if profile == "cpu":
         data = replace(data, interactions=data.interactions.filter(pl.col("user") % _SLICE == 0))
-        options |= {"dim": 32, "epochs": 12, "negatives": 10, "lr": 2e-2}
-    bpr = model_class("mf-bpr")(dim=options["dim"], epochs=30 if profile == "cpu" else 200)
+        options |= {"dim": 32, "epochs": 8, "negatives": 10, "lr": 2e-2}
+    bpr = model_class("mf-bpr")(dim=options["dim"], epochs=20 if profile == "cpu" else 200)
     models = {"cml": CML(**options), "mf-bpr": bpr, "popularity": model_class("popularity")()}
     found = {name: released_recall(model.fit(data), data) for name, model in models.items()}
     return {**found, "profile": profile}
