@@ -8,6 +8,7 @@ from honeyguide.agent.lexicon import Lexicon
 from honeyguide.agent.planner import Planner, PlannerConfig, condition_of, shown_of
 from honeyguide.agent.preferences import Preferences, Want
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Stopwatch
 from honeyguide.data.load import load_data
 from honeyguide.models.linear.ials import IALS
@@ -149,3 +150,23 @@ def test_what_a_person_says_is_stronger_than_a_pin(planner: Planner, grammar: Gr
     assert pinned.run(ask(pinned, history), Preferences()).items[0] == old
     state = Preferences().after(grammar.parse("after 1900", Preferences()))
     assert old not in pinned.run(ask(pinned, history), state).items
+
+
+def test_a_model_that_reads_instructions_hears_what_is_wanted(
+    planner: Planner, grammar: Grammar, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = []
+
+    def score(requests: Requests) -> np.ndarray:
+        heard.extend(requests.instruction)
+        return planner.stock.model.score_histories(requests.histories)
+
+    model = planner.stock.model
+    history, commands = data.histories("train")[3], ("more vampires and werewolves", "less romance")
+    say(planner, grammar, history, *commands)
+    assert heard == []
+    monkeypatch.setattr(type(model), "capabilities", model.capabilities | {"instruction"})
+    monkeypatch.setattr(model, "score", score)
+    say(planner, grammar, history, *commands)
+    assert heard
+    assert all("vampires" in text and "romance" not in text for text in heard)

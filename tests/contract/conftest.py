@@ -21,6 +21,7 @@ N_USERS, N_ITEMS = 307, 300  # different, so that an array with one row per user
 
 # Options that make a model fit the small data set in a second or two; the rest keep their defaults.
 QUICK: dict[str, dict[str, Any]] = {
+    "alpharec": {"encoder": "use", "dim": 16, "hidden": 64, "negatives": 100, "epochs": 4, "lr": 5e-3},
     "cold-map": {"encoder": "use"},
     "text-profile": {"encoder": "use"},
     "image-profile": {"text_weights": (0.8,), "text": "use"},
@@ -35,10 +36,31 @@ QUICK: dict[str, dict[str, Any]] = {
     "auto": {"models": ("popularity", "floor", "itemknn", "ials"), "budget": 3600.0, "text": "use"},
     "two-tower": {"encoder": "use", "dim": 16, "epochs": 8, "batch_tokens": 512, "lr": 1e-2, "negatives": 64},
     "cml": {"encoder": "use", "dim": 16, "epochs": 8, "batch_tokens": 512, "lr": 2e-2, "negatives": 8},
+    "hllm": {
+        "text": "use",
+        "dim": 16,
+        "hidden": 64,
+        "max_len": 50,
+        "epochs": 8,
+        "batch_tokens": 512,
+        "lr": 5e-3,
+        "negatives": 64,
+    },
+    "lite-llm4rec": {
+        "text": "use",
+        "dim": 16,
+        "hidden": 64,
+        "head": "tied",  # what the contract says of new items holds for this head
+        "max_len": 50,
+        "epochs": 8,
+        "batch_tokens": 512,
+        "lr": 5e-3,
+    },
     "sasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "esasrec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "bert4rec": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
     "tim4rec": {"dim": 16, "blocks": 1, "state": 8, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
+    "bigrec": {"samples": 8, "history": 1, "answer_tokens": 2, "space": "use", "valid_users": 48},
     "hstu": {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 8, "batch_tokens": 512, "lr": 5e-3},
 }
 
@@ -53,6 +75,7 @@ PLUGGED: dict[str, dict[str, Any]] = {
     "recsae": {"over": "sasrec", "options": {"expansion": 8, "k": 4, "epochs": 2, "batch": 512}},
     "knn-embed": {"over": "ials"},
     "reloop2": {"over": "din"},
+    "text-align": {"over": "mf-bpr", "options": {"encoder": "use"}},
     "vat": {"over": "mf-bpr"},
 }
 
@@ -87,13 +110,19 @@ def small(events: pl.DataFrame) -> Dataset:
 
 
 @pytest.fixture(scope="session", params=sorted(MODELS))
-def make(request: pytest.FixtureRequest) -> Make:
-    """The constructor of a registered model with quick options."""
+def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """The constructor of a registered model with quick options; of a language model, over a tiny one."""
     try:
         cls = model_class(request.param)
     except MissingExtraError as error:
         pytest.skip(f"extra [{error.extra}] is not installed")
-    return lambda **options: cls(**{**QUICK.get(request.param, {}), **options})
+    quick = dict(QUICK.get(request.param, {}))
+    if "lm" in cls.Config.model_fields:
+        pytest.importorskip("peft", reason="pip install 'honeyguide[lm-torch]'")
+        from tests.lm.tiny import write_tiny
+
+        quick["lm"] = str(write_tiny(tmp_path_factory.mktemp("tiny") / "lm"))
+    return lambda **options: cls(**{**quick, **options})
 
 
 @pytest.fixture(scope="session")

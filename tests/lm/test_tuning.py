@@ -13,7 +13,7 @@ from tests.lm.tiny import write_tiny
 from honeyguide.core.errors import ConfigError, TrainingError
 from honeyguide.lm.local import Local, LocalConfig
 from honeyguide.lm.port import Prompt
-from honeyguide.lm.tuning import TuneConfig, _padded, _row, dpo, sft
+from honeyguide.lm.tuning import TuneConfig, _likelihood, _padded, _row, dpo, sft
 
 EXAMPLES = [(Prompt.of(f"{i}?", max_tokens=4), "yes" if i % 2 else "no") for i in range(8)]
 FAST = TuneConfig(epochs=4, batch=2, learning_rate=1e-2, max_tokens=64)
@@ -57,6 +57,17 @@ def test_tokens_of_the_prompt_are_not_learnt(folder: Path) -> None:
     assert int(mask[0].sum()) == len(row[0]) < ids.shape[1]
     cut, start = _row(model, Prompt.of("x" * 100), "yes", 16)
     assert len(cut) == 16 and model.tokenizer.decode(cut[start:]) == "yes</s>", "the answer stays whole"
+
+
+def test_a_padded_batch_gives_each_answer_the_likelihood_it_has_alone(folder: Path) -> None:
+    model = fresh(folder)
+    rows = [_row(model, Prompt.of(text), answer, 64) for text, answer in (("ab", "yes"), ("a longer one", "no"))]
+    with torch.inference_mode():
+        both = _likelihood(model, rows)
+        alone = torch.cat([_likelihood(model, [row]) for row in rows])
+    torch.testing.assert_close(both, alone, rtol=1e-4, atol=1e-4)
+    written = model.logprobs(Prompt.of("ab"), ["yes</s>"])[0].sum()
+    assert float(alone[0]) == pytest.approx(float(written), rel=1e-4)
 
 
 def test_the_same_run_gives_the_same_weights_also_when_it_was_interrupted(folder: Path, tmp_path: Path) -> None:

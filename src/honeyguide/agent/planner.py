@@ -102,6 +102,9 @@ class Planner:
         wants = list(preferences.wants.values())
         hidden = self._codes([w for w in wants if w.relation == "like" and not w.positive and w.hard])
         rules = tuple(Rule(filter=text) for text in conditions_of(wants))
+        words = _words([want for want in wants if want.positive])
+        if words and self.stock.reads_instructions:  # the model that ranks hears of it too
+            asked = replace(asked, instruction=words)
         asked = asked.narrowed(rules, hidden)
         order = self._obeyed(self.pipeline.run(asked), rules)
         if not wants or not len(order.items):
@@ -168,8 +171,8 @@ class Planner:
 
     def _meaning(self, wants: Sequence[Want]) -> FloatArray | None:
         """The direction of what wants are about, float32 ``[d]`` of length one: texts, names, and items."""
-        texts = [str(w.value) for w in wants if w.relation in ("about", "is") and isinstance(w.value, str)]
-        vectors = [self.stock.text_of(" ".join(texts))] if texts else []
+        words = _words(wants)
+        vectors = [self.stock.text_of(words)] if words else []
         items = self._codes([w for w in wants if w.relation == "like"])
         vectors += list(self.stock.text_vectors[items])
         if not vectors:
@@ -180,6 +183,11 @@ class Planner:
         names = [str(w.value) for w in wants]
         codes = encode(self.stock, names)
         return codes[codes >= 0]
+
+
+def _words(wants: Sequence[Want]) -> str:
+    """What wants are about, as one text."""
+    return " ".join(str(w.value) for w in wants if w.relation in ("about", "is") and isinstance(w.value, str))
 
 
 def shown_of(stock: Stock, items: IntArray) -> Shown:

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from honeyguide import __version__
 from honeyguide.cli import (
     add_items,
+    align,
     ask,
     backtest,
     backup,
@@ -30,6 +31,7 @@ from honeyguide.cli import (
     metrics,
     models,
     papers,
+    predict_ratings,
     quickstart,
     recommend,
     replay,
@@ -128,8 +130,10 @@ for _panel, _commands in {
         compare.compare,
         evaluate_answers.evaluate_answers,
         ask.ask,
+        predict_ratings.predict_ratings,
         forget.forget,
         add_items.add_items,
+        align.align,
     ),
     "Look": (models.models, concepts.concepts, metrics.metrics, version.version),
     "Keep fresh": (update.update,),

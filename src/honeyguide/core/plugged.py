@@ -165,6 +165,10 @@ class Plugged(Recommender):
         states = self.user_vectors(histories) if "state" in self.states else None
         return self.hooks.adjust_scores(Requests(histories, users), states, scores)
 
+    def instructed(self, requests: Requests) -> FloatArray | None:
+        """float32 ``[n, d]``: what the model inside makes of instructions, edited already."""
+        return self.base.instructed(requests)
+
     def score_states(self, states: FloatArray, requests: Requests) -> FloatArray:
         """float32 ``[n, n_items]`` from states that are edited already, adjusted."""
         scores = self.base.score_states(states, requests)

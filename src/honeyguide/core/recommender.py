@@ -264,16 +264,26 @@ class Recommender(ABC):
         for asked in ("instruction", "query"):
             if getattr(requests, asked) is not None:
                 self.require(asked)
-        if requests.states is None:
+        states = requests.states
+        if states is None and requests.instruction is not None:
+            states = self.instructed(requests)
+        if states is None:
             scores = self.score_histories(requests.histories, requests.users)
         else:
-            scores = self.score_states(requests.states, requests)
+            scores = self.score_states(states, requests)
         if requests.candidates is not None:
             allowed = requests.candidates.to_csr(scores.shape[1])
             inside = np.zeros(scores.shape, bool)
             inside[allowed.nonzero()] = True
             scores[~inside] = NEVER
         return scores
+
+    def instructed(self, requests: Requests) -> FloatArray | None:
+        """float32 ``[n, d]``: user vectors under the instructions of ``requests`` (capability ``instruction``).
+
+        ``None`` where the model reads an instruction in another way than by the vector of the user.
+        """
+        return None
 
     def score_states(self, states: FloatArray, requests: Requests) -> FloatArray:
         """float32 ``[n, n_items]``: scores from user vectors ``[n, d]`` that were made elsewhere (state ``state``).

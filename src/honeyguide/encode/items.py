@@ -147,13 +147,37 @@ class ItemText:
         EncoderError
             If the encoder that is installed is another version.
         """
+        return text_vectors(item_texts(items, self.columns), self.checked())
+
+    def checked(self) -> TextEncoder:
+        """The encoder, of the version that was read with.
+
+        Raises
+        ------
+        EncoderError
+            If the one that is installed is another version.
+        """
         encoder = text_encoder(self.encoder)
         if encoder.version != self.version:
             raise EncoderError(
                 f"The text encoder {self.encoder!r} is {encoder.version}; this model was made with {self.version}.",
                 "Their vectors cannot be compared: install the version it was made with, or fit the model again.",
             )
-        return text_vectors(item_texts(items, self.columns), encoder)
+        return encoder
+
+    def of_words(self, texts: Sequence[str]) -> FloatArray:
+        """float32 ``[n, dim]`` of what people type, of length one; zeros for empty texts. It is not kept in the cache.
+
+        Raises
+        ------
+        EncoderError
+            If the encoder that is installed is another version.
+        """
+        encoder, written = self.checked(), [row for row, text in enumerate(texts) if text.strip()]
+        vectors = np.zeros((len(texts), encoder.dim), np.float32)
+        if written:
+            vectors[written] = encoder.encode([texts[row].strip() for row in written])
+        return vectors
 
     def ready(self) -> None:
         """Load the encoder's weights, so that the next text is read without waiting for them."""

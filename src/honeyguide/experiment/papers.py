@@ -25,17 +25,23 @@ RESULTS = _CHECKOUT if _CHECKOUT.parents[1].is_dir() else Path("honeyguide-paper
 # Seed -> the module that declares its PAPER.
 _MODULES = {
     12: "honeyguide.experiment.claims.reloop2",
+    14: "honeyguide.experiment.claims.easyrec",
     18: "honeyguide.agent.claims.recbot",
     19: "honeyguide.experiment.claims.tim4rec",
     25: "honeyguide.experiment.claims.lightgnn",
     26: "honeyguide.experiment.claims.recsae",
+    29: "honeyguide.experiment.claims.bigrec",
     32: "honeyguide.experiment.claims.vat",
     37: "honeyguide.experiment.claims.metrics_survey",
+    38: "honeyguide.experiment.claims.alpharec",
     41: "honeyguide.experiment.claims.ada_retrieval",
     49: "honeyguide.experiment.claims.rel_mf",
     50: "honeyguide.experiment.claims.cml",
+    52: "honeyguide.experiment.claims.llm_ratings",
     56: "honeyguide.experiment.claims.knn_embed",
     58: "honeyguide.experiment.claims.llm_answers",
+    59: "honeyguide.experiment.claims.hllm",
+    60: "honeyguide.experiment.claims.lite_llm4rec",
 }
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -125,9 +126,8 @@ def sft(
     rows = [_row(model, prompt, answer, c.max_tokens) for prompt, answer in examples]
 
     def loss(chosen: Sequence[int]) -> Tensor:
-        ids, labels, mask = _padded([rows[i] for i in chosen], model)
-        logits = model.network(input_ids=ids, attention_mask=mask).logits[:, :-1]  # [b, t-1, vocabulary]
-        return functional.cross_entropy(logits.flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=_MASKED)
+        logits, wanted = _answers([rows[i] for i in chosen], model)
+        return functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_MASKED)
 
     return _train(model, len(rows), loss, c, _digest("sft", model.name, rows, c), on_step)
 
@@ -168,10 +168,8 @@ def dpo(
 
 def _likelihood(model: Local, rows: Sequence[tuple[list[int], int]]) -> Tensor:
     """Log-probability of the answers of some rows, ``[b]``."""
-    ids, labels, mask = _padded(rows, model)
-    logprobs: Tensor = model.network(input_ids=ids, attention_mask=mask).logits[:, :-1].float().log_softmax(-1)
-    wanted = labels[:, 1:]  # [b, t-1]
-    each = logprobs.gather(2, wanted.clamp(min=0)[:, :, None])[:, :, 0]
+    logits, wanted = _answers(rows, model)
+    each = logits.log_softmax(-1).gather(2, wanted.clamp(min=0)[:, :, None])[:, :, 0]  # [b, a]
     found: Tensor = (each * (wanted != _MASKED)).sum(1)
     return found
 
@@ -185,15 +183,28 @@ def _row(model: Local, prompt: Prompt, answer: str, most: int) -> tuple[list[int
     return [*kept, *told], len(kept)
 
 
+def _answers(rows: Sequence[tuple[list[int], int]], model: Local) -> tuple[Tensor, Tensor]:
+    """Logits ``[b, a, vocabulary]`` and tokens ``[b, a]`` of the answers, a tokens at most.
+
+    Only there are logits made: over a whole prompt they cost a third of a step, and most of its memory.
+    """
+    ids, labels, mask = _padded(rows, model)
+    longest = max(len(tokens) - start for tokens, start in rows)
+    places = (mask.cumsum(1) - 1).clamp(min=0)
+    read = model.network(input_ids=ids, attention_mask=mask, position_ids=places, logits_to_keep=longest + 1)
+    return read.logits[:, -longest - 1 : -1].float(), labels[:, -longest:]
+
+
 def _padded(rows: Sequence[tuple[list[int], int]], model: Local) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids, labels (masked outside the answer) and mask, each int64 ``[b, t]``, padded on the right."""
+    """Ids, labels (masked outside the answer) and mask, each int64 ``[b, t]``, padded on the left."""
     width = max(len(ids) for ids, _ in rows)
     ids = torch.full((len(rows), width), int(model.tokenizer.pad_token_id))
     labels, mask = torch.full_like(ids, _MASKED), torch.zeros_like(ids)
     for i, (tokens, start) in enumerate(rows):
-        ids[i, : len(tokens)] = torch.tensor(tokens)
-        labels[i, start : len(tokens)] = torch.tensor(tokens[start:])
-        mask[i, : len(tokens)] = 1
+        first = width - len(tokens)
+        ids[i, first:] = torch.tensor(tokens)
+        labels[i, first + start :] = torch.tensor(tokens[start:])
+        mask[i, first:] = 1
     device = model.config.device
     return ids.to(device), labels.to(device), mask.to(device)
 
@@ -227,6 +238,7 @@ def _train(
             value.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(list(trained.values()), c.clip)
             optimizer.step()
+            model.forget()
             losses.append(value.item())
             if on_step is not None:
                 on_step(step, losses[-1])
@@ -297,3 +309,27 @@ def _weights_digest(trained: dict[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(trained[name].detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def trained_arrays(model: Local, config: TuneConfig) -> dict[str, npt.NDArray[np.float32]]:
+    """What was trained, by name: the LoRA matrices, or all weights."""
+    return {name: p.detach().cpu().numpy().copy() for name, p in _trainable(model, config).items()}
+
+
+def put_arrays(model: Local, config: TuneConfig, arrays: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Undo :func:`trained_arrays` on a model as it was before.
+
+    Raises
+    ------
+    ConfigError
+        If the arrays are of another model or other options.
+    """
+    trained = _trainable(model, config)
+    if trained.keys() != arrays.keys() or any(p.shape != arrays[name].shape for name, p in trained.items()):
+        raise ConfigError("the trained weights are those of another model or rank.", "Load them with their options.")
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(torch.from_numpy(np.array(arrays[name])))
+    model.network.eval()
+    model.forget()
+    model.name = f"{model.name}+{_weights_digest(trained)}"

@@ -132,6 +132,7 @@ MODELS: dict[str, Entry] = {
             "boost",
         ),
         Entry("lightgcn", "honeyguide.models.graph.lightgcn", "LightGCN", "vectors propagated over the graph", "torch"),
+        Entry("alpharec", "honeyguide.models.graph.alpharec", "AlphaRec", "texts, mapped and propagated", "torch"),
         Entry("mf-bpr", "honeyguide.models.factor.mf_bpr", "MFBPR", "matrix factorisation from ranked pairs", "torch"),
         Entry("mf", "honeyguide.models.factor.mf", "MF", "matrix factorisation with a pointwise loss", "torch"),
         Entry("simplex", "honeyguide.models.graph.simplex", "SimpleX", "mean of the history, contrasted", "torch"),
@@ -163,6 +164,23 @@ MODELS: dict[str, Entry] = {
         Entry("esasrec", "honeyguide.models.sequence.esasrec", "ESASRec", "SASRec by the eSASRec recipe", "torch"),
         Entry("bert4rec", "honeyguide.models.sequence.bert4rec", "BERT4Rec", "gaps filled from both sides", "torch"),
         Entry("hstu", "honeyguide.models.sequence.hstu", "HSTU", "causal attention without a softmax", "torch"),
+        Entry(
+            "bigrec",
+            "honeyguide.models.language.bigrec",
+            "BIGRec",
+            "a language model writes a title, the catalogue's nearest are shown",
+            "lm-torch",
+        ),
+        Entry(
+            "lite-llm4rec",
+            "honeyguide.models.language.lite_llm4rec",
+            "LiteLLM4Rec",
+            "texts by one language model, histories by another, one linear head",
+            "torch",
+        ),
+        Entry(
+            "hllm", "honeyguide.models.language.hllm", "HLLM", "texts by one language model, users by another", "torch"
+        ),
         Entry("tim4rec", "honeyguide.models.sequence.tim4rec", "TiM4Rec", "state-space duality paced by gaps", "torch"),
     )
 }
@@ -221,6 +239,7 @@ PLUGINS: dict[str, PluginEntry] = {
         PluginEntry(
             "reloop2", "honeyguide.plugins.reloop2", "ReLoop2", "a memory of errors that corrects while serving"
         ),
+        PluginEntry("text-align", "honeyguide.plugins.text_align", "TextAlign", "vectors and texts drawn together"),
         PluginEntry(
             "vat", "honeyguide.plugins.vat", "VAT", "adversarial training against fake users, by how well one is fitted"
         ),

@@ -114,6 +114,27 @@ def sampled_softmax(
     return F.cross_entropy(scores, torch.zeros_like(targets), reduction="none")  # the target is column 0
 
 
+def info_nce(states: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, alike: float = 0.99) -> Tensor:
+    """Softmax over the target and shared negatives without those that are the target in other words: ``[n]``.
+
+    -log exp(h e+) / (exp(h e+) + sum_k [cos(e+, e_k) <= alike] exp(h e_k)) (HLLM, Chen et al. 2024). Where states are
+    s h / |h| and vectors have length one, the products are s cos(h, e).
+
+    Parameters
+    ----------
+    states, table, targets, negatives
+        As in :func:`full_softmax` and :func:`sampled_softmax`; ``negatives`` ``[k]``.
+    alike
+        A negative whose cosine with the target is above this is left out there.
+    """
+    positive, negative = _pairs(states, table, targets, negatives)  # [n, 1], [n, k]
+    with torch.no_grad():
+        unit = F.normalize(table, dim=-1)
+        same = unit[targets] @ unit[negatives].T > alike
+    negative = negative.masked_fill(same, -torch.inf)
+    return F.cross_entropy(torch.cat([positive, negative], 1), torch.zeros_like(targets), reduction="none")
+
+
 def gbce(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, calibration: float = 0.75) -> Tensor:
     """Generalised binary cross-entropy (gSASRec, Petrov & Macdonald 2023): ``[n]``.
 

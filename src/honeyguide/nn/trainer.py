@@ -186,6 +186,7 @@ class Trainer(Generic[B]):
         with seeded(self.settings.seed, self.device), _bar(shown, self.settings.epochs, self.metric) as show:
             try:
                 self.hooks.on_start(self.network)
+                self._take_in()
                 self._resume()
                 self.group.agree(self.progress.step)
                 self.group.copy_weights(self.network)
@@ -200,6 +201,14 @@ class Trainer(Generic[B]):
         self.group.copy_weights(self.network)
         self.network.eval()
         return self.progress.curve
+
+    def _take_in(self) -> None:
+        """Optimise, average and keep what plug-ins have added to the network too."""
+        known = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
+        added = [p for p in self.network.parameters() if id(p) not in known]
+        if added:
+            self.optimizer.add_param_group({"params": added})
+            self.average = [p.detach().clone() for p in self.network.parameters()] if self.settings.average else []
 
     def _finished(self) -> bool:
         p, s = self.progress, self.settings
@@ -234,7 +243,7 @@ class Trainer(Generic[B]):
 
     def _step(self, batch: B, done: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.rate(self.progress.step, done)
+            group["lr"] = group["pace"] * self.settings.rate(self.progress.step, done)
         self.optimizer.zero_grad()
         loss = self.group.backward(self.network, self._loss, batch, self.progress.step)
         if self.settings.clip is not None:
@@ -349,12 +358,16 @@ Show = Callable[[Progress, int], None]
 
 
 def _groups(network: nn.Module) -> list[dict[str, Any]]:
-    """The parameters for the optimiser; those marked ``no_decay`` are spared weight decay."""
-    spared = {id(p) for p in network.parameters() if getattr(p, "no_decay", False)}
-    groups: list[dict[str, Any]] = [{"params": [p for p in network.parameters() if id(p) not in spared]}]
-    if spared:
-        groups.append({"params": [p for p in network.parameters() if id(p) in spared], "weight_decay": 0.0})
-    return groups
+    """The parameters for the optimiser, by what they are marked with.
+
+    Those with ``no_decay`` are spared weight decay; those with ``pace`` have it as a factor on the learning rate.
+    """
+    groups: dict[tuple[float, bool], dict[str, Any]] = {(1.0, False): {"params": [], "pace": 1.0}}
+    for parameter in network.parameters():
+        key = (float(getattr(parameter, "pace", 1.0)), bool(getattr(parameter, "no_decay", False)))
+        decay = {"weight_decay": 0.0} if key[1] else {}
+        groups.setdefault(key, {"params": [], "pace": key[0], **decay})["params"].append(parameter)
+    return list(groups.values())
 
 
 @contextmanager

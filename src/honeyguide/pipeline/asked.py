@@ -36,6 +36,8 @@ class Asked:
         Where it comes from.
     query
         Free text for the source ``"text"``.
+    instruction
+        What is wanted, in words, for a model that reads them.
     """
 
     stock: Stock
@@ -44,6 +46,7 @@ class Asked:
     rules: tuple[Rule, ...] = ()
     scenario: str = "default"
     query: str | None = None
+    instruction: str | None = None
 
     def narrowed(self, rules: Sequence[Rule], excluded: IntArray) -> Asked:
         """With more rules and less to show; what was computed of the history stands."""
@@ -58,12 +61,12 @@ class Asked:
     @cached_property
     def scores(self) -> FloatArray:
         """float32 ``[m]``: the model's scores of all items, asked for once."""
-        return self.stock.scores(self.history)
+        return self.stock.scores(self.history, self.instruction)
 
     @cached_property
     def user(self) -> FloatArray | None:
         """float32 ``[d]``: the user's vector, of models whose scores are its products with those of the items."""
-        return self.stock.user_vector(self.history)
+        return self.stock.user_vector(self.history, self.instruction)
 
     def scores_of(self, items: IntArray) -> FloatArray:
         """float32 ``[c]``: the model's scores of some items; those of all are asked for only where they must be."""

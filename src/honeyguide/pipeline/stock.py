@@ -19,6 +19,7 @@ from honeyguide.core.ids import Ids
 from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
+from honeyguide.core.requests import Requests
 from honeyguide.data.expressions import condition
 from honeyguide.encode.items import ItemText
 from honeyguide.encode.text import text_encoder
@@ -194,13 +195,17 @@ class Stock:
         whole: Any = self.model
         return whole.item_vectors() if "inner_product" in self.model.capabilities else None
 
-    def user_vector(self, history: IntArray) -> FloatArray | None:
-        """float32 ``[d]``; ``None`` where the model has none, or it says nothing of this history."""
-        if self.item_vectors is None or not len(history):
+    def user_vector(self, history: IntArray, instruction: str | None = None) -> FloatArray | None:
+        """float32 ``[d]``; ``None`` where the model has none, or it says nothing of this history and instruction."""
+        if self.item_vectors is None or not (len(history) or instruction):
             return None
         whole: Any = self.model
-        vector: FloatArray = whole.user_vectors(Ragged(np.array([0, len(history)]), history))[0]
-        return vector if vector.any() else None
+        histories = Ragged(np.array([0, len(history)]), history)
+        if instruction and self.reads_instructions:
+            vectors = whole.instructed(Requests(histories, instruction=[instruction]))
+        else:
+            vectors = whole.user_vectors(histories)
+        return vectors[0] if vectors is not None and vectors[0].any() else None
 
     def index(self, users: FloatArray, kind: Kind | None = None) -> None:
         """Find the best of the model by an index, if one is good enough for a sample of ``users [q, d]``."""
@@ -230,7 +235,17 @@ class Stock:
             grown.near = self.near.grown(grown.item_vectors)
         return grown
 
-    def scores(self, history: IntArray) -> FloatArray:
-        """float32 ``[m]``: the model's scores for one history."""
-        found: FloatArray = self.model.score_histories(Ragged.from_lists([history]))[0]
+    @property
+    def reads_instructions(self) -> bool:
+        """Whether the model itself reads what is asked for in words."""
+        return "instruction" in self.model.capabilities
+
+    def scores(self, history: IntArray, instruction: str | None = None) -> FloatArray:
+        """float32 ``[m]``: the model's scores for one history; with an ``instruction`` if it reads any."""
+        histories = Ragged.from_lists([history])
+        if instruction and self.reads_instructions:
+            scores = self.model.score(Requests(histories, instruction=[instruction]))
+        else:
+            scores = self.model.score_histories(histories)
+        found: FloatArray = scores[0]
         return found

@@ -350,7 +350,7 @@ class Engine:
         found = PipelineConfig(retrieve=(Retrieve(source="text", n=100),), rank=Rank(by="fusion"))
         order = Pipeline(found, live.stock).run(Asked(live.stock, NOBODY.liked, NOBODY.liked, rules, query=query))
         if len(person.liked) and len(order.items):
-            own = live.stock.scores(person.liked)[order.items]
+            own = live.stock.scores(person.liked, query)[order.items]
             place = np.empty(len(own))
             place[np.argsort(-own, kind="stable")] = np.arange(len(own))
             both = 1 / (FUSION + np.arange(len(own))) + 1 / (FUSION + place)  # reciprocal rank fusion

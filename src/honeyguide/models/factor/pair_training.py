@@ -202,6 +202,31 @@ def pair_batches(pairs: sp.csr_matrix, config: PairConfig) -> PairSampler:
     )
 
 
+class Served(Protocol):
+    """What answers requests once a network is trained; :class:`~honeyguide.models.factor.fold_in.FoldIn` is one."""
+
+    @property
+    def outward(self) -> FloatArray:
+        """float32 ``[m, d]``, what scores are taken against."""
+        ...
+
+    def users(self, histories: Ragged) -> FloatArray:
+        """float32 ``[n, d]``; zeros for an empty history."""
+        ...
+
+    def scores(self, histories: Ragged, users: FloatArray | None = None) -> FloatArray:
+        """float32 ``[n, m]``."""
+        ...
+
+    def similar(self, items: IntArray, k: int) -> tuple[IntArray, FloatArray]:
+        """The ``k`` items of largest cosine with each of ``items``, without itself."""
+        ...
+
+    def pack(self) -> tuple[artifact.Arrays, dict[str, Any]]:
+        """Arrays and metadata for an artifact."""
+        ...
+
+
 class PairModel(Recommender):
     """Base of the models learnt from pairs: they serve from a :class:`~honeyguide.models.factor.fold_in.FoldIn`.
 
@@ -210,7 +235,7 @@ class PairModel(Recommender):
 
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "inner_product"})
     states: ClassVar[frozenset[str]] = frozenset({"state", "vectors", "weights"})
-    served: FoldIn
+    served: Served
     hooks: Hooks = Hooks()
 
     def _train(
@@ -220,7 +245,7 @@ class PairModel(Recommender):
         batches: Batches[B],
         data: Dataset,
         options: FitOptions,
-        serve: Callable[[], FoldIn],
+        serve: Callable[[], Served],
     ) -> None:
         """Train ``network`` in place, and serve what it has become.
 
@@ -276,7 +301,7 @@ class PairModel(Recommender):
 
 
 def _validation(
-    train: Ragged, valid: Ragged, config: PairConfig, serve: Callable[[], FoldIn], hooks: Hooks
+    train: Ragged, valid: Ragged, config: PairConfig, serve: Callable[[], Served], hooks: Hooks
 ) -> Callable[[], float] | None:
     users = drawn_users(valid, config.valid_users, config.seed)
     if len(users) == 0:
