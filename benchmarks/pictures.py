@@ -224,7 +224,8 @@ def publish(results: dict[str, Any], data: Dataset) -> None:
     write_result(
         NAME,
         results,
-        dataset=f"{DATA}: every {EVERY}th user, {-(-data.n_users // EVERY):,} of {data.n_users:,}; {data.n_items:,} films",
+        dataset=f"{DATA}: every {EVERY}th user, {-(-data.n_users // EVERY):,} of {data.n_users:,}; "
+        f"{data.n_items:,} films",
         split="cold-and-warm: all events of .1 of the items, and the last event of every user on the others",
         protocol="full ranking of warm and cold items together, and of cold ones among themselves; history = train + "
         "valid; seen items removed; ties pessimistic; fitted on train, chosen on valid; paired t over users, Holm",
