@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
@@ -163,7 +163,10 @@ class Trainer(Generic[B]):
         self.hooks = hooks or Hooks()
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(
-            _groups(network), settings.lr, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
+            _groups(network.parameters()),
+            settings.lr,
+            weight_decay=settings.weight_decay,
+            fused=self.device.type != "mps",
         )
         self.group = Group.join(self.device, settings.seed)
         self.progress = Progress()
@@ -206,8 +209,9 @@ class Trainer(Generic[B]):
         """Optimise, average and keep what plug-ins have added to the network too."""
         known = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
         added = [p for p in self.network.parameters() if id(p) not in known]
+        for group in _groups(added) if added else ():
+            self.optimizer.add_param_group(group)
         if added:
-            self.optimizer.add_param_group({"params": added})
             self.average = [p.detach().clone() for p in self.network.parameters()] if self.settings.average else []
 
     def _finished(self) -> bool:
@@ -357,13 +361,13 @@ class Trainer(Generic[B]):
 Show = Callable[[Progress, int], None]
 
 
-def _groups(network: nn.Module) -> list[dict[str, Any]]:
+def _groups(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
     """The parameters for the optimiser, by what they are marked with.
 
     Those with ``no_decay`` are spared weight decay; those with ``pace`` have it as a factor on the learning rate.
     """
     groups: dict[tuple[float, bool], dict[str, Any]] = {(1.0, False): {"params": [], "pace": 1.0}}
-    for parameter in network.parameters():
+    for parameter in parameters:
         key = (float(getattr(parameter, "pace", 1.0)), bool(getattr(parameter, "no_decay", False)))
         decay = {"weight_decay": 0.0} if key[1] else {}
         groups.setdefault(key, {"params": [], "pace": key[0], **decay})["params"].append(parameter)

@@ -76,13 +76,13 @@ def _judge_wordings(results: Mapping[str, Result]) -> Judgement:
     several = _seeds(results, "unseen", "recall@20", of=REPHRASED)
     one = _seeds(results, "unseen", "recall@20", cell="one-wording", of=REPHRASED)
     note = (
-        f"asked in a wording that no tuning read, Recall@20 of {len(one)} seeds: with three wordings "
+        f"asked in a wording that no tuning read, Recall@20, seeds: {len(one)}: with three wordings "
         f"{several.mean():.4f}, with one {one.mean():.4f}, untuned {results['untuned']['unseen']['recall@20']:.4f}. "
         f"{_PROFILES}, so an unseen wording differs less than one that a language model writes"
     )
-    return Judgement(
-        float((several - one).mean()), verdict(bool(several.mean() >= one.mean())), t_interval(several - one)[1], note
-    )
+    gap = several - one
+    interval = t_interval(gap)[1] if len(gap) > 1 else None
+    return Judgement(float(gap.mean()), verdict(bool(gap.mean() >= 0)), interval, note)
 
 
 def _judge_cold(results: Mapping[str, Result]) -> Judgement:
