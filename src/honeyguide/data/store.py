@@ -105,8 +105,7 @@ class HistoryStore:
         """
         frame = data.positives(*parts)
         train = np.ones(frame.height, bool) if "split" not in frame.columns else (frame["split"] == "train").to_numpy()
-        states = np.where(train, LEARNT, HELD_OUT).astype(np.uint8)
-        events = Events(data.histories(*parts), states)
+        events = Events(data.histories(*parts), np.where(train, LEARNT, HELD_OUT).astype(np.uint8))
         store = cls(Path(directory), data.user_ids, data.item_ids, events, without_bytes(data.items))
         store._publish(store._user_ids, events, anyway=True)
         return store
@@ -286,8 +285,8 @@ class HistoryStore:
         Columns that the store does not have are added, and those that ``items`` lacks stay empty.
         """
         ids = self.item_ids.append(items["item_id"])
-        new = without_bytes(items).with_columns(pl.col("item_id").cast(ids.dtype))
-        table = pl.concat([_like(new, self.items), self.items], how="diagonal_relaxed")
+        new = _like(without_bytes(items).with_columns(pl.col("item_id").cast(ids.dtype)), self.items)
+        table = pl.concat([new, self.items], how="diagonal_relaxed")
         table = table.select(*self.items.columns, pl.exclude(self.items.columns))
         table = table.unique("item_id", keep="first", maintain_order=True)
         table = pl.DataFrame({"item_id": ids.values}).join(table, on="item_id", how="left", maintain_order="left")
