@@ -45,6 +45,18 @@ def tests() -> str:
     return markdown(["with pictures", "beside", "on", "NDCG@10", "p (Holm)"], rows, words=3) + made_by(result)
 
 
+@table("pictures-taken")
+def taken() -> str:
+    """Cold films ranked among those that somebody took, by what reads content alone."""
+    result = read_result("pictures")
+    found = dict((result or {"results": {}})["results"].get("cold films that somebody took", {}))
+    if result is None or not found:
+        return MISSING
+    films = found.pop("films")
+    rows = [[name, digits(value)] for name, value in found.items()]
+    return markdown(["model", f"NDCG@10 among the {films:,} cold films that somebody took"], rows) + made_by(result)
+
+
 @table("pictures-bridge")
 def bridge() -> str:
     """Area under the curve of finding the films of a genre by their poster."""

@@ -98,6 +98,17 @@ def figures(truth: npt.ArrayLike, predicted: npt.ArrayLike, liked: float = 4.0, 
     return found
 
 
+def auc_lead(
+    truth: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike, liked: float = 4.0, seed: int = 0
+) -> tuple[float, tuple[float, float]]:
+    """AUC of the first predictions less that of the second, with its 95 % interval, the same questions resampled."""
+    y, a, b = (np.asarray(values, np.float64) for values in (truth, first, second))
+    drawn = np.random.default_rng(seed).integers(len(y), size=(_RESAMPLES, len(y)))
+    again = [auc(y[rows] >= liked, a[rows]) - auc(y[rows] >= liked, b[rows]) for rows in drawn]
+    low, high = np.nanquantile(again, [0.025, 0.975]).tolist()
+    return auc(y >= liked, a) - auc(y >= liked, b), (low, high)
+
+
 def rules() -> dict[str, RatingModel]:
     """What a language model has to beat, unfitted."""
     return {

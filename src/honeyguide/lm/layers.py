@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -176,14 +177,15 @@ def sentence_folder(model: str = "smollm2", pooling: str = "lasttoken", tokens: 
     tokens
         Of a text that are read.
     """
-    source = Local(LocalConfig(model)).folder
-    folder = cache_folder() / "sentences" / f"{source.name}-{pooling}-{tokens}"
+    local = Local(LocalConfig(model))
+    source, version = local.folder, local.name.rpartition(":")[2]
+    folder = cache_folder() / "sentences" / f"{version}-{pooling}-{tokens}"
     if (folder / "modules.json").is_file():
         return folder
     (folder / "1_Pooling").mkdir(parents=True, exist_ok=True)
     for path in (*source.glob("*.safetensors"), *(source / name for name in _PARTS)):
         if path.is_file() and not (folder / path.name).exists():
-            os.link(path, folder / path.name)
+            _linked(path, folder / path.name)
     width = configuration(source)["hidden_size"]
     modes = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
     chosen = "mean_tokens" if pooling == "mean" else pooling
@@ -199,6 +201,14 @@ def sentence_folder(model: str = "smollm2", pooling: str = "lasttoken", tokens: 
     ]
     _write(folder / "modules.json", rows)  # last: it says that the folder is whole
     return folder
+
+
+def _linked(source: Path, target: Path) -> None:
+    """The file under another name, without a copy where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
 
 
 def _write(path: Path, content: Any) -> None:

@@ -16,7 +16,7 @@ from honeyguide.experiment.papers import Judgement, paper
 
 def row(value: float, rank: float = 100.0) -> dict[str, Any]:
     figures = {"ndcg@10": value, "ndcg@10_se": 0.001, "hit@10": value, "tail": value, "cold": value}
-    return {**figures, "n": 50, "n_cold": 3, "mean_rank": rank, "in_catalogue": 1.0}
+    return {**figures, "n": 500, "n_cold": 3, "mean_rank": rank, "in_catalogue": 1.0}
 
 
 def results(own: float, rival: float, together: float, first: float = 0.01, rank: float = 500.0) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def runs(**values: Any) -> dict[str, Any]:
     text = {"auc": 0.70, "recall@20": 0.1, "ece": [0.01, 0.02, 0.03], "comps": {**raw, "customers": 0.12}}
     floors = {"genres": 0.6, "comps": raw, "popularity": 0.05, "floor": 0.12, "films": 2, "customers": 3}
     found: dict[str, Any] = {"floors": {**floors, **values.pop("floors", {})}}
+    found["why"] = {"as it is": {"probability": 0.5, "cosine": 0.6}}
     for seed in SEEDS:
         found[f"text-{seed}"] = {**text, **{k: v(seed) if callable(v) else v for k, v in values.items()}}
         found[f"content-{seed}"] = {"logistic": 0.66}

@@ -42,9 +42,9 @@ def test_the_bar_asks_for_accuracy_cost_and_latency() -> None:
 
 def test_towers_sizes_and_sasrec_are_compared_in_order() -> None:
     judge = CLAIMS["towers"].judge
-    assert judge(cells(joint=0.3, cached=0.2, random=0.1)).verdict == "holds"
-    assert judge(cells(joint=0.2, cached=0.3, random=0.1)).verdict == "does not hold"
-    assert judge(cells(joint=0.3, cached=0.1, random=0.2)).verdict == "does not hold"
+    assert judge(cells(joint=0.3, cached=0.2, random=0.1, whole=0.4)).verdict == "holds"
+    assert judge(cells(joint=0.2, cached=0.3, random=0.1, whole=0.4)).verdict == "does not hold"
+    assert judge(cells(joint=0.3, cached=0.1, random=0.2, whole=0.4)).verdict == "does not hold"
     judge = CLAIMS["sizes"].judge
     assert judge(cells(size1=0.1, size3=0.2, hllm=0.3)).verdict == "holds"
     assert judge(cells(size1=0.1, size3=0.4, hllm=0.3)).verdict == "does not hold"

@@ -63,7 +63,9 @@ def by_rules(profile: Profile) -> Result:
     """Rules and biased MF on all test questions, on the drawn ones, on all cold ones and on the drawn cold ones."""
     data, bench = bench_of()
     found = {name: model.fit(bench.train) for name, model in rules().items()}
-    return {"events": data.interactions.height} | {
+    rare = cold(bench, profile)
+    told = {name: model.predict(rare) for name, model in found.items()}
+    return {"events": data.interactions.height, "told of the drawn cold": told} | {
         where: {name: figures(questions.truth, model.predict(questions)) for name, model in found.items()}
         for where, questions in _places(bench, profile).items()
     }

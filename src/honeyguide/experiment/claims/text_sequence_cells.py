@@ -120,8 +120,11 @@ def served_alone(model: Recommender, data: Dataset, requests: int = 200) -> dict
 
 
 @contextmanager
-def item_model(layers: int, *, random: bool = False) -> Iterator[str]:
-    """The folder of an encoder that is the first layers of MiniLM; random weights in all of them where asked to."""
+def item_model(layers: int, *, random: bool = False, tokens: int = 256) -> Iterator[str]:
+    """The folder of an encoder that is the first layers of MiniLM and reads the first tokens of a text.
+
+    Where asked to, all its weights are random.
+    """
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -129,6 +132,7 @@ def item_model(layers: int, *, random: bool = False) -> Iterator[str]:
 
     source: Any = text_encoder("minilm")
     network: Any = SentenceTransformer(str(source.folder), local_files_only=True)
+    network.max_seq_length = tokens
     inner = network[0].auto_model
     inner.encoder.layer = inner.encoder.layer[:layers]
     inner.config.num_hidden_layers = layers
