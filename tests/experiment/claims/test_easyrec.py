@@ -20,7 +20,13 @@ def results(**last: Any) -> dict[str, Any]:
     """Results in which everything holds, but for what is changed in the last two seeds."""
     figures = {"recall@20": 0.2, "cold_recall@20": 0.2, "sparse_recall@20": 0.2}
     better = {"recall@20": 0.21, "cold_recall@20": 0.2, "sparse_recall@20": 0.25}
-    held = {"plain": shot(0.15), "unseen": shot(0.14), "lightgcn": figures, "lightgcn+text-align": better}
+    held = {
+        "curve": [{"cpu_seconds": 2.0}],
+        "plain": shot(0.15),
+        "unseen": shot(0.14),
+        "lightgcn": figures,
+        "lightgcn+text-align": better,
+    }
     found: dict[str, Any] = {f"tuned-{seed}": held for seed in cells.SEEDS}
     found |= {f"tuned-{seed}": {**held, **last} for seed in list(cells.SEEDS)[-2:]}
     found |= {f"one-wording-{seed}": {"unseen": shot(0.13)} for seed in cells.REPHRASED}

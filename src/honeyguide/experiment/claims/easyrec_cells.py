@@ -32,7 +32,7 @@ REPHRASED = range(1)  # seeds that are tuned a second time, without rephrasings
 COLUMNS = ("title", "categories")
 KEPT_BACK = WORDINGS - 1  # the wording that no tuning reads
 _CORE = {"amazon-games": 8, "amazon-toys": 6, UNSEEN: 10}  # of the profile cpu
-_TUNED: dict[Profile, dict[str, Any]] = {
+TUNED: dict[Profile, dict[str, Any]] = {
     "cpu": {"batch": 32, "lr": 5e-4, "max_tokens": 32, "layers": 2, "steps": 16},
     "paper": {"batch": 256, "lr": 5e-5, "epochs": 25},
 }
@@ -167,7 +167,7 @@ def unrephrased(seed: int) -> Callable[[Profile], Result]:
 def _tune(folder: Path, profile: Profile, seed: int, wordings: int) -> tuple[TextEncoder, list[dict[str, float]]]:
     sets = [dense(name, profile) for name in TRAINED]
     corpora = [corpus_of(data, columns_of(data), recent=_RECENT[profile]) for data in sets]
-    config = AlignConfig(**{**_TUNED[profile], "encoder": start(), "seed": seed, "wordings": wordings})
+    config = AlignConfig(**{**TUNED[profile], "encoder": start(), "seed": seed, "wordings": wordings})
     curve = align(corpora, folder, config)
     return text_encoder(str(folder)), curve
 
