@@ -31,7 +31,7 @@ OPTIONS = {
     "dim": 32,
     "hidden": 64,
     "max_len": 30,
-    "epochs": 15,
+    "epochs": 6,
     "batch_tokens": 512,
     "lr": 5e-3,
     "negatives": 128,

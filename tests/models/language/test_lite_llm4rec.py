@@ -22,7 +22,7 @@ from honeyguide.models.popularity import Popularity
 from honeyguide.models.registry import load_model
 from honeyguide.nn.batches import IGNORED, PackedWindows
 
-OPTIONS = {"text": "use", "dim": 32, "hidden": 64, "max_len": 30, "epochs": 15, "batch_tokens": 512, "lr": 5e-3}
+OPTIONS = {"text": "use", "dim": 32, "hidden": 64, "max_len": 30, "epochs": 4, "batch_tokens": 512, "lr": 5e-3}
 
 
 @pytest.fixture(scope="module")
