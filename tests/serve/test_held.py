@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 
+import numpy as np
 import polars as pl
 import pytest
 from tests.serve.catalogues import without_first
@@ -12,6 +14,9 @@ from tests.serve.catalogues import without_first
 from honeyguide.core.dataset import Dataset
 from honeyguide.experiment.bundle import save_bundle
 from honeyguide.models.linear.itemknn import ItemKNN
+from honeyguide.pipeline.pipeline import Order
+from honeyguide.serve.engine import NOBODY
+from honeyguide.serve.held import Held, HeldLists
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +102,11 @@ def test_a_user_read_while_being_forgotten_is_not_remembered(served, books, monk
     engine.person(user)
     monkeypatch.undo()
     assert len(engine.person(user).liked) == 0
+
+
+def test_the_oldest_lists_go_where_more_were_made_than_are_held() -> None:
+    lists = HeldLists(2)
+    order = Order(np.arange(3, dtype=np.int32), np.ones(3, np.float32), ())
+    for name in "abc":
+        lists.keep(name, Held(order, "popular", "default", None, NOBODY, 10, "", None, time.monotonic()))
+    assert [lists.get(name) is not None for name in "abc"] == [False, True, True]

@@ -46,6 +46,9 @@ def serve(
     lm: Annotated[
         str | None, typer.Option("--lm", help="A language model that says reasons; what it says is checked.")
     ] = None,
+    lists: Annotated[
+        int, typer.Option("--lists", min=0, help="Lists that are held for their next pages, of each tenant.")
+    ] = 20_000,
     rate: Annotated[float, typer.Option("--rate", min=0, help="Requests a second of every key; 0: no limit.")] = 0.0,
 ) -> None:
     """Serve a fitted model over HTTP. Without API keys only this machine is listened to."""
@@ -75,7 +78,7 @@ def serve(
                 f"there is no API key, so {host} is not listened on.",
                 f"Make one first: honeyguide keys create NAME --model {model}; or leave --host away.",
             )
-        engines = {name: Engine(name, folder, database, pipeline) for name, folder in models.items()}
+        engines = {name: Engine(name, folder, database, pipeline, lists=lists) for name, folder in models.items()}
         for name in (name for name, engine in engines.items() if engine.live.fallback):
             console.notes().print(f"No model can be read in {models[name]}: what is popular, or latest, is shown.")
         for engine in engines.values():

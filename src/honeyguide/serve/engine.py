@@ -29,7 +29,7 @@ from honeyguide.pipeline.stock import Stock
 from honeyguide.serve.answer import NOBODY, Answer, Live, Person, Source
 from honeyguide.serve.fallback import current_version, drop_damaged_histories, usable, without_model
 from honeyguide.serve.growing import grammar_of, grown, warm, warm_behind
-from honeyguide.serve.held import Held, HeldLists
+from honeyguide.serve.held import MOST, Held, HeldLists
 from honeyguide.serve.history import liked_now
 from honeyguide.serve.ids import codes_of, key_of
 from honeyguide.serve.new_items import with_new_items
@@ -54,6 +54,8 @@ class Engine:
         Events and items since then.
     pipeline
         TOML file of the stages; ``None`` for the model alone.
+    lists
+        How many lists are held for their next pages.
 
     Raises
     ------
@@ -63,19 +65,19 @@ class Engine:
 
     lm: LM | None = None  # says how commands are meant, where it is not the grammar that does
 
-    def __init__(self, tenant: str, directory: Path, store: Store, pipeline: Path | None = None) -> None:
+    def __init__(
+        self, tenant: str, directory: Path, store: Store, pipeline: Path | None = None, *, lists: int = MOST
+    ) -> None:
         self.tenant, self.directory, self.store, self._file = tenant, directory, store, pipeline
         self._people: OrderedDict[str, Person] = OrderedDict()
-        self._held = HeldLists()
+        self.lists, self._held = lists, HeldLists(lists)
         self._forgotten: OrderedDict[str, float] = OrderedDict()  # users that were deleted, and when
         self._news = 0  # grows with whatever may change what is known of a person
         self._waiting: Counter[str] = Counter()  # events of items that have no place in the model
         self._lock = threading.RLock()  # of what is above, and of the exchange of the model
         self._changing = threading.Lock()
         self._warm: threading.Thread | None = None
-        self.beside: tuple[
-            Engine, ...
-        ] = ()  # of the tenant's other models in experiments: they hear what this one does
+        self.beside: tuple[Engine, ...] = ()  # of other models in experiments: they hear what this one does
         self.live = self._open()
 
     # -- the model ----------------------------------------------------------------------------

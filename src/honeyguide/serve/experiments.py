@@ -327,7 +327,7 @@ def _arm(variant: Variant, engine: Engine, folder: Path, beside: dict[tuple[str,
     own = engine
     if variant.model is not None:
         key = (engine.tenant, folder / variant.model)
-        own = beside.get(key) or Engine(engine.tenant, folder / variant.model, engine.store)
+        own = beside.get(key) or Engine(engine.tenant, folder / variant.model, engine.store, lists=engine.lists)
         beside[key] = own
         if own.live.fallback:
             raise ConfigError(f"{variant.name}: no model can be read in {variant.model}.", "Name another folder.")

@@ -13,7 +13,7 @@ from honeyguide.pipeline.explore import Drawn
 from honeyguide.pipeline.pipeline import Order
 from honeyguide.serve.answer import Answer, Live, Person, Source, Trial
 
-_MOST = 20_000
+MOST = 20_000
 _SECONDS = 3600.0
 
 
@@ -76,9 +76,16 @@ class Held:
 
 
 class HeldLists:
-    """The last lists, by id; not safe to share between threads."""
+    """The last lists, by id; not safe to share between threads.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    most
+        How many are held.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._lists: OrderedDict[str, Held] = OrderedDict()
 
     def __len__(self) -> int:
@@ -88,7 +95,7 @@ class HeldLists:
         """Hold a list; the oldest go."""
         self._lists[recommendation_id] = held
         oldest = time.monotonic() - _SECONDS
-        while self._lists and (len(self._lists) > _MOST or next(iter(self._lists.values())).since < oldest):
+        while self._lists and (len(self._lists) > self._most or next(iter(self._lists.values())).since < oldest):
             self._lists.popitem(last=False)
 
     def get(self, recommendation_id: str) -> Held | None:
