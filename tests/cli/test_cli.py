@@ -310,7 +310,7 @@ def test_papers(tmp_path: Path) -> None:
     assert len(found["papers"]) == 61
     assert run("papers", "--markdown", "--results", tmp_path).stdout.startswith("# Papers")
     assert "GPT-4V-Rec" in run("papers", "--results", tmp_path).stdout
-    assert "no paper" in run("reproduce", "60", code=2).stderr
+    assert "no paper" in run("reproduce", "99", code=2).stderr
     assert "profile" in run("reproduce", "37", "--profile", "gpu", code=2).stderr
 
 
