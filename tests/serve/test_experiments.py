@@ -269,7 +269,7 @@ def test_nobody_is_in_an_experiment_whose_stages_do_not_fit_the_new_model(triall
     body, before = {"user_id": a_user(books), "scenario": "home"}, trialled.engine.live
     store = before.bundle.store
     bare = HistoryStore(store.directory, store._user_ids, store.item_ids, store._events, store.items.select("item_id"))
-    trialled.engine.live = trialled.engine._live(Bundle(store.directory, before.bundle.model, bare), "v2 x", None)
+    trialled.engine.live = trialled.engine._live(Bundle(store.directory, before.bundle.model, bare), "v2 x")
     found = trialled.post("/v1/recommend", body)
     assert found["items"] and found["experiment"] is None, "not even in the variants that would fit: it is unfair"
     assert trialled.get("/health")["status"] == "degraded" and "title" in trialled.get("/v1/experiments")["fault"]

@@ -19,6 +19,7 @@ from honeyguide.agent.planner import Planner, shown_of
 from honeyguide.agent.preferences import Delta, Preferences
 from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.core.ragged import IntArray
+from honeyguide.experiment.bundle import Bundle
 from honeyguide.lm.port import LM
 from honeyguide.pipeline.asked import Asked
 from honeyguide.pipeline.config import PipelineConfig, Rank, Retrieve, Rule
@@ -88,7 +89,9 @@ class Engine:
         fallback = bundle is None
         if bundle is None:
             bundle = without_model(self.directory, items, self.store.counts(self.tenant))
-        bundle = with_new_items(bundle, items)
+        return self._live(with_new_items(bundle, items), stamp, fallback)
+
+    def _live(self, bundle: Bundle, stamp: str, fallback: bool = False) -> Live:
         stock = bundle.stock()
         self._count(stock, self.store.counts(self.tenant))
         stages = self._stages(stock, fallback)
@@ -353,8 +356,7 @@ class Engine:
         order = Pipeline(found, live.stock).run(Asked(live.stock, NOBODY.liked, NOBODY.liked, rules, query=query))
         if len(person.liked) and len(order.items):
             own = live.stock.scores(person.liked, query)[order.items]
-            place = np.empty(len(own))
-            place[np.argsort(-own, kind="stable")] = np.arange(len(own))
+            place = np.argsort(np.argsort(-own, kind="stable"))
             both = 1 / (FUSION + np.arange(len(own))) + 1 / (FUSION + place)  # reciprocal rank fusion
             best = np.argsort(-both, kind="stable")
             order = Order(order.items[best], both[best].astype(np.float32), order.trace)
