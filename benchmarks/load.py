@@ -193,7 +193,7 @@ def wrk(server: Server, name: str) -> float | None:
     return float(line.split()[1])
 
 
-def bare_sqlite(work: Path, batches: int = 300) -> dict[str, int]:
+def bare_sqlite(work: Path, batches: int = 600) -> dict[str, int]:
     """Events a second of Python's sqlite3 alone: WAL, synchronous=FULL, one transaction for a hundred events.
 
     Once into the table of the service, which is asked for the events of a user, and once into one with a key alone.

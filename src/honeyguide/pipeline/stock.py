@@ -151,7 +151,8 @@ class Stock:
             if self._text is None:
                 self._reader = text_encoder(self.encoder)  # kept: to load its weights takes a second
                 text = ItemText.of(self.items, self._reader)
-                self._text = text, text.vectors(self.items)
+                vectors = text.vectors(self.items)
+                self._text = text, appended(vectors, vectors[:0])  # items that come find room
             return self._text
 
     @property
