@@ -21,7 +21,7 @@ N_USERS, N_ITEMS = 307, 300  # different, so that an array with one row per user
 
 # Options that make a model fit the small data set in a second or two; the rest keep their defaults.
 QUICK: dict[str, dict[str, Any]] = {
-    "alpharec": {"encoder": "use", "dim": 16, "hidden": 64, "negatives": 100, "epochs": 4, "lr": 5e-3},
+    "alpharec": {"encoder": "use", "dim": 16, "hidden": 64, "negatives": 100, "epochs": 6, "lr": 5e-3},
     "cold-map": {"encoder": "use"},
     "text-profile": {"encoder": "use"},
     "image-profile": {"text_weights": (0.8,), "text": "use"},
