@@ -29,6 +29,7 @@ class Batch:
 
     events: list[dict[str, str]]
     acknowledged: bool = False
+    in_flight: bool = False
 
     @property
     def ids(self) -> list[str]:
@@ -50,8 +51,9 @@ def client(service: Served, ledger: Ledger, name: str, items: list[str]) -> None
     try:
         with Client(service, timeout=20) as connection:
             for n in range(1_000_000):
-                if ledger.batches and draw.random() < 0.2:
-                    again(connection, ledger, draw.choice(ledger.batches))
+                old = draw.choice(ledger.batches) if ledger.batches and draw.random() < 0.2 else None
+                if old is not None and not old.in_flight:  # else it might come before its first sending
+                    again(connection, ledger, old)
                     continue
                 many = 1 if draw.random() < 0.4 else draw.randint(2, 40)
                 batch = Batch(
@@ -65,8 +67,12 @@ def client(service: Served, ledger: Ledger, name: str, items: list[str]) -> None
                         for i in range(many)
                     ]
                 )
+                batch.in_flight = True
                 ledger.batches.append(batch)
-                status, found = connection.ask("POST", "/v1/events", {"events": batch.events})
+                try:
+                    status, found = connection.ask("POST", "/v1/events", {"events": batch.events})
+                finally:
+                    batch.in_flight = False
                 if status != 200 or found != {"accepted": many, "repeated": 0}:
                     ledger.wrong.append(f"{status} {found} for {many} new events")
                     return
