@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tests.encode.drawn import disc, photos, png
 
 from honeyguide.core.errors import EncoderError, MissingExtraError
+from honeyguide.encode import hub
 from honeyguide.encode import image as module
 from honeyguide.encode.bridge import class_names
 from honeyguide.encode.image import EfficientNetEncoder, OpenClipEncoder, VisionEncoder, image_encoder
@@ -103,9 +104,9 @@ def test_unknown_names_are_refused_with_those_there_are() -> None:
 
 def test_a_hub_model_that_cannot_be_had_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(name: str, wanted: object) -> Path:
-        raise module.NotFetchedError("no network")
+        raise hub.NotFetchedError("no network")
 
-    monkeypatch.setattr(module, "hub_folder", refused)
+    monkeypatch.setattr(hub, "hub_folder", refused)
     with pytest.raises(EncoderError, match="hf download google/siglip-base-patch16-224"):
         image_encoder("google/siglip-base-patch16-224")
 

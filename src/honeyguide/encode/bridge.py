@@ -14,6 +14,7 @@ from importlib import resources
 
 import numpy as np
 
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray
 from honeyguide.encode.image import EfficientNetEncoder
 from honeyguide.encode.items import text_vectors
@@ -63,9 +64,7 @@ class ClassBridge:
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top]
         kept = np.zeros_like(probabilities)
         np.put_along_axis(kept, best, np.take_along_axis(probabilities, best, axis=1), axis=1)
-        mixed: FloatArray = kept @ self._names()  # sum_c p(c) t(c)
-        mixed /= np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
-        return mixed
+        return unit(kept @ self._names())  # sum_c p(c) t(c)
 
     def of_texts(self, texts: Sequence[str]) -> FloatArray:
         """float32 ``[n, d]`` of length one."""

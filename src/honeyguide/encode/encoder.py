@@ -106,3 +106,19 @@ def sha256_of(path: Path) -> str:
 def _digest(files: Mapping[str, str]) -> str:
     lines = "".join(f"{name} {digest}\n" for name, digest in sorted(files.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def must_be_version(encoder: Encoder[Asset], version: str) -> None:
+    """Refuse an encoder whose vectors cannot be compared with those that are there.
+
+    Raises
+    ------
+    EncoderError
+        If the one that is installed is not the version that they were made with.
+    """
+    if encoder.version != version:
+        raise EncoderError(
+            f"The {encoder.modality} encoder {encoder.name!r} is {encoder.version}; "
+            f"this model was made with {version}.",
+            "Their vectors cannot be compared: install the version it was made with, or fit the model again.",
+        )

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from honeyguide.core.errors import EncoderError, MissingExtraError
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray
 from honeyguide.encode.decoding import PictureError, decode
 from honeyguide.encode.encoder import Encoder, Release
-from honeyguide.encode.hub import NotFetchedError, hub_folder
+from honeyguide.encode.hub import fetched
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -76,11 +77,11 @@ class EfficientNetEncoder:
 
     def encode(self, assets: Sequence[bytes]) -> FloatArray:
         """float32 ``[n, 1280]``; zeros for what is no picture."""
-        return _in_batches(assets, self.dim, lambda pictures: self._run(pictures)[0])
+        return unit(_in_batches(assets, self.dim, lambda pictures: self._run(pictures)[0]))
 
     def classes(self, assets: Sequence[bytes]) -> FloatArray:
         """float32 ``[n, 1000]``: probabilities of the classes of ImageNet; zeros for what is no picture."""
-        return _in_batches(assets, 1000, lambda pictures: self._run(pictures)[1], unit=False)
+        return _in_batches(assets, 1000, lambda pictures: self._run(pictures)[1])
 
     def _run(self, pictures: Sequence[Image]) -> tuple[FloatArray, FloatArray]:
         """Features and class probabilities."""
@@ -153,7 +154,7 @@ class VisionEncoder:
 
     def encode(self, assets: Sequence[bytes]) -> FloatArray:
         """float32 ``[n, dim]``; zeros for what is no picture."""
-        return _in_batches(assets, self.dim, self._run)
+        return unit(_in_batches(assets, self.dim, self._run))
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         """float32 ``[n, dim]`` in the space of the pictures, for models that were trained on both.
@@ -174,7 +175,7 @@ class VisionEncoder:
         padding = "max_length" if network.config.model_type.startswith("siglip") else True  # as SigLIP was trained
         how = {"padding": padding, "truncation": True, "max_length": longest, "return_tensors": "pt"}
         with self._alone, torch.inference_mode():
-            return _unit(_pooled(network.get_text_features(**tokenizer(list(texts), **how))))
+            return unit(_pooled(network.get_text_features(**tokenizer(list(texts), **how))))
 
     def _run(self, pictures: Sequence[Image]) -> FloatArray:
         import torch
@@ -236,7 +237,7 @@ class OpenClipEncoder:
 
     def encode(self, assets: Sequence[bytes]) -> FloatArray:
         """float32 ``[n, dim]``; zeros for what is no picture."""
-        return _in_batches(assets, self.dim, self._run)
+        return unit(_in_batches(assets, self.dim, self._run))
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         """float32 ``[n, dim]`` in the space of the pictures."""
@@ -245,7 +246,7 @@ class OpenClipEncoder:
 
         tokenizer = open_clip.get_tokenizer(f"local-dir:{self.folder}")
         with self._alone, torch.inference_mode():
-            return _unit(self._parts[0].encode_text(tokenizer(list(texts))).float().numpy())
+            return unit(self._parts[0].encode_text(tokenizer(list(texts))).float().numpy())
 
     def _run(self, pictures: Sequence[Image]) -> FloatArray:
         import torch
@@ -277,7 +278,7 @@ def image_encoder(name: str = "auto") -> ImageEncoder:
     if Path(name).is_dir():
         return _of_folder(str(Path(name).resolve()), name)
     if _HUB_NAME.fullmatch(name):
-        return _of_folder(str(_fetch(name)), name)
+        return _of_folder(str(fetched(name, "image", "image", f"{DEFAULT}, which comes as a package")), name)
     raise EncoderError(
         f"There is no image encoder {name!r}.",
         f"Name {DEFAULT}, the folder of a CLIP, SigLIP or open_clip model, or a model of the Hugging Face hub.",
@@ -299,19 +300,6 @@ def _of_folder(folder: str, name: str) -> VisionEncoder | OpenClipEncoder:
     return VisionEncoder(path, name)
 
 
-def _fetch(name: str) -> Path:
-    """The folder of a hub model: what was fetched before, else what the hub gives now."""
-    _require(f"The image encoder {name!r}", "image", "huggingface_hub")
-    try:
-        return hub_folder(name, ("*.safetensors", "*.json", "*.txt", "*.model"))
-    except NotFetchedError as error:
-        raise EncoderError(
-            f"The image encoder {name!r} could not be fetched from the Hugging Face hub: {error}",
-            f"Where there is a network run 'hf download {name} --local-dir DIR', and give DIR as the encoder; "
-            f"or use {DEFAULT}, which comes as a package.",
-        ) from error
-
-
 def _package_folder() -> Path:
     """Where the package of weights lies, without importing it."""
     _require(f"The image encoder {DEFAULT!r}", "image", _PACKAGE)
@@ -325,7 +313,7 @@ def _require(feature: str, extra: str, *modules: str) -> None:
         raise MissingExtraError(feature, extra)
 
 
-def _in_batches(assets: Sequence[bytes], dim: int, run: Any, unit: bool = True) -> FloatArray:
+def _in_batches(assets: Sequence[bytes], dim: int, run: Any) -> FloatArray:
     """Rows of ``run`` on the pictures that can be read, zeros for the others."""
     found = np.zeros((len(assets), dim), np.float32)
     for start in range(0, len(assets), BATCH):
@@ -338,7 +326,7 @@ def _in_batches(assets: Sequence[bytes], dim: int, run: Any, unit: bool = True) 
                 continue  # the row stays zero, and whoever asked counts it
         if rows:
             found[rows] = run(pictures)
-    return _unit(found) if unit else found
+    return found
 
 
 def _pooled(output: Any) -> FloatArray:
@@ -349,9 +337,3 @@ def _pooled(output: Any) -> FloatArray:
         output = output.last_hidden_state[:, 0]  # the token that stands for the whole
     values: FloatArray = output.float().numpy()
     return values.reshape(len(values), -1)
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    """The rows at length one, in place; a row of zeros stays."""
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return vectors

@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import DataError, EncoderError
+from honeyguide.core.errors import DataError
 from honeyguide.core.ragged import FloatArray
 from honeyguide.encode.cache import VectorCache, encode_cached
+from honeyguide.encode.encoder import must_be_version
 from honeyguide.encode.text import TextEncoder, text_encoder
 
 LONGEST = 240  # characters read of one value: encoders of sentences read no more than a paragraph
@@ -158,11 +159,7 @@ class ItemText:
             If the one that is installed is another version.
         """
         encoder = text_encoder(self.encoder)
-        if encoder.version != self.version:
-            raise EncoderError(
-                f"The text encoder {self.encoder!r} is {encoder.version}; this model was made with {self.version}.",
-                "Their vectors cannot be compared: install the version it was made with, or fit the model again.",
-            )
+        must_be_version(encoder, self.version)
         return encoder
 
     def of_words(self, texts: Sequence[str]) -> FloatArray:

@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from honeyguide.core.errors import DataError, EncoderError
+from honeyguide.core.errors import DataError
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray
 from honeyguide.data.pictures import PICTURE
 from honeyguide.encode.cache import VectorCache, encode_cached
 from honeyguide.encode.decoding import PictureError, content_of, decode
+from honeyguide.encode.encoder import must_be_version
 from honeyguide.encode.image import ImageEncoder, image_encoder
 
 _LOG = logging.getLogger(__name__)
@@ -204,11 +206,7 @@ class ItemPictures:
             If the encoder that is installed is another version.
         """
         encoder = image_encoder(self.encoder)
-        if encoder.version != self.version:
-            raise EncoderError(
-                f"The image encoder {self.encoder!r} is {encoder.version}; this model was made with {self.version}.",
-                "Their vectors cannot be compared: install the version it was made with, or fit the model again.",
-            )
+        must_be_version(encoder, self.version)
         found, faults = picture_vectors(pictures_of(items), encoder)
         if faults.unreadable:
             _LOG.warning("%s", faults)
@@ -217,9 +215,7 @@ class ItemPictures:
 
 def centred(vectors: FloatArray, mean: FloatArray) -> FloatArray:
     """Rows less ``mean``, of length one; rows of zeros, which stand for no picture, stay."""
-    moved = np.where(vectors.any(axis=1, keepdims=True), vectors - mean, np.float32(0))
-    found: FloatArray = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
-    return found.astype(np.float32)
+    return unit(np.where(vectors.any(axis=1, keepdims=True), vectors - mean, np.float32(0)))
 
 
 def picture_seconds(items: pl.DataFrame, encoder: ImageEncoder) -> float:

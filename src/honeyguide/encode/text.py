@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from honeyguide.core.errors import EncoderError, MissingExtraError
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray
 from honeyguide.encode.encoder import Encoder, Release
-from honeyguide.encode.hub import NotFetchedError, hub_folder
+from honeyguide.encode.hub import fetched
 
 TextEncoder = Encoder[str]
 
@@ -81,7 +82,7 @@ class UniversalSentenceEncoder:
             rows = order[start : start + BATCH]
             with self._alone:
                 vectors[rows] = self._network.encode([assets[row] for row in rows])
-        return _unit(vectors)
+        return unit(vectors)
 
 
 class SentenceTransformerEncoder:
@@ -160,7 +161,7 @@ class SentenceTransformerEncoder:
         how = {"batch_size": BATCH, "show_progress_bar": False, "convert_to_numpy": True, "normalize_embeddings": True}
         with self._alone:
             found = self._network.encode(list(assets), **how)
-        return _unit(np.asarray(found, np.float32))
+        return unit(np.asarray(found, np.float32))
 
 
 def minilm(folder: Path | None = None) -> SentenceTransformerEncoder:
@@ -207,7 +208,7 @@ def text_encoder(name: str = "auto") -> TextEncoder:
     if Path(name).is_dir():
         return SentenceTransformerEncoder(Path(name).resolve(), name)
     if _HUB_NAME.fullmatch(name):
-        return SentenceTransformerEncoder(_fetch(name), name)
+        return SentenceTransformerEncoder(fetched(name, "text", "torch", "minilm or use, which come as packages"), name)
     raise EncoderError(
         f"There is no text encoder {name!r}.",
         "Name minilm, use, the folder of a sentence-transformers model, or a model of the Hugging Face hub.",
@@ -224,20 +225,6 @@ def _packaged(name: str) -> TextEncoder:
     return minilm() if name == "minilm" else UniversalSentenceEncoder()
 
 
-def _fetch(name: str) -> Path:
-    """The folder of a hub model: what was fetched before, else what the hub gives now."""
-    if find_spec("huggingface_hub") is None:
-        raise MissingExtraError(f"The text encoder {name!r}", "torch")
-    try:
-        return hub_folder(name, ("*.safetensors", "*.json", "*.txt", "*.model"))
-    except NotFetchedError as error:
-        raise EncoderError(
-            f"The text encoder {name!r} could not be fetched from the Hugging Face hub: {error}",
-            f"Where there is a network run 'hf download {name} --local-dir DIR', and give DIR as the encoder; "
-            "or use minilm or use, which come as packages.",
-        ) from error
-
-
 def _package_folder(module: str, name: str, extra: str) -> Path:
     """Where a package lies, without importing it."""
     spec = find_spec(module)
@@ -248,9 +235,3 @@ def _package_folder(module: str, name: str, extra: str) -> Path:
 
 def _installed(*modules: str) -> bool:
     return all(find_spec(module) is not None for module in modules)
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    """The rows at length one, in place; a row of zeros stays."""
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return vectors

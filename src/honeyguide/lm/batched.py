@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -85,17 +86,11 @@ def base_vectors(model: Local, texts: Sequence[str], *, mean: bool = False) -> F
     """
     if not texts:
         return np.empty((0, int(model.network.config.hidden_size)), np.float32)
-    with _plain(model.network):
+    with model.network.disable_adapter() if _adapted(model.network) else nullcontext():
         states = model.hidden(texts)
     return np.stack([row.mean(axis=0) if mean else row[-1] for row in states]).astype(np.float32)
 
 
-def _plain(network: Any) -> Any:
-    from contextlib import nullcontext
-
-    return network.disable_adapter() if hasattr(network, "disable_adapter") and _adapted(network) else nullcontext()
-
-
 def _adapted(network: Any) -> bool:
     """Transformers models offer the method whether or not they have an adapter."""
-    return hasattr(network, "peft_config")
+    return hasattr(network, "disable_adapter") and hasattr(network, "peft_config")

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import torch
@@ -92,6 +92,12 @@ class TrainerSettings:
     min_gain: float = 0.0
     seed: int = 0
     checkpoint_seconds: float = 30.0
+
+    @classmethod
+    def of(cls, config: object) -> TrainerSettings:
+        """The part of a model's options that is called as here; what they do not have keeps its default."""
+        names = (field.name for field in fields(cls) if hasattr(config, field.name))
+        return cls(**{name: getattr(config, name) for name in names})
 
     def rate(self, step: int, progress: float) -> float:
         """Learning rate at ``step`` (from 0), when ``progress`` in [0, 1) of all epochs is done."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.inner_product import unit
 from honeyguide.core.ragged import FloatArray, Ragged
 from honeyguide.data.load import load_data
 from honeyguide.encode.items import item_text_vectors
@@ -104,9 +105,7 @@ def texts(data: Dataset) -> FloatArray:
 
 def unit_profiles(histories: Ragged, vectors: FloatArray) -> FloatArray:
     """float32 ``[n, D]``: decayed means at length one."""
-    found: FloatArray = recent_events(histories, len(vectors), DECAY) @ vectors
-    found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-    return found
+    return unit(recent_events(histories, len(vectors), DECAY) @ vectors)
 
 
 def by_genres(found: World) -> FloatArray:

@@ -17,16 +17,17 @@ from honeyguide.experiment.claims.text_sequence_cells import (
     beauty,
     favourites,
     figures,
+    floor_note,
     floors,
     item_model,
+    judge_beauty,
     measured,
+    seeded_values,
     served_alone,
 )
 from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, verdict
 from honeyguide.metrics.stats import t_interval
 
-_FLOOR = (0.0839, 0.0522)  # Recall@10 and NDCG@10 of the linear floor on Beauty
-_HOURS, _MS = 3.0, 30.0
 _COLD = 0.1  # share of the items that come later
 # One budget for all that are compared on the slice; the defaults in the profile paper.
 _SLICE: dict[Profile, dict[str, Any]] = {
@@ -174,40 +175,18 @@ def _floors(profile: Profile) -> Result:
     return {name: floors(some) for name, some in data.items()}
 
 
-def _of(results: Mapping[str, Result], system: str, metric: str) -> Any:
-    return np.array([results[f"{system}-s{seed}"][metric] for seed in SEEDS])
-
-
-def _floor_note(results: Mapping[str, Result], part: str) -> str:
-    found = results["floors"][part]
-    return ", ".join(f"{name} {found[name]['recall@10']:.4f}/{found[name]['ndcg@10']:.4f}" for name in found)
-
-
-def _judge_whole(results: Mapping[str, Result]) -> Judgement:
-    r = results["beauty"]
-    served = r["served"]["p95_ms"]
-    holds = r["recall@10"] >= _FLOOR[0] and r["ndcg@10"] >= _FLOOR[1]
-    holds = holds and r["cpu_seconds"] <= _HOURS * 3600 and served <= _MS
-    note = (
-        f"fit {r['cpu_seconds']:.0f} CPU-s in {r['epochs']} epochs, texts from the cache; a request of one user, top "
-        f"10 of all items: median {r['served']['median_ms']:.1f}, 95th percentile {served:.1f} CPU-ms; "
-        f"{_floor_note(results, 'whole')}"
-    )
-    return Judgement(f"{r['recall@10']:.4f} / {r['ndcg@10']:.4f}", verdict(bool(holds)), note=note)
-
-
 def _judge_towers(results: Mapping[str, Result]) -> Judgement:
-    found = {s: {m: _of(results, s, m) for m in ("recall@10", "recall@50")} for s in _TOWERS}
+    found = {s: {m: seeded_values(results, s, m) for m in ("recall@10", "recall@50")} for s in _TOWERS}
     gain = found["joint"]["recall@10"] - found["cached"]["recall@10"]
     holds = all(
         found["joint"][m].mean() > found["cached"][m].mean() > found["random"][m].mean()
         for m in ("recall@10", "recall@50")
     )
     means = "; ".join(f"{s} {f['recall@10'].mean():.4f}/{f['recall@50'].mean():.4f}" for s, f in found.items())
-    cost = ", ".join(f"{s} {_of(results, s, 'cpu_seconds').mean():.0f}" for s in found)
+    cost = ", ".join(f"{s} {seeded_values(results, s, 'cpu_seconds').mean():.0f}" for s in found)
     note = (
         f"Recall@10/@50, means of {len(SEEDS)} seeds: {means}; CPU-s of a fit: {cost}; "
-        f"{_floor_note(results, 'small')}. "
+        f"{floor_note(results, 'small')}. "
         "Joint trains LoRA matrices in the last layer of MiniLM, random all weights of it; these and cached read 12 "
         "tokens of a text, whole is frozen and reads all"
     )
@@ -216,8 +195,8 @@ def _judge_towers(results: Mapping[str, Result]) -> Judgement:
 
 
 def _judge_sasrec(results: Mapping[str, Result]) -> Judgement:
-    rare = {s: _of(results, s, "rare_recall@50") for s in _SYSTEMS}
-    whole = {s: (_of(results, s, "recall@10"), _of(results, s, "ndcg@10")) for s in _SYSTEMS}
+    rare = {s: seeded_values(results, s, "rare_recall@50") for s in _SYSTEMS}
+    whole = {s: (seeded_values(results, s, "recall@10"), seeded_values(results, s, "ndcg@10")) for s in _SYSTEMS}
     gain = rare["hllm"] - np.maximum(rare["ids"], rare["softmax"])
     names = {"hllm": "hllm", "ids": "SASRec, same loss and negatives", "softmax": "SASRec, full softmax"}
     text = "; ".join(
@@ -226,7 +205,7 @@ def _judge_sasrec(results: Mapping[str, Result]) -> Judgement:
     mean, interval = t_interval(gain)
     note = (
         f"Recall@10/NDCG@10 of all and Recall@50 of items with at most {RARE} training events, means of {len(SEEDS)} "
-        f"seeds, one network and budget: {text}; {_floor_note(results, 'slice')}"
+        f"seeds, one network and budget: {text}; {floor_note(results, 'slice')}"
     )
     return Judgement(mean, verdict(bool(interval[0] > 0)), interval, note)
 
@@ -283,7 +262,7 @@ PAPER = Paper(
             "Recall@10 / NDCG@10",
             ".0839 / .0522, 3 h, 30 ms",
             (Cell("beauty", _whole), _FLOORS),
-            _judge_whole,
+            judge_beauty,
         ),
         Claim(
             "sasrec",

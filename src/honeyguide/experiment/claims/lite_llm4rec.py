@@ -13,19 +13,22 @@ from honeyguide.core.ragged import FloatArray, Ragged
 from honeyguide.data.load import load_data
 from honeyguide.experiment.claims.text_sequence_cells import (
     BEAUTY,
+    SEEDS,
     beauty,
     figures,
+    floor_note,
     floors,
     item_model,
+    judge_beauty,
     measured,
+    pair,
+    seeded_values,
     served_alone,
 )
 from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Profile, Result, verdict
 from honeyguide.metrics.stats import t_interval
 
-_FLOOR = (0.0839, 0.0522)  # Recall@10 and NDCG@10 of the linear floor on Beauty
-_HOURS, _MS, _FASTER = 3.0, 30.0, 10.0
-_SEEDS = range(3)
+_FASTER = 10.0
 _MOVIES = "ml-100k"
 _NAME = "lite-llm4rec"
 _SAME = {"dim": 64, "max_len": 20, "warmup": 0}
@@ -203,31 +206,6 @@ def _floors(profile: Profile) -> Result:
     return {"whole": floors(load_data(BEAUTY)), "slice": floors(beauty(profile)), "movies": floors(movies)}
 
 
-def _of(results: Mapping[str, Result], system: str, metric: str) -> Any:
-    return np.array([results[f"{system}-s{seed}"][metric] for seed in _SEEDS])
-
-
-def _pair(found: Mapping[str, Any]) -> str:
-    return f"{found['recall@10']:.4f}/{found['ndcg@10']:.4f}"
-
-
-def _floor_note(results: Mapping[str, Result], part: str) -> str:
-    found = results["floors"][part]
-    return ", ".join(f"{name} {_pair(found[name])}" for name in found)
-
-
-def _judge_whole(results: Mapping[str, Result]) -> Judgement:
-    r = results["beauty"]
-    served = r["served"]["p95_ms"]
-    holds = r["recall@10"] >= _FLOOR[0] and r["ndcg@10"] >= _FLOOR[1]
-    holds = holds and r["cpu_seconds"] <= _HOURS * 3600 and served <= _MS
-    note = (
-        f"fit {r['cpu_seconds']:.0f} CPU-s in {r['epochs']} epochs, texts from the cache; a request of one user: "
-        f"median {r['served']['median_ms']:.1f}, 95th percentile {served:.1f} CPU-ms; {_floor_note(results, 'whole')}"
-    )
-    return Judgement(f"{r['recall@10']:.4f} / {r['ndcg@10']:.4f}", verdict(bool(holds)), note=note)
-
-
 def _judge_beams(results: Mapping[str, Result]) -> Judgement:
     r = results["head-and-beams"]
     ms, best = r["ms"], max(r[f"beams{w}"]["ndcg@10"] for w in _BEAMS)
@@ -235,23 +213,24 @@ def _judge_beams(results: Mapping[str, Result]) -> Judgement:
     names = ("head", *(f"beams{w}" for w in _BEAMS))
     times = ", ".join(f"{name} {ms[name][0]:.1f} (95th percentile {ms[name][1]:.1f})" for name in names)
     note = (
-        f"CPU-ms of a user, median: {times}; Recall@10/NDCG@10: {', '.join(f'{n} {_pair(r[n])}' for n in names)}; "
-        f"{_floor_note(results, 'slice')}. One seed; a layer of MiniLM reads, one writes codes of {r['codes'][0]} "
+        f"CPU-ms of a user, median: {times}; Recall@10/NDCG@10: {', '.join(f'{n} {pair(r[n])}' for n in names)}; "
+        f"{floor_note(results, 'slice')}. One seed; a layer of MiniLM reads, one writes codes of {r['codes'][0]} "
         f"tokens with {r['codes'][1]} values each, keys and values kept"
     )
     return Judgement(ratio, verdict(bool(ratio >= _FASTER and r["head"]["ndcg@10"] >= best)), note=note)
 
 
 def _judge_sasrec(results: Mapping[str, Result]) -> Judgement:
-    ours, theirs = _of(results, "lite", "ndcg@10"), _of(results, "sasrec", "ndcg@10")
+    ours, theirs = seeded_values(results, "lite", "ndcg@10"), seeded_values(results, "sasrec", "ndcg@10")
     mean, interval = t_interval(ours - theirs)
     movies = {name: results[f"movies-{name}"] for name in (_NAME, "sasrec")}
     note = (
-        f"means of {len(_SEEDS)} seeds, same width, 20 events, softmax over all items: Recall@10/NDCG@10 "
-        f"{_of(results, 'lite', 'recall@10').mean():.4f}/{ours.mean():.4f}, SASRec "
-        f"{_of(results, 'sasrec', 'recall@10').mean():.4f}/{theirs.mean():.4f}; {_floor_note(results, 'slice')}. "
-        f"{_MOVIES}, one seed: {', '.join(f'{n} {_pair(r)}' for n, r in movies.items())}; "
-        f"{_floor_note(results, 'movies')}"
+        f"means of {len(SEEDS)} seeds, same width, 20 events, softmax over all items: Recall@10/NDCG@10 "
+        f"{seeded_values(results, 'lite', 'recall@10').mean():.4f}/{ours.mean():.4f}, SASRec "
+        f"{seeded_values(results, 'sasrec', 'recall@10').mean():.4f}/{theirs.mean():.4f}; "
+        f"{floor_note(results, 'slice')}. "
+        f"{_MOVIES}, one seed: {', '.join(f'{n} {pair(r)}' for n, r in movies.items())}; "
+        f"{floor_note(results, 'movies')}"
     )
     return Judgement(mean, verdict(bool(mean >= 0)), interval, note)
 
@@ -264,13 +243,13 @@ def _judge_ablations(results: Mapping[str, Result]) -> Judgement:
         "ids": "no text",
         "random": "random item tower",
     }
-    means = {s: _of(results, s, "ndcg@10").mean() for s in names}
+    means = {s: seeded_values(results, s, "ndcg@10").mean() for s in names}
     lm, drawn = results["user-pretrained"], results["user-random"]
     holds = means["lite"] > max(means["ids"], means["random"]) and lm["ndcg@10"] > drawn["ndcg@10"]
     text = ", ".join(f"{label} {means[s]:.4f}" for s, label in names.items())
     note = (
-        f"NDCG@10, means of {len(_SEEDS)} seeds: {text}; a layer of MiniLM as the tower that reads histories, one "
-        f"seed: pretrained {lm['ndcg@10']:.4f}, random weights {drawn['ndcg@10']:.4f}; {_floor_note(results, 'slice')}"
+        f"NDCG@10, means of {len(SEEDS)} seeds: {text}; a layer of MiniLM as the tower that reads histories, one "
+        f"seed: pretrained {lm['ndcg@10']:.4f}, random weights {drawn['ndcg@10']:.4f}; {floor_note(results, 'slice')}"
     )
     return Judgement(float(means["lite"] - means["ids"]), verdict(bool(holds)), note=note)
 
@@ -294,7 +273,7 @@ def _judge_cold(results: Mapping[str, Result]) -> Judgement:
 
 
 def _cells(*systems: str) -> tuple[Cell, ...]:
-    return tuple(Cell(f"{s}-s{seed}", partial(_sliced, s, seed)) for s in systems for seed in _SEEDS)
+    return tuple(Cell(f"{s}-s{seed}", partial(_sliced, s, seed)) for s in systems for seed in SEEDS)
 
 
 _FLOORS = Cell("floors", _floors)
@@ -311,7 +290,7 @@ PAPER = Paper(
             "Recall@10 / NDCG@10",
             ".0839 / .0522, 3 h, 30 ms",
             (Cell("beauty", _whole), _FLOORS),
-            _judge_whole,
+            judge_beauty,
         ),
         Claim(
             "beams",
@@ -343,7 +322,7 @@ PAPER = Paper(
             "every ablation lower",
             (
                 *_cells("lite", "tied", "ids", "both"),
-                *(Cell(f"random-s{seed}", partial(_random_items, seed)) for seed in _SEEDS),
+                *(Cell(f"random-s{seed}", partial(_random_items, seed)) for seed in SEEDS),
                 Cell("user-pretrained", partial(_user_tower, False)),
                 Cell("user-random", partial(_user_tower, True)),
                 _FLOORS,

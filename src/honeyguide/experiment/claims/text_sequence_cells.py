@@ -17,12 +17,14 @@ from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Requests
 from honeyguide.core.resources import Stopwatch
 from honeyguide.data.load import load_data
-from honeyguide.experiment.papers import Profile, Result
+from honeyguide.experiment.papers import Judgement, Profile, Result, verdict
 from honeyguide.metrics.holdout import rank_catalogue
 
 BEAUTY = "amazon-beauty"
 RARE = 5  # training events up to which an item counts as rare
 SEEDS = range(3)
+FLOOR = (0.0839, 0.0522)  # Recall@10 and NDCG@10 of the linear floor on Beauty
+HOURS, MILLISECONDS = 3.0, 30.0  # CPU time of a fit on Beauty, and of a user served
 _K = (10, 50)
 _READERS, _FAVOURITES = 2_000, 150  # users of the slice, and items of the small catalogue, in the profile cpu
 
@@ -117,6 +119,35 @@ def served_alone(model: Recommender, data: Dataset, requests: int = 200) -> dict
             loaded.recommend(asked, k=10)
         took.append(1e3 * watch.cpu)
     return {"median_ms": float(np.median(took)), "p95_ms": float(np.percentile(took, 95))}
+
+
+def seeded_values(results: Mapping[str, Result], system: str, metric: str) -> Any:
+    """A figure of a system, one for every seed."""
+    return np.array([results[f"{system}-s{seed}"][metric] for seed in SEEDS])
+
+
+def pair(found: Mapping[str, Any]) -> str:
+    """Recall@10 and NDCG@10 in words."""
+    return f"{found['recall@10']:.4f}/{found['ndcg@10']:.4f}"
+
+
+def floor_note(results: Mapping[str, Result], part: str) -> str:
+    """Those of the floors on a part of the data."""
+    return ", ".join(f"{name} {pair(found)}" for name, found in results["floors"][part].items())
+
+
+def judge_beauty(results: Mapping[str, Result]) -> Judgement:
+    """Whether a model reaches the linear floor on Beauty in three hours, and a user is served in 30 milliseconds."""
+    r = results["beauty"]
+    served = r["served"]["p95_ms"]
+    holds = r["recall@10"] >= FLOOR[0] and r["ndcg@10"] >= FLOOR[1]
+    holds = holds and r["cpu_seconds"] <= HOURS * 3600 and served <= MILLISECONDS
+    note = (
+        f"fit {r['cpu_seconds']:.0f} CPU-s in {r['epochs']} epochs, texts from the cache; a request of one user, top "
+        f"10 of all items: median {r['served']['median_ms']:.1f}, 95th percentile {served:.1f} CPU-ms; "
+        f"{floor_note(results, 'whole')}"
+    )
+    return Judgement(f"{r['recall@10']:.4f} / {r['ndcg@10']:.4f}", verdict(bool(holds)), note=note)
 
 
 @contextmanager

@@ -97,8 +97,7 @@ class TwoTowerConfig(ModelConfig):
 
     def trainer(self) -> TrainerSettings:
         """The part that the trainer reads."""
-        names = ("epochs", "lr", "average", "patience", "min_gain", "seed")
-        return TrainerSettings(**{name: getattr(self, name) for name in names})
+        return TrainerSettings.of(self)
 
 
 class TwoTower(Recommender):

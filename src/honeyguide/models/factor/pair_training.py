@@ -123,8 +123,7 @@ class PairConfig(ModelConfig):
 
     def trainer(self) -> TrainerSettings:
         """The part that the trainer reads."""
-        names = ("epochs", "lr", "schedule", "average", "patience", "min_gain", "seed")
-        return TrainerSettings(**{name: getattr(self, name) for name in names})
+        return TrainerSettings.of(self)
 
 
 class PairNetwork(Protocol):

@@ -133,19 +133,7 @@ class NextItemConfig(ModelConfig):
 
     def trainer(self) -> TrainerSettings:
         """The part that the trainer reads; only for a resolved configuration."""
-        names = (
-            "epochs",
-            "lr",
-            "warmup",
-            "schedule",
-            "weight_decay",
-            "clip",
-            "average",
-            "patience",
-            "min_gain",
-            "seed",
-        )
-        return TrainerSettings(**{name: getattr(self, name) for name in names})
+        return TrainerSettings.of(self)
 
     def cost(self) -> Cost:
         """What the network of a resolved configuration costs, beside its item table."""
