@@ -28,6 +28,7 @@ _MODULES = {
     14: "honeyguide.experiment.claims.easyrec",
     18: "honeyguide.agent.claims.recbot",
     19: "honeyguide.experiment.claims.tim4rec",
+    21: "honeyguide.experiment.claims.lorec",
     25: "honeyguide.experiment.claims.lightgnn",
     26: "honeyguide.experiment.claims.recsae",
     29: "honeyguide.experiment.claims.bigrec",
