@@ -32,6 +32,7 @@ FAMILIES = (
     "lightgnn",
     "auto",
     "vat",
+    "lorec",
     "lm",
     "explanations",
     "faults",

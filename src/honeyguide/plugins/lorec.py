@@ -85,7 +85,7 @@ class LoRecConfig(PluginConfig):
     every: int = Field(1, ge=1)
     late: int = Field(20, ge=0)
     late_every: int = Field(5, ge=1)
-    margin: float = Field(0.0, ge=0)
+    margin: float = Field(1.0, ge=0)
     logit: float = 3.0
     passes: int = Field(1, ge=1)
     entropy: float = Field(0.5, ge=0)

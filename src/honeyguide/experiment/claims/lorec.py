@@ -117,16 +117,16 @@ def _judge_genuine(results: Mapping[str, Result]) -> Judgement:
     flagged = np.concatenate([np.array(r) for r in rounds])
     narrow = results["margins"]["figures"]
     tried = "; ".join(
-        f"{kind} {own['genuine_low']:.1%}, fakes {own['fakes_low']:.0%}, T-HR@50 {own[REACHED[0]]:.4f} (plain "
-        f"{_values(results, kind, 'plain', REACHED[0])[0]:.4f})"
-        for kind, own in narrow.items()
+        f"margin {margin} {own['genuine_low']:.1%}, fakes {own['fakes_low']:.0%}, T-HR@50 {own[REACHED[0]]:.4f}"
+        for margin, own in {**narrow, "1": results[f"seed-{SEEDS[0]}"]["figures"]["random"]["lorec"]}.items()
     )
     parts = ", ".join(f"{kind} {row.mean():.1%}" for kind, row in zip(kinds, found, strict=True))
     blind = np.mean([_values(results, k, "no-text", "genuine_low").mean() for k in HARD])
     note = (
         f"by data: {parts}. Looked at: a round that was ready flags {flagged[flagged > 0].mean():.0%} of the users: "
-        f"many stand above the mean score; {np.mean(flagged == 0):.0%} of the rounds were not ready; without the text "
-        f"{blind:.1%}; flagging from one standard deviation above the mean on, one seed: {tried}"
+        f"the same genuine ones stand above again and again; {np.mean(flagged == 0):.0%} of the rounds were not ready; "
+        f"without the text {blind:.1%}; by the margin (0 is the paper's), random fakes, one seed: {tried} (plain "
+        f"{_values(results, 'random', 'plain', REACHED[0])[0]:.4f})"
     )
     return Judgement(float(each.mean()), verdict(bool(each.mean() < 0.05)), t_interval(each)[1], note)
 
