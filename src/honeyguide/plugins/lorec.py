@@ -192,7 +192,10 @@ class LoRec(Plugin):
         c, device = self.config, next(network.parameters()).device
         self.trust, self.current, self.due, self.rounds = UserWeights.of(self._n_users, c.logit), None, False, []
         self.total = np.zeros(len(self.users), np.float32)
+        training = network.training
+        network.eval()  # or a dropout would draw
         width = 2 * self.model.item_vectors().shape[1]
+        network.train(training)
         if width % c.heads:
             raise ConfigError(
                 f"lorec.heads is {c.heads}, and events have {width} numbers.", "Take a divisor, such as 1."
@@ -237,8 +240,8 @@ class LoRec(Plugin):
 
     def _events(self, histories: Ragged) -> Events:
         """What the model, which is not changed, makes of sequences."""
-        states, read = self.model.position_states(histories.last(self.config.max_len))
         items, device = self.model.item_vectors(), next(self._ready().parameters()).device
+        states, read = self.model.position_states(histories.last(self.config.max_len))
         return Events.of(items, states, read, device, before=self.config.state == "before")
 
     def _teach(self, users: Events, passes: int, number: int) -> None:
@@ -287,8 +290,7 @@ class LoRec(Plugin):
         weighing, self.due = tensors["weighing"].tolist()
         device = next(self._ready().parameters()).device
         self.current = torch.from_numpy(self.trust.effective()).to(device) if weighing else None
-        names = ("epoch", "flagged", "mean")
-        self.rounds = [dict(zip(names, row, strict=True)) for row in tensors["rounds"].tolist()]
+        self.rounds = [{"epoch": int(e), "flagged": f, "mean": m} for e, f, m in tensors["rounds"].tolist()]
 
     # -- what is left of it -----------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class UserWeights:
         self.logits[flagged] -= 1
         self.logits[others] += len(flagged) / len(others)
         self.flags[flagged] += 1
-        return float(above.mean())
+        return float(np.float32(above.mean()))  # as a checkpoint holds it
 
     def effective(self) -> FloatArray:
         """``w = sigmoid(a) / sigmoid(start)``, float32 ``[n]``; 1 where above a half, so that doubt costs nothing."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.errors import DataError
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.data.attacks import KINDS, fake_profiles, fake_users, promoted_items, unpopular_items
 from honeyguide.data.load import load_data
@@ -134,7 +137,10 @@ def catalogue(profile: Profile) -> Dataset:
     from honeyguide.data.build import build, decoded
     from honeyguide.data.splits import leave_last_out
 
-    whole = load_data(DATA[profile])
+    name = DATA[profile]
+    if not (Path(os.environ.get("HONEYGUIDE_DATA", "")) / name).is_dir():
+        raise DataError(f"the data set {name!r} is not here.", "Set HONEYGUIDE_DATA to the folder that holds it.")
+    whole = load_data(name)
     if profile == "paper":
         return whole
     frame, before = decoded(whole).drop("split"), -1
