@@ -44,6 +44,7 @@ def results(ratio: float = 0.5, recall: float = 1.0, auc: float = 0.9, blind: fl
     floor = {REACHED[0]: 0.0, "recall@10": 0.03}
     found["floors"] = {"figures": {kind: {"popularity": floor, "floor": floor} for kind in ("clean", *ATTACKS)}}
     found["margins"] = {"figures": {"0.0": {"genuine_low": 0.03, "fakes_low": 0.5, REACHED[0]: 0.03}}}
+    found["looks"] = {"figures": {"margin .5": {REACHED[0]: 0.01}}}
     found["readers"] = {"each": 16, "auc": {"smollm2": dict.fromkeys(ATTACKS, 0.6)}}
     return found
 
@@ -77,6 +78,20 @@ def test_a_tendency_is_called_one() -> None:
             found[f"seed-{seed}"]["figures"][kind]["no-text"]["auc"] = value
     judgement = verdict_of("language", found)
     assert judgement.note is not None and "the interval holds 0" in judgement.note
+
+
+def test_known_fakes_count_for_nothing_from_the_start_on() -> None:
+    torch = pytest.importorskip("torch")
+    from honeyguide.nn.forward import Forward
+
+    plugin = lorec_cells.Known(fakes=(1, 3), start=2)
+    users = torch.tensor([0, 1, 2, 3, -1])
+    found = Forward(users, users, (), (), lambda vectors, weights: (torch.zeros(()), torch.zeros(5)))
+    plugin.on_epoch(torch.nn.Identity(), 0)
+    assert plugin.weights(found) is None and plugin.keeps_from() == 2
+    plugin.on_epoch(torch.nn.Identity(), 1)
+    weights = plugin.weights(found)
+    assert weights is not None and weights.loss is not None and weights.loss.tolist() == [1, 0, 1, 0, 1]
 
 
 def test_fakes_are_of_other_families_than_the_attack() -> None:

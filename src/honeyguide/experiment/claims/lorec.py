@@ -14,7 +14,7 @@ from honeyguide.metrics.stats import t_interval
 
 _BY_SEED = tuple(Cell(f"seed-{seed}", cells.by_seed(seed)) for seed in SEEDS)
 _MARGINS, _FLOORS = Cell("margins", cells.margins), Cell("floors", cells.floors)
-_READERS = Cell("readers", cells.readers)
+_READERS, _LOOKS = Cell("readers", cells.readers), Cell("looks", cells.looks)
 _WHERE = "amazon-toys, users with 14 events or more, dense core"
 
 
@@ -49,7 +49,13 @@ def _judge_defence(results: Mapping[str, Result]) -> Judgement:
         f"{kind} {floor[kind]['popularity'][REACHED[0]]:.4f} and {floor[kind]['floor'][REACHED[0]]:.4f}"
         for kind in ("clean", *ATTACKS)
     )
-    note = f"T-HR@50 of plain, without an attack {clean:.4f}; {'; '.join(parts)}. Popularity and floor: {beside}"
+    looked = ", ".join(f"{name} {own[REACHED[0]]:.4f}" for name, own in results["looks"]["figures"].items())
+    one = [results[f"seed-{SEEDS[0]}"]["figures"]["segment"][system][REACHED[0]] for system in ("plain", "lorec")]
+    note = (
+        f"T-HR@50 of plain, without an attack {clean:.4f}; {'; '.join(parts)}. Looked at, segment, one seed (plain "
+        f"{one[0]:.4f}, LoRec {one[1]:.4f}): {looked}. Known: somebody tells who is a fake, and a calibrator without "
+        f"a fault does no better. Popularity and floor: {beside}"
+    )
     return Judgement(f"{held} of {len(ATTACKS)} attacks", verdict(held >= 3), note=note)
 
 
@@ -141,7 +147,7 @@ PAPER = Paper(
             _WHERE,
             "attacks",
             "3 of 4",
-            (*_BY_SEED, _FLOORS),
+            (*_BY_SEED, _FLOORS, _LOOKS),
             _judge_defence,
         ),
         Claim(

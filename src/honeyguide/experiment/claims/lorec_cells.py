@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import polars as pl
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
+from honeyguide.core.plugin import Plugin, PluginConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.data.attacks import KINDS, fake_profiles, fake_users, promoted_items, unpopular_items
 from honeyguide.data.load import load_data
@@ -21,6 +22,11 @@ from honeyguide.experiment.claims.text_sequence_cells import figures
 from honeyguide.experiment.papers import Profile, Result
 from honeyguide.metrics.attack import attack_success
 from honeyguide.metrics.predictive import auc
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from honeyguide.nn.forward import Forward, Weights
 
 DATA = {"cpu": "amazon-toys", "paper": "amazon-games"}
 SEEDS = range(1, 6)  # options were set on the seed 0
@@ -74,6 +80,71 @@ def margins(profile: Profile) -> Result:
         own = {"lorec": {"families": others("random"), "margin": margin}}
         found[str(margin)] = measured("sasrec+lorec", own, attacked, targets, profile, FIRST)
     return {"figures": found}
+
+
+def looks(profile: Profile) -> Result:
+    """What keeps a segment attack alive, with one seed: late weights, few epochs, or fakes that are not flagged."""
+    from honeyguide.models.sequence.sasrec import SASRec
+
+    data, kind = catalogue(profile), "segment"
+    attacked, targets = attacked_by(data, kind, FIRST)
+    fakes = tuple(np.flatnonzero(fake_users(attacked)).tolist())
+    start, options = int(_LOREC[profile]["start"]), _options(profile, FIRST)
+    found: dict[str, Any] = {}
+    for name, since in (("known from the first epoch", 0), (f"known from epoch {start}", start)):
+        model = SASRec(**options).plug(Known(fakes=fakes, start=since)).fit(attacked)
+        found[name] = reached(model, attacked, targets)
+    own: dict[str, Any] = {"families": others(kind)}
+    eager = {"lorec": {**own, "margin": 0.5}}
+    found["margin .5"] = measured("sasrec+lorec", eager, attacked, targets, profile, FIRST)
+    long = {"epochs": 2 * options["epochs"], "patience": 2 * options["epochs"]}
+    found["plain, twice the epochs"] = measured("sasrec", long, attacked, targets, profile, FIRST)
+    found["twice the epochs"] = measured("sasrec+lorec", {"lorec": own, **long}, attacked, targets, profile, FIRST)
+    return {"figures": found}
+
+
+class KnownConfig(PluginConfig):
+    """Options of :class:`Known`.
+
+    Parameters
+    ----------
+    fakes
+        Rows of the users who count for nothing.
+    start
+        From which epoch on.
+    """
+
+    fakes: tuple[int, ...] = ()
+    start: int = 0
+
+
+class Known(Plugin):
+    """Somebody tells who is a fake: the best that weights can do."""
+
+    name = "known"
+    Config = KnownConfig
+    config: KnownConfig
+    needs: ClassVar[frozenset[str]] = frozenset({"weights"})
+    passed = 0  # epochs
+
+    def on_epoch(self, network: nn.Module, epoch: int) -> None:
+        """Count."""
+        self.passed = epoch + 1
+
+    def keeps_from(self) -> int:
+        """The first epoch that is weighted."""
+        return self.config.start
+
+    def weights(self, forward: Forward) -> Weights | None:
+        """0 for fakes, else 1."""
+        import torch
+
+        from honeyguide.nn.forward import Weights
+
+        if self.passed < self.config.start:
+            return None
+        fakes = torch.tensor(self.config.fakes, device=forward.users.device)
+        return Weights(loss=(~torch.isin(forward.users, fakes)).float())
 
 
 def floors(profile: Profile) -> Result:
@@ -174,7 +245,7 @@ def measured(
     """
     from honeyguide.models.registry import model_class
 
-    options = {**_OPTIONS[profile], "patience": _OPTIONS[profile]["epochs"], "init": "normal", "seed": seed}
+    options = _options(profile, seed)
     if "lorec" in own:
         options["lorec"] = {**_LOREC[profile], **own["lorec"]}
     options |= {key: value for key, value in own.items() if key != "lorec"}
@@ -184,6 +255,11 @@ def measured(
         found |= judged(model.plugins[0].suspects(), data)
         found["rounds"] = model.plugins[0].rounds
     return found
+
+
+def _options(profile: Profile, seed: int) -> dict[str, Any]:
+    """Of the sequence model; every system runs all epochs and keeps the best on valid."""
+    return {**_OPTIONS[profile], "patience": _OPTIONS[profile]["epochs"], "init": "normal", "seed": seed}
 
 
 def reached(model: Any, data: Dataset, targets: IntArray) -> dict[str, float]:
