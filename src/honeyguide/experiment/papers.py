@@ -45,6 +45,11 @@ _MODULES = {
 }
 
 
+def evidence_file(seed: int, profile: str = "cpu") -> str:
+    """Name of the file with the evidence of a paper."""
+    return f"{seed:02d}.json" if profile == "cpu" else f"{seed:02d}-{profile}.json"
+
+
 def verdict(holds: bool) -> Verdict:
     """In the words of the evidence."""
     return "holds" if holds else "does not hold"
@@ -175,8 +180,7 @@ def status(results: Path = RESULTS) -> dict[str, Any]:
 
 def _status(seed: int, results: Path) -> dict[str, Any]:
     name, kind = SEEDS[seed]
-    stored = read_json(results / f"{seed:02d}.json") or read_json(_SHIPPED / f"{seed:02d}.json") or {}
-    evidence: list[dict[str, Any]] = stored.get("evidence", []) if seed in _MODULES else []
+    evidence = evidence_of(seed, results) if seed in _MODULES else []
     verdicts = [entry["verdict"] for entry in evidence]
     if not evidence:
         state = "planned"
@@ -186,6 +190,13 @@ def _status(seed: int, results: Path) -> dict[str, Any]:
         state = "partial"
     module = paper(seed).module if seed in _MODULES else None
     return {"seed": seed, "name": name, "kind": kind, "module": module, "state": state, "evidence": evidence}
+
+
+def evidence_of(seed: int, results: Path = RESULTS) -> list[dict[str, Any]]:
+    """What is stored of a paper's claims: in the profile cpu, then those that were also tested in full."""
+    files = [evidence_file(seed, profile) for profile in PROFILES]
+    stored = [read_json(results / file) or read_json(_SHIPPED / file) or {} for file in files]
+    return [entry for content in stored for entry in content.get("evidence", [])]
 
 
 def to_markdown(found: Mapping[str, Any]) -> str:
