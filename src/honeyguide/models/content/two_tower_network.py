@@ -119,7 +119,7 @@ class Towers(nn.Module):
         return self._state(weights @ read)
 
     def last_state(self, read: Tensor, lengths: Tensor) -> Tensor:
-        """``[b, d]``: of :meth:`states` the one after the last of ``lengths`` ``[b]`` events, with none of the others."""
+        """``[b, d]``: what :meth:`states` gives after the last of ``lengths`` ``[b]`` events, alone."""
         age = lengths[:, None] - 1 - torch.arange(read.shape[1], device=read.device)  # [b, t]
         logits = self.ages[age.clamp(0)] + self.worth(self.norm_in(read))[..., 0]  # [b, t]
         weights = logits.masked_fill(age < 0, -torch.inf).softmax(-1)
