@@ -140,7 +140,8 @@ class Local(LM):
             from peft import PeftModel
 
             found = PeftModel.from_pretrained(found, str(self.config.adapter), is_trainable=False)
-        return found.to(self.config.device).eval()
+        with torch.inference_mode(mode=False):  # else it could not be trained if it is first asked in that mode
+            return found.to(self.config.device).eval()
 
     def ids(self, prompt: Prompt) -> list[int]:
         """Tokens of a prompt in the model's chat template, ready to be answered."""
