@@ -55,7 +55,7 @@ class Evidence:
         return cls(np.zeros(n_items, np.float32), sp.csr_matrix((n_items, n_items), dtype=np.float32), 0)
 
     def events(self, windows: Ragged) -> FloatArray:
-        """float32 ``[e, f]``: log(1 + how many took it and one of the others of its window), log(1 + how many took it)."""
+        """float32 ``[e, f]``: log(1 + how many took it and another of its window), log(1 + how many took it)."""
         if not self.n_features:
             return np.empty((len(windows.values), 0), np.float32)
         beside = (self._picking(windows.rows, windows.values, len(windows)) @ self.together).tocsr()

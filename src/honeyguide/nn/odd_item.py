@@ -21,7 +21,7 @@ from honeyguide.nn.blocks import Dropout, LiGRBlock, RMSNorm, init_weights
 from honeyguide.nn.evidence import Evidence
 
 ENCODED = 1 << 13  # positions read at once
-TEMPERATURE = 0.05  # of the cosines between a query and the catalogue
+SHARPNESS = 10.0  # at the start, of the cosines between the other items and the catalogue
 
 
 class OddItemNetwork(nn.Module):
@@ -29,7 +29,8 @@ class OddItemNetwork(nn.Module):
 
     ``p_t = sigmoid(w [h_t, h_t * x_t, f_t])`` is the probability that item t does not belong, where f is the mean and
     the highest cosine with the others, and the evidence of the log. What would belong there is told by
-    ``cos(A h_t + B v_-t, B v_i) / tau + c f_i`` over the items i, where ``v_-t`` is the mean vector of the others.
+    ``s cos(v_-t, v_i) + A h_t . B v_i + c f_i`` over the items i, where ``v_-t`` is the mean vector of the others. It
+    begins as the cosine alone.
 
     Parameters
     ----------
@@ -55,9 +56,11 @@ class OddItemNetwork(nn.Module):
         self.blocks = nn.ModuleList(LiGRBlock(dim, heads, dropout, None) for _ in range(blocks))
         self.norm, self.dropout = RMSNorm(dim), Dropout(dropout)
         self.odd = nn.Sequential(nn.Linear(2 * dim + 2 + evidence, dim), nn.SiLU(), nn.Linear(dim, 1))  # w
-        self.wanted, self.offered = nn.Linear(dim, dim), nn.Linear(wide, dim, bias=False)  # A, B
+        self.wanted, self.offered = nn.Linear(dim, dim, bias=False), nn.Linear(wide, dim, bias=False)  # A, B
+        self.sharpness = nn.Parameter(torch.tensor(SHARPNESS))  # s
         self.prior = nn.Parameter(torch.zeros(evidence))  # c
         init_weights(self.blocks, 0.1)
+        nn.init.zeros_(self.wanted.weight)
         nn.init.normal_(self.position.weight, std=0.1)
 
     def forward(self, items: Tensor, seen: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +78,7 @@ class OddItemNetwork(nn.Module):
         Returns
         -------
         Tensor, Tensor
-            Queries ``[b, t, d]`` of length one, logits ``[b, t]``.
+            Queries ``[b, t, D + d]``, logits ``[b, t]``.
         """
         vectors = self.vectors[items] * seen[..., None]  # [b, t, D]
         own = self.read(vectors)
@@ -85,13 +88,13 @@ class OddItemNetwork(nn.Module):
         states = self.norm(x)
         features = torch.cat([states, states * own, cosines(vectors, seen), evidence], -1)
         logits: Tensor = self.odd(features)[..., 0]
-        queries = F.normalize(self.wanted(states) + self.offered(others_mean(vectors, seen)), dim=-1)
-        return queries, logits
+        alike = self.sharpness * F.normalize(others_mean(vectors, seen), dim=-1)
+        return torch.cat([alike, self.wanted(states)], -1), logits
 
     def answer_scores(self, queries: Tensor, items: Tensor | None, evidence: Tensor) -> Tensor:
-        """``[n, k]``: logits of ``items`` ``[k]``, or of all, for queries ``[n, d]``; evidence ``[n, k, f]``."""
-        vectors = F.normalize(self.offered(self.vectors if items is None else self.vectors[items]), dim=-1)
-        return queries @ vectors.T / TEMPERATURE + evidence @ self.prior
+        """``[n, k]``: logits of ``items`` ``[k]``, or of all, for queries ``[n, D + d]``; evidence ``[n, k, f]``."""
+        vectors = self.vectors if items is None else self.vectors[items]
+        return queries @ torch.cat([vectors, self.offered(vectors)], -1).T + evidence @ self.prior
 
 
 def others_mean(vectors: Tensor, seen: Tensor) -> Tensor:
@@ -176,7 +179,8 @@ class OddBatches:
     size
         Windows in a batch.
     negatives
-        Items that an original is held against, beside the other originals of the batch.
+        Events whose items an original is held against, beside the other originals of the batch: drawn from the log,
+        so that what is popular is not suggested for that (drawn uniformly, a few popular items are suggested to all).
     seed
         Of order, corruption and negatives.
     """
@@ -197,7 +201,7 @@ class OddBatches:
             rows = slice(start, start + self.size)
             some, originals = histories.take(rows), corrupted.originals[rows]
             places = corrupted.places[rows] - histories.offsets[start]
-            answers = np.concatenate([originals, rng.integers(0, self.n_items, self.negatives)])
+            answers = np.concatenate([originals, rng.choice(self.windows.values, self.negatives)])
             known = self.evidence.candidates(some, places, answers)
             rest = (places - some.offsets[:-1], answers.astype(np.int64), known)
             found.append(OddBatch(*padded(some, self.evidence), *(torch.from_numpy(array) for array in rest)))
