@@ -64,9 +64,9 @@ def _judge_detection(results: Mapping[str, Result]) -> Judgement:
     told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
     said = ", ".join(f"{name} {value:.3f}" for name, value in lm["auc"].items())
     note = (
-        f"{cells[0]['events']:,} events, {cells[0]['noise']:,} of them noise, {len(cells)} seeds: {told}. Language model "
-        f"{lm['model']}, tuned on {lm['samples']} windows, one seed, on {lm['windows']} of the test windows cut to their "
-        f"latest titles ({lm['events']} events, {lm['noise']} noise): {said}. The encoder sees the counts of the log, "
+        f"{cells[0]['events']:,} events, {cells[0]['noise']:,} of them noise, {len(cells)} seeds: {told}. Language "
+        f"model {lm['model']}, tuned on {lm['samples']} windows, one seed, on {lm['windows']} of the test windows cut to "
+        f"their latest titles ({lm['events']} events, {lm['noise']} noise): {said}. The encoder sees the counts of the log, "
         "and these find what is rare: noise drawn uniformly is rarer than what people take, which noise of another "
         "kind need not be."
     )
@@ -88,11 +88,11 @@ def _judge_corrected(results: Mapping[str, Result]) -> Judgement:
         better = sum(c > p for c, p in zip(corrected, plain, strict=True))
         recovered = (np.mean(corrected) - np.mean(plain)) / (np.mean(ceiling) - np.mean(plain))
         whole = (np.mean(corrected) - np.mean(plain)) / (np.mean(_values(clean, "plain")) - np.mean(plain))
-        held &= better >= _ENOUGH and recovered >= 0.3
+        held = held and better >= _ENOUGH and bool(recovered >= 0.3)
         values.append(f"{share} %: better in {better} of {len(cells)}, {recovered:.0%} recovered")
         notes.append(_told(share, cells, ceiling, float(whole)))
     note = f"{'. '.join(notes)}. {_floors(results)}. {_chosen(results)}"
-    return Judgement("; ".join(values), verdict(bool(held)), note=note)
+    return Judgement("; ".join(values), verdict(held), note=note)
 
 
 def _told(share: int, cells: Sequence[Result], ceiling: Sequence[float], whole: float) -> str:
@@ -137,8 +137,8 @@ def _judge_natural(results: Mapping[str, Result]) -> Judgement:
     plain, corrected = _values(cells, "plain"), _values(cells, "corrected")
     ratios = [c / p for c, p in zip(corrected, plain, strict=True)]
     note = (
-        f"as it is {_each(plain)}, corrected {_each(corrected)}; {np.mean(_values(cells, 'share')):.1%} of the training "
-        f"events are replaced. {_floors(results)}"
+        f"as it is {_each(plain)}, corrected {_each(corrected)}; {np.mean(_values(cells, 'share')):.1%} of the "
+        f"training events are replaced. {_floors(results)}"
     )
     value = float(np.mean(corrected) / np.mean(plain))
     return Judgement(value, verdict(value >= 0.99), t_interval(ratios)[1], note)

@@ -27,11 +27,11 @@ DATA, MOVIES = "llm4dsr-toy", "llm4dsr-movie"
 SEEDS, GRU_SEEDS = range(5), range(3)
 K = 20
 SETTING: dict[str, Any] = {"q_train": 0.95, "m_train": 1, "q_test": 0.95, "m_test": 1}  # what the cell choose chose
-GRID = tuple((q, m) for q in (0.9, 0.95, 0.98) for m in (1, 2))
+GRID = ((0.9, 2), (0.95, 1), (0.98, 1))  # percentile and number before training
 _SERVE = (None, 0.9, 0.95, 0.98)
 _NO_FILTER = 3  # corrections in every window
 _MODEL: dict[Profile, dict[str, Any]] = {
-    "cpu": {"dim": 32, "loss": "sampled", "negatives": 1024, "epochs": 12, "patience": 12, "valid_users": 800},
+    "cpu": {"dim": 32, "loss": "sampled", "negatives": 1024, "epochs": 10, "patience": 10, "valid_users": 600},
     "paper": {"dim": 64, "loss": "softmax", "epochs": 40, "patience": 10, "valid_users": 3000},
 }
 _ALIKE: dict[str, Any] = {"max_len": 50, "batch_tokens": 1024, "lr": 3e-3, "average": 0.99}
