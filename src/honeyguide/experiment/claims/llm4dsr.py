@@ -64,11 +64,11 @@ def _judge_detection(results: Mapping[str, Result]) -> Judgement:
     told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
     said = ", ".join(f"{name} {value:.3f}" for name, value in lm["auc"].items())
     note = (
-        f"{cells[0]['events']:,} events, {cells[0]['noise']:,} of them noise, {len(cells)} seeds: {told}. Language "
-        f"model {lm['model']}, tuned on {lm['samples']} windows, one seed, on {lm['windows']} of the test windows cut to "
-        f"their latest titles ({lm['events']} events, {lm['noise']} noise): {said}. The encoder sees the counts of the log, "
-        "and these find what is rare: noise drawn uniformly is rarer than what people take, which noise of another "
-        "kind need not be."
+        f"{cells[0]['events']:,} events, {cells[0]['noise']:,} of them noise, {len(cells)} seeds: {told}. "
+        f"{lm['model']}, tuned on {lm['samples']} windows, one seed, on {lm['windows']} of the windows cut to their "
+        f"latest titles ({lm['events']} events, {lm['noise']} noise): {said}. The encoder sees the counts of the "
+        "log, and these find what is rare: noise drawn uniformly is rarer than what people take, which noise of "
+        "another kind need not be."
     )
     own = _values(cells, "auc", "encoder")
     return Judgement(
