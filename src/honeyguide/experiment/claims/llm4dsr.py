@@ -98,7 +98,13 @@ def _judge_corrected(results: Mapping[str, Result]) -> Judgement:
 def _told(share: int, cells: Sequence[Result], ceiling: Sequence[float], whole: float) -> str:
     """Of one share of noise: every seed, what the corrections were, and the parts of the effect."""
     met = {name: float(np.mean(_values(cells, "corrections", name))) for name in ("n", "precision", "recall")}
-    dropped = f", without the events fitted worst {_mean(_values(cells, 'dropped by loss'))}" if share == 20 else ""
+    rival = [cell for cell in cells if "dropped by loss" in cell]
+    dropped = (
+        f"; without as many events that the noisy model fits worst, {len(rival)} seeds, "
+        f"{_mean(_values(rival, 'dropped by loss'))}"
+        if rival
+        else ""
+    )
     return (
         f"{share} % noise, NDCG@20 by seed: noisy {_each(_values(cells, 'plain'))}; corrected "
         f"{_each(_values(cells, 'corrected'))} (corrected before training alone "
