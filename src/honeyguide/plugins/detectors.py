@@ -140,12 +140,13 @@ class EncoderDetector:
         device = choose_device(run.options.device)
         with seeded(run.seed, device):
             self.network = self._build(torch.from_numpy(vectors)).to(device)
+        steps = self.settings.epochs * -(-len(learnt) // self.batch)
         digest = hashlib.sha256(windows.offsets.tobytes() + windows.values.tobytes() + vectors.tobytes()).hexdigest()
         trainer = Trainer(
             self.network,
             lambda batch: odd_item_loss(self.network, batch),
             OddBatches(learnt, m, self.evidence, self.batch, self.negatives, run.seed),
-            replace(self.settings, seed=run.seed),
+            replace(self.settings, seed=run.seed, warmup=min(50, steps // 10)),
             replace(run.options, on_epoch=None, cpu_limit=None),
             self._validation(corrupt_one(judged, m, rng)) if held else None,
             identity=f"{digest[:16]} {self.dim} {self.blocks} {self.batch} torch {torch.__version__}",

@@ -207,7 +207,7 @@ def made(c: LLM4DSRConfig) -> Detector:
         column = None if c.columns is None else c.columns[0]
         return LMDetector(c.lm, c.lm_samples, c.lm_reading, tuning, c.text, column)
     how = (c.window, c.collaborative, c.dim, c.blocks, c.heads, c.dropout)
-    settings = TrainerSettings(epochs=c.epochs, lr=c.lr, warmup=50, schedule="cosine", patience=c.epochs)
+    settings = TrainerSettings(epochs=c.epochs, lr=c.lr, schedule="cosine", patience=c.epochs)
     return EncoderDetector(*how, settings, c.batch, c.negatives, c.samples, c.text, c.columns)
 
 

@@ -41,6 +41,11 @@ def _values(cells: Sequence[Result], *path: str) -> list[float]:
     return [float(value) for value in found]
 
 
+def _of_those(cells: Sequence[Result], kind: str, name: str) -> float:
+    """Mean over the seeds in which it was measured."""
+    return float(np.mean([cell[kind][name] for cell in cells if name in cell[kind]]))
+
+
 def _mean(values: Sequence[float]) -> str:
     return f"{np.mean(values):.4f}"
 
@@ -59,7 +64,7 @@ def _floors(results: Mapping[str, Result]) -> str:
 
 def _judge_detection(results: Mapping[str, Result]) -> Judgement:
     cells, lm = [cell["detection"] for cell in _of(results, "ten")], results["lm"]
-    means = {name: float(np.mean(_values(cells, "auc", name))) for name in cells[0]["auc"]}
+    means = {name: _of_those(cells, "auc", name) for name in cells[0]["auc"]}
     tuned = max(value for name, value in lm["auc"].items() if name.startswith("tuned"))
     told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
     said = ", ".join(f"{name} {value:.3f}" for name, value in lm["auc"].items())
@@ -131,7 +136,7 @@ def _judge_filter(results: Mapping[str, Result]) -> Judgement:
     on, off = _values(cells, "corrected"), _values(cells, "without a filter")
     gaps = [a - b for a, b in zip(on, off, strict=True)]
     note = (
-        f"three events of every window replaced, before training and when asked: {_each(off)}; with the filter "
+        f"the likeliest event of every window replaced, before training and when asked: {_each(off)}; with the filter "
         f"{_each(on)}; as it is {_each(_values(cells, 'plain'))}. {_floors(results)}"
     )
     worse = sum(gap > 0 for gap in gaps)
@@ -153,9 +158,7 @@ def _judge_natural(results: Mapping[str, Result]) -> Judgement:
 def _judge_replacement(results: Mapping[str, Result]) -> Judgement:
     cells, lm = [cell["detection"] for cell in _of(results, "ten")], results["lm"]
     own, popular = _values(cells, "hits", "encoder"), _values(cells, "hits", "popularity")
-    others = ", ".join(
-        f"{name} {np.mean(_values(cells, 'hits', name)):.2%}" for name in cells[0]["hits"] if name != "encoder"
-    )
+    others = ", ".join(f"{name} {_of_those(cells, 'hits', name):.2%}" for name in cells[0]["hits"] if name != "encoder")
     note = (
         f"at the {cells[0]['noise']:,} noisy events of the released test windows: {others}; titles that the tuned "
         f"language model writes, brought to the catalogue, {lm['hits']:.2%} of {lm['noise']}"
