@@ -26,7 +26,8 @@ from honeyguide.metrics.holdout import holdout_ndcg
 DATA, MOVIES = "llm4dsr-toy", "llm4dsr-movie"
 SEEDS, GRU_SEEDS = range(5), range(3)
 K = 20
-SETTING: dict[str, Any] = {"q_train": 0.98, "m_train": 1, "q_test": 0.98, "m_test": 1}  # what the cell choose chose
+SETTING: dict[str, Any] = {"q_train": 0.9, "m_train": 2, "q_test": 0.9, "m_test": 1}  # what the cell choose chose
+NATURAL: dict[str, Any] = {"q_train": 0.98, "m_train": 1, "q_test": 0.98, "m_test": 1}  # and choose-natural
 GRID = ((0.9, 2), (0.95, 1), (0.98, 1))  # percentile and number before training
 _DROP_SEEDS: dict[Profile, range] = {"cpu": range(2), "paper": SEEDS}  # of the rival that drops events
 _SERVE = (None, 0.9, 0.95, 0.98)
@@ -91,7 +92,7 @@ def natural(seed: int) -> Callable[[Profile], Result]:
     def run(profile: Profile) -> Result:
         clean = loaded(0)
         plain = fitted("sasrec", clean, profile, seed)
-        corrected = fitted("sasrec+llm4dsr", clean, profile, seed, **_DETECTOR[profile], **SETTING)
+        corrected = fitted("sasrec+llm4dsr", clean, profile, seed, **_DETECTOR[profile], **NATURAL)
         noisy = {str(share): judged(plain, _with_clean_codes(loaded(share, seed), clean)) for share in (10, 20)}
         return {
             "plain": judged(plain, clean),
@@ -137,17 +138,15 @@ def noisy(share: int, seed: int) -> Callable[[Profile], Result]:
 
 
 def _without_filter(plugin: Any, data: Dataset, profile: Profile, seed: int) -> float:
-    """Every window has its likeliest event replaced, however likely, before training and when asked."""
+    """As many events of every window as may be are replaced, however likely, before training and when asked."""
     from honeyguide.plugins.denoising import Setting
 
-    always = Setting(-1.0, SETTING["m_train"])
-
-    def edit(histories: Ragged) -> Ragged:
-        corrected: Ragged = plugin.corrections(histories, always).corrected
+    def edit(histories: Ragged, most: str = "m_test") -> Ragged:
+        corrected: Ragged = plugin.corrections(histories, Setting(-1.0, SETTING[most])).corrected
         return corrected
 
-    model = fitted("sasrec", data.with_histories(edit(data.histories("train")), "train"), profile, seed)
-    return judged(model, data, edit=edit)
+    train = edit(data.histories("train"), "m_train")
+    return judged(fitted("sasrec", data.with_histories(train, "train"), profile, seed), data, edit=edit)
 
 
 def _quality(plugin: Any, data: Dataset) -> dict[str, float]:
@@ -299,12 +298,15 @@ def _readings(detector: Any, windows: Ragged) -> Mapping[str, FloatArray]:
 # -- the rest -----------------------------------------------------------------------------------------
 
 
-def choose(profile: Profile) -> Result:
-    """NDCG@20 on valid by setting, with 20 % of noise and a seed of its own; the test part is not read."""
+def choose(share: int) -> Callable[[Profile], Result]:
+    """NDCG@20 on valid by setting, with a seed of its own; the test part is not read."""
+    return lambda profile: _chosen(loaded(share, len(SEEDS)).select("train", "valid"), profile)
+
+
+def _chosen(data: Dataset, profile: Profile) -> Result:
     from honeyguide.plugins.denoising import Setting, pooled
 
     seed = len(SEEDS)
-    data = loaded(20, seed).select("train", "valid")
     train = data.histories("train")
     plugin = plugin_of(fitted("sasrec+llm4dsr", data, profile, seed, **_DETECTOR[profile], **SETTING))
     pool = pooled(plugin.detector, train, plugin.config.window)
