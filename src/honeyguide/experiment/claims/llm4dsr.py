@@ -13,7 +13,6 @@ import numpy as np
 from honeyguide.experiment.claims.llm4dsr_cells import (
     DATA,
     GRU_SEEDS,
-    NATURAL,
     SEEDS,
     SETTING,
     choose,
@@ -97,7 +96,7 @@ def _judge_corrected(results: Mapping[str, Result]) -> Judgement:
         held = held and better >= _ENOUGH and bool(recovered >= 0.3)
         values.append(f"{share} %: better in {better} of {len(cells)}, {recovered:.0%} recovered")
         notes.append(_told(share, cells, ceiling, float(whole)))
-    note = f"{'. '.join(notes)}. {_floors(results)}. {_chosen(results['choose'], SETTING)}"
+    note = f"{'. '.join(notes)}. {_floors(results)}. {_chosen(results['choose'])}"
     return Judgement("; ".join(values), verdict(held), note=note)
 
 
@@ -121,13 +120,13 @@ def _told(share: int, cells: Sequence[Result], ceiling: Sequence[float], whole: 
     )
 
 
-def _chosen(cell: Result, setting: Mapping[str, Any]) -> str:
+def _chosen(cell: Result) -> str:
     told = "; ".join(
         f"{name}: " + ", ".join(f"{serve} {value:.4f}" for serve, value in found.items())
         for name, found in cell["valid"].items()
     )
     return (
-        f"The setting {dict(setting)} was chosen on valid with a seed of its own; NDCG@20 there by percentile and "
+        f"The setting {SETTING} was chosen on valid with a seed of its own; NDCG@20 there by percentile and "
         f"number before training, and by percentile when asked: {told}"
     )
 
@@ -150,7 +149,7 @@ def _judge_natural(results: Mapping[str, Result]) -> Judgement:
     ratios = [c / p for c, p in zip(corrected, plain, strict=True)]
     note = (
         f"as it is {_each(plain)}, corrected {_each(corrected)}; {np.mean(_values(cells, 'share')):.1%} of the "
-        f"training events are replaced. {_floors(results)}. {_chosen(results['choose-natural'], NATURAL)}"
+        f"training events are replaced. {_floors(results)}. {_chosen(results['choose-natural'])}"
     )
     value = float(np.mean(corrected) / np.mean(plain))
     return Judgement(value, verdict(value >= 0.99), t_interval(ratios)[1], note)
