@@ -26,6 +26,7 @@ RESULTS = _CHECKOUT if _CHECKOUT.parents[1].is_dir() else Path("honeyguide-paper
 _MODULES = {
     12: "honeyguide.experiment.claims.reloop2",
     14: "honeyguide.experiment.claims.easyrec",
+    17: "honeyguide.experiment.claims.llm4dsr",
     18: "honeyguide.agent.claims.recbot",
     19: "honeyguide.experiment.claims.tim4rec",
     25: "honeyguide.experiment.claims.lightgnn",
