@@ -32,6 +32,7 @@ FAMILIES = (
     "lightgnn",
     "auto",
     "vat",
+    "denoising",
     "lorec",
     "lm",
     "explanations",

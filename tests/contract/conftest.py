@@ -72,6 +72,10 @@ PLUGGED: dict[str, dict[str, Any]] = {
         "over": "lightgcn",
         "options": {"runs": 1, "teacher_layers": 3, "links": 3, "nodes": 64, "triples": 500},
     },
+    "llm4dsr": {
+        "over": "sasrec",
+        "options": {"text": "use", "dim": 16, "blocks": 1, "epochs": 1, "q_train": 0.8, "q_test": 0.8},
+    },
     "recsae": {"over": "sasrec", "options": {"expansion": 8, "k": 4, "epochs": 2, "batch": 512}},
     "knn-embed": {"over": "ials"},
     "lorec": {"over": "sasrec", "options": {"since": 1, "start": 3, "max_len": 10, "encoder": "use"}},

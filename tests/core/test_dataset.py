@@ -10,6 +10,7 @@ import pytest
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
+from honeyguide.core.ragged import Ragged
 from honeyguide.data.build import build
 
 DAY = [datetime(2024, 1, d, tzinfo=UTC) for d in (1, 2, 3, 4)]
@@ -91,3 +92,17 @@ def test_histories_carry_the_times_of_their_items():
     assert hours == [0, 1, 5]
     assert (data.histories("train").times - data.times()[0]).tolist() == [0, 5 * 3_600_000_000]
     assert build("untimed", frame.drop("timestamp")).histories().times is None
+
+
+def test_histories_are_replaced_event_by_event_and_nothing_else(data):
+    histories = data.histories("train")
+    assert histories.values.tolist() == [0, 1]
+    found = data.with_histories(Ragged(histories.offsets, np.array([2, 2], np.int32)), "train")
+    assert found.histories("train").values.tolist() == [2, 2]
+    assert found.histories("test").values.tolist() == data.histories("test").values.tolist()
+    same = [name for name in data.interactions.columns if name != "item"]
+    assert found.interactions.select(same).equals(data.interactions.select(same))
+    assert found.interactions["item"].to_list()[-1] == 2, "an event that is not positive stays (item c)"
+    assert data.histories("train").values.tolist() == [0, 1], "the data set itself is not changed"
+    with pytest.raises(DataError, match="not those of the data set"):
+        data.with_histories(histories)

@@ -369,6 +369,77 @@ def test_what_is_learnt_after_the_fit_is_learnt_once_from_the_model_that_serves(
     assert learnt == float(model.base.score_histories(books.histories("train")).sum())
 
 
+class Rewrite(Plugin):
+    """Puts item 3 in the place of whatever came last, and of the first event of the training part."""
+
+    name = "rewrite"
+
+    def __init__(self, config: PluginConfig | None = None, **overrides: Any) -> None:
+        super().__init__(config, **overrides)
+        self.told: list[str] = []
+
+    def before_fit(self, data: Dataset, run: Run) -> None:
+        self.told.append(f"before_fit {run.seed} {int(data.histories('train').values[0] == 3)}")
+
+    def transform(self, data: Dataset) -> Dataset:
+        self.told.append("transform")
+        histories = data.histories("train")
+        values = histories.values.copy()
+        values[0] = 3
+        return data.with_histories(replace(histories, values=values), "train")
+
+    def edit_histories(self, histories: Ragged) -> Ragged:
+        values = histories.values.copy()
+        values[histories.offsets[1:][histories.lengths > 0] - 1] = 3
+        return replace(histories, values=values)
+
+
+class Cut(Plugin):
+    name = "cut"
+
+    def edit_histories(self, histories: Ragged) -> Ragged:
+        return histories.last(1)
+
+
+def test_a_plug_in_learns_from_the_data_as_those_before_it_left_them(books: Dataset) -> None:
+    class Then(Rewrite):
+        name = "then"
+
+    model = ItemKNN(seed=4).plug(Rewrite(), Then()).fit(books)
+    first, then = model.plugins
+    assert isinstance(first, Rewrite) and isinstance(then, Rewrite)
+    assert first.told == ["before_fit 4 0", "transform"] and then.told == ["before_fit 4 1", "transform"]
+
+
+@pytest.mark.parametrize("base", [ItemKNN(), SASRec(**TINY)])
+def test_a_model_reads_edited_histories_and_excludes_what_the_request_says(base: Any, books: Dataset) -> None:
+    model = base.plug(Rewrite()).fit(books)
+    histories = books.histories("train").take(np.arange(6))
+    edited = model.hooks.edit_histories(histories)
+    np.testing.assert_array_equal(model.score_histories(histories), model.base.score_histories(edited))
+    if "state" in model.states:
+        np.testing.assert_array_equal(model.user_vectors(histories), model.base.user_vectors(edited))
+    found = model.recommend(Requests(histories), 5)
+    asked = Requests(edited, exclude=histories)
+    np.testing.assert_array_equal(found.items, model.base.recommend(asked, 5).items)
+    np.testing.assert_array_equal(model._rank(Requests(histories), 5)[0], model.base._rank(asked, 5)[0])
+
+
+def test_events_are_scored_after_edited_histories(books: Dataset) -> None:
+    model = ItemKNN().plug(Rewrite()).fit(books)
+    histories = books.histories("train", "valid")
+    events = books.select("test").interactions
+    scores = model.base.score_histories(model.hooks.edit_histories(histories))
+    wanted = scores[events["user"].to_numpy(), events["item"].to_numpy()]
+    np.testing.assert_allclose(model.score_events(books), wanted, rtol=1e-5)
+
+
+def test_a_history_keeps_its_events(books: Dataset) -> None:
+    model = ItemKNN().plug(Cut()).fit(books)
+    with pytest.raises(PluginError, match="it changed how many events a history has"):
+        model.score_histories(books.histories("train"))
+
+
 class Learner(Plugin):
     """Keeps a number of its own that grows with every epoch, and adds it to the table of items."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from honeyguide.core.errors import DataError, HoneyguideError, UnknownNameError
+from honeyguide.core.errors import ConfigError, DataError, HoneyguideError, UnknownNameError
 from honeyguide.experiment import papers, reproduce
 from honeyguide.experiment.claims import metrics_survey
 from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, paper, status, to_markdown
@@ -132,6 +132,30 @@ def test_finished_cells_are_kept_and_failed_ones_run_again(calls: list[str], tmp
     assert calls == []
     reproduce.reproduce(37, "cpu", tmp_path, fresh=True)
     assert calls == ["a", "b", "c"]
+
+
+def test_some_claims_alone_and_what_was_finished_before(calls: list[str], tmp_path: Path) -> None:
+    found = reproduce.reproduce(37, "cpu", tmp_path, claims=["second"], jobs=2)
+    assert calls == ["c"]
+    assert [e["claim"] for e in found["evidence"]] == ["claim second"]
+    calls.clear()
+    found = reproduce.reproduce(37, "cpu", tmp_path, claims=["first"])
+    assert calls == ["a", "b"]
+    assert [e["claim"] for e in found["evidence"]] == ["claim first", "claim second"]
+    assert (tmp_path / "37-cpu" / "c.json").is_file()
+    with pytest.raises(UnknownNameError, match="no claim named 'third'"):
+        reproduce.reproduce(37, "cpu", tmp_path, claims=["third"])
+    with pytest.raises(ConfigError, match="jobs is 0"):
+        reproduce.reproduce(37, "cpu", tmp_path, jobs=0)
+
+
+def test_the_full_thing_stands_beside_the_small_one(calls: list[str], tmp_path: Path) -> None:
+    reproduce.reproduce(37, "cpu", tmp_path)
+    full = reproduce.reproduce(37, "paper", tmp_path, claims=["first"])
+    assert full["evidence"][0]["command"] == "honeyguide reproduce 37 --profile paper --claim first"
+    assert json.loads((tmp_path / "37-paper.json").read_text()) == full
+    stored = papers.evidence_of(37, tmp_path)
+    assert [e["command"].partition(" --")[2] for e in stored] == ["", "", "profile paper --claim first"]
 
 
 def test_a_cell_of_the_first_paper_in_its_own_process(tmp_path: Path) -> None:

@@ -13,6 +13,10 @@ from honeyguide.cli import console, options
 def reproduce(
     seed: Annotated[int, typer.Argument(metavar="N", help="Number of the paper, as 'honeyguide papers' lists it.")],
     profile: Annotated[str, typer.Option("--profile", help="cpu (minutes) or paper (the full thing).")] = "cpu",
+    claim: Annotated[
+        list[str] | None, typer.Option("--claim", help="Short name of a claim, once or more; all by default.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cells that run at once.")] = 1,
     results: Annotated[Path | None, typer.Option("--results", help="Where results are kept.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")] = False,
     json: options.Json = False,
@@ -22,7 +26,15 @@ def reproduce(
     from honeyguide.experiment.reproduce import reproduce as run
 
     say = console.report(json)
-    paper = run(seed, profile, results or RESULTS, fresh=fresh, progress=lambda text: console.notes().print(text))
+    paper = run(
+        seed,
+        profile,
+        results or RESULTS,
+        claims=claim or (),
+        jobs=jobs,
+        fresh=fresh,
+        progress=lambda text: console.notes().print(text),
+    )
     cells = [
         [e["claim"], e["dataset"], e["metric"], shown(e["value"]), shown(e["floor"]), e["verdict"]]
         for e in paper["evidence"]

@@ -111,6 +111,27 @@ class Dataset:
         times = self._times(frame)
         return Ragged.from_groups(frame["user"].to_numpy(), frame["item"].to_numpy(), self.n_users, times)
 
+    def with_histories(self, histories: Ragged, *parts: str) -> Dataset:
+        """The same data set with other items in :meth:`histories` of ``parts``, event by event; all else stays.
+
+        Raises
+        ------
+        DataError
+            If they are not as long as those they replace.
+        """
+        wanted = pl.lit(value=True)
+        if parts and "split" in self.interactions.columns:
+            wanted &= pl.col("split").is_in(parts)
+        if "positive" in self.interactions.columns:
+            wanted &= pl.col("positive")
+        chosen = self.interactions.select(wanted.fill_null(value=False).alias("_"))["_"].to_numpy()
+        chosen = np.broadcast_to(chosen, self.interactions.height)
+        if int(chosen.sum()) != len(histories.values) or len(histories) != self.n_users:
+            raise DataError("the histories are not those of the data set.", "Give as many events as there were.")
+        items = self.interactions["item"].to_numpy().copy()
+        items[chosen] = histories.values
+        return replace(self, interactions=self.interactions.with_columns(pl.Series("item", items)))
+
     def matrix(self, *parts: str, weighted: bool = False) -> sp.csr_matrix:
         """Positive interactions as float32 CSR ``[n_users, n_items]``.
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import create_model
 
 from honeyguide.core.artifact import Arrays
-from honeyguide.core.dataset import Dataset
+from honeyguide.core.dataset import PARTS, Dataset
 from honeyguide.core.errors import CapabilityError, ConfigError
 from honeyguide.core.fitting import FitOptions, ModelConfig
 from honeyguide.core.plugin import Hooks, Plugin, Receipt, Run, called
@@ -127,7 +127,7 @@ class Plugged(Recommender):
         fit: Callable[[Dataset], None] = inner
         for plugin in self.hooks.having["around_fit"]:
             fit = partial(self._around_fit, plugin, fit, options)
-        data = self.hooks.transform(data)
+        data = self.hooks.transform(data, lambda p, seen: called(p, p.before_fit, seen, self._run(p, options)))
         fit(data)
         for plugin in self.hooks.having["after_fit"]:
             called(plugin, plugin.after_fit, data, self._run(plugin, options))
@@ -149,7 +149,8 @@ class Plugged(Recommender):
 
     def user_vectors(self, histories: Ragged) -> FloatArray:
         """float32 ``[n, d]``: the users' states as they are scored (state ``state``)."""
-        vectors: FloatArray = self.base.user_vectors(histories)  # type: ignore[attr-defined]
+        read = self.hooks.edit_histories(histories)
+        vectors: FloatArray = self.base.user_vectors(read)  # type: ignore[attr-defined]
         return vectors
 
     def item_vectors(self) -> FloatArray:
@@ -159,7 +160,7 @@ class Plugged(Recommender):
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``, adjusted."""
-        scores = self.base.score_histories(histories, users)
+        scores = self.base.score_histories(self.hooks.edit_histories(histories), users)
         if not self.hooks.have("adjust_scores"):
             return scores
         states = self.user_vectors(histories) if "state" in self.states else None
@@ -167,7 +168,13 @@ class Plugged(Recommender):
 
     def instructed(self, requests: Requests) -> FloatArray | None:
         """float32 ``[n, d]``: what the model inside makes of instructions, edited already."""
-        return self.base.instructed(requests)
+        return self.base.instructed(self._read(requests))
+
+    def _read(self, requests: Requests) -> Requests:
+        """The requests as the model reads them: with edited histories; what they exclude stays."""
+        if not self.hooks.have("edit_histories"):
+            return requests
+        return replace(requests, histories=self.hooks.edit_histories(requests.histories), exclude=requests.excluded)
 
     def score_states(self, states: FloatArray, requests: Requests) -> FloatArray:
         """float32 ``[n, n_items]`` from states that are edited already, adjusted."""
@@ -206,20 +213,27 @@ class Plugged(Recommender):
     def _rank(self, requests: Requests, k: int) -> Lists:
         if self.hooks.have("adjust_scores"):
             return super()._rank(requests, k)
-        return self.base._rank(requests, k)
+        return self.base._rank(self._read(requests), k)
 
     def score_events(self, data: Dataset, part: str = "test") -> FloatArray:
         """Score of every event of ``part``, adjusted (state ``events``)."""
         if self.hooks.have("adjust_events"):
             return self.adjusted(self.receipt(data, part))
-        return (
-            super().score_events(data, part) if self.hooks.have("adjust_scores") else self.base.score_events(data, part)
-        )
+        if self.hooks.have("adjust_scores"):
+            return super().score_events(data, part)
+        return self.base.score_events(self._known(data, part), part)
+
+    def _known(self, data: Dataset, part: str) -> Dataset:
+        """The data with edited histories before ``part``."""
+        before = PARTS[: PARTS.index(part)]
+        if not self.hooks.have("edit_histories"):
+            return data
+        return data.with_histories(self.hooks.edit_histories(data.histories(*before)), *before)
 
     def receipt(self, data: Dataset, part: str = "test") -> Receipt:
         """What the model saw in the events of ``part`` and what it scored them, without plug-ins (state ``events``)."""
         self._fitted()
-        scores, hidden = self.base.hidden(data, part)  # type: ignore[attr-defined]
+        scores, hidden = self.base.hidden(self._known(data, part), part)  # type: ignore[attr-defined]
         return Receipt(hidden, scores)
 
     def adjusted(self, receipt: Receipt) -> FloatArray:

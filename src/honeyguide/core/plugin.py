@@ -109,6 +109,9 @@ class Plugin:
 
     # -- before and while training ------------------------------------------------------------
 
+    def before_fit(self, data: Dataset, run: Run) -> None:
+        """Learn from the data as the plug-ins before this one changed them, before its own ``transform``."""
+
     def transform(self, data: Dataset) -> Dataset:
         """The data to learn from; users and items keep their codes."""
         return data
@@ -161,6 +164,13 @@ class Plugin:
 
     # -- when recommending --------------------------------------------------------------------
 
+    def edit_histories(self, histories: Ragged) -> Ragged:
+        """What the model is to read in the place of histories ``[n]``: other items, as many, at the same times.
+
+        What is excluded from a list stays what the request says. The argument is not to be changed.
+        """
+        return histories
+
     def edit_state(self, states: FloatArray, histories: Ragged) -> FloatArray:
         """The users' states ``[n, d]`` to score with (state ``state``); the argument is not to be changed."""
         return states
@@ -210,6 +220,7 @@ class Plugin:
 
 
 HOOKS = (
+    "before_fit",
     "transform",
     "graph",
     "weights",
@@ -221,6 +232,7 @@ HOOKS = (
     "training_state",
     "around_fit",
     "after_fit",
+    "edit_histories",
     "edit_state",
     "adjust_scores",
     "adjust_events",
@@ -275,15 +287,17 @@ class Hooks:
             graph = called(plugin, plugin.graph, graph)
         return graph
 
-    def transform(self, data: Dataset) -> Dataset:
-        """See :meth:`Plugin.transform`.
+    def transform(self, data: Dataset, prepare: Callable[[Plugin, Dataset], None] | None = None) -> Dataset:
+        """See :meth:`Plugin.transform`; ``prepare`` is called for every plug-in before its own.
 
         Raises
         ------
         PluginError
             If a plug-in gives users or items other codes.
         """
-        for plugin in self.having["transform"]:
+        for plugin in self.plugins:
+            if prepare is not None:
+                prepare(plugin, data)
             changed = called(plugin, plugin.transform, data)
             if not changed.item_ids.values.equals(data.item_ids.values):
                 raise PluginError(plugin.name, "transform", "it changed the catalogue; items keep their codes")
@@ -314,6 +328,21 @@ class Hooks:
         """See :meth:`Plugin.on_epoch`."""
         for plugin in self.having["on_epoch"]:
             called(plugin, plugin.on_epoch, network, self.epoch)
+
+    def edit_histories(self, histories: Ragged) -> Ragged:
+        """See :meth:`Plugin.edit_histories`.
+
+        Raises
+        ------
+        PluginError
+            If a plug-in gives another number of events.
+        """
+        for plugin in self.having["edit_histories"]:
+            edited = called(plugin, plugin.edit_histories, histories)
+            if not np.array_equal(edited.offsets, histories.offsets):
+                raise PluginError(plugin.name, "edit_histories", "it changed how many events a history has")
+            histories = edited
+        return histories
 
     def training_state(self) -> dict[str, dict[str, Tensor]]:
         """See :meth:`Plugin.training_state`: a group of tensors for each that has any."""

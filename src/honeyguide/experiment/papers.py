@@ -26,6 +26,7 @@ RESULTS = _CHECKOUT if _CHECKOUT.parents[1].is_dir() else Path("honeyguide-paper
 _MODULES = {
     12: "honeyguide.experiment.claims.reloop2",
     14: "honeyguide.experiment.claims.easyrec",
+    17: "honeyguide.experiment.claims.llm4dsr",
     18: "honeyguide.agent.claims.recbot",
     19: "honeyguide.experiment.claims.tim4rec",
     21: "honeyguide.experiment.claims.lorec",
@@ -44,6 +45,11 @@ _MODULES = {
     59: "honeyguide.experiment.claims.hllm",
     60: "honeyguide.experiment.claims.lite_llm4rec",
 }
+
+
+def evidence_file(seed: int, profile: str = "cpu") -> str:
+    """Name of the file with the evidence of a paper."""
+    return f"{seed:02d}.json" if profile == "cpu" else f"{seed:02d}-{profile}.json"
 
 
 def verdict(holds: bool) -> Verdict:
@@ -176,8 +182,7 @@ def status(results: Path = RESULTS) -> dict[str, Any]:
 
 def _status(seed: int, results: Path) -> dict[str, Any]:
     name, kind = SEEDS[seed]
-    stored = read_json(results / f"{seed:02d}.json") or read_json(_SHIPPED / f"{seed:02d}.json") or {}
-    evidence: list[dict[str, Any]] = stored.get("evidence", []) if seed in _MODULES else []
+    evidence = evidence_of(seed, results) if seed in _MODULES else []
     verdicts = [entry["verdict"] for entry in evidence]
     if not evidence:
         state = "planned"
@@ -187,6 +192,13 @@ def _status(seed: int, results: Path) -> dict[str, Any]:
         state = "partial"
     module = paper(seed).module if seed in _MODULES else None
     return {"seed": seed, "name": name, "kind": kind, "module": module, "state": state, "evidence": evidence}
+
+
+def evidence_of(seed: int, results: Path = RESULTS) -> list[dict[str, Any]]:
+    """What is stored of a paper's claims: in the profile cpu, then those that were also tested in full."""
+    files = [evidence_file(seed, profile) for profile in PROFILES]
+    stored = [read_json(results / file) or read_json(_SHIPPED / file) or {} for file in files]
+    return [entry for content in stored for entry in content.get("evidence", [])]
 
 
 def to_markdown(found: Mapping[str, Any]) -> str:

@@ -231,6 +231,9 @@ PLUGINS: dict[str, PluginEntry] = {
             "retrieval in rounds that adapt to what was retrieved",
             "torch",
         ),
+        PluginEntry(
+            "llm4dsr", "honeyguide.plugins.llm4dsr", "LLM4DSR", "items that do not belong to a history are replaced"
+        ),
         PluginEntry("lightgnn", "honeyguide.plugins.lightgnn", "LightGNN", "edges and entries of vectors pruned away"),
         PluginEntry("recsae", "honeyguide.plugins.recsae", "RecSAE", "states as few of many latents, to see and edit"),
         PluginEntry(

@@ -124,3 +124,11 @@ def test_short_histories_are_refused() -> None:
     frame = pl.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "position": [0, 0]})
     with pytest.raises(DataError, match="text-profile"):
         TwoTower(encoder="use").fit(build("short", frame, pl.DataFrame({"item_id": [1, 2], "title": ["a b", "c d"]})))
+
+
+def test_the_last_state_is_that_of_all_states_after_the_last_event() -> None:
+    network = Towers(5, 8, None, TwoTowerConfig(dim=16, max_len=7)).eval()
+    read, lengths = torch.randn(4, 7, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 7, 3, 6])
+    with torch.inference_mode():
+        every = network.states(read)[torch.arange(4), lengths - 1]
+        assert torch.allclose(network.last_state(read, lengths), every, atol=1e-6)

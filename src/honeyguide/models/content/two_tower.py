@@ -217,9 +217,9 @@ class TwoTower(Recommender):
         with torch.inference_mode():
             for run in cut_by_tokens(histories.lengths[order], _SERVED):
                 rows = histories.take(order[run])
-                last = torch.from_numpy(rows.lengths - 1)
-                read = self.network.states(table[torch.from_numpy(pad_right(rows, 0))])
-                states[order[run]] = read[torch.arange(len(rows)), last].float().cpu().numpy()
+                read = table[torch.from_numpy(pad_right(rows, 0)).to(device)]
+                found = self.network.last_state(read, torch.from_numpy(rows.lengths).to(device))
+                states[order[run]] = found.float().cpu().numpy()
         return self.hooks.edit_state(states, histories)
 
     def position_states(self, histories: Ragged) -> tuple[FloatArray, Ragged]:
