@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from _tables import BARS, markdown, table
+from _tables import BARS, MISSING, made_by, markdown, table
 from honeyguide.core.errors import MissingExtraError
 from honeyguide.models.registry import MODELS
+from result_file import read_result
 
 
 @table("bars")
@@ -25,3 +26,17 @@ def models() -> str:
             abilities = f"needs [{entry.extra}]"
         rows.append([name, entry.summary, abilities])
     return markdown(["model", "what it is", "capabilities"], rows, words=3)
+
+
+@table("goodbooks-tags")
+def goodbooks_tags() -> str:
+    """Whether books that the same people read have tags in common."""
+    result = read_result("goodbooks_tags")
+    if result is None:
+        return MISSING
+    found = result["results"]
+    rows = [[name, f"{value:.3f}"] for name, value in found["agreement_of_neighbours"].items()]
+    rows.append(["bundled books without tags", f"{found['bundled_without_tags']} of {found['bundled']:,}"])
+    return markdown(("mean cosine of the tags of a book and of its ten neighbours by readers", ""), rows) + made_by(
+        result
+    )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from honeyguide.experiment.compare import compare as compare
     from honeyguide.experiment.parts import with_test as with_test
     from honeyguide.experiment.parts import with_valid as with_valid
+    from honeyguide.models.registry import register_plugin as register_plugin
 
 __version__ = "0.1.0"
 
@@ -44,6 +45,7 @@ _PUBLIC = {
     "load_data": "honeyguide.data.load",
     "model": "honeyguide.api",
     "load": "honeyguide.api",
+    "register_plugin": "honeyguide.models.registry",
     "requests_for": "honeyguide.api",
     "reasons": "honeyguide.api",
     "compare": "honeyguide.experiment.compare",

@@ -440,6 +440,30 @@ def test_a_history_keeps_its_events(books: Dataset) -> None:
         model.score_histories(books.histories("train"))
 
 
+class Half(Plugin):
+    name = "half"
+
+    def edit_state(self, states: Any, histories: Ragged) -> Any:
+        return states[:, :1]
+
+
+class Nothing(Plugin):
+    name = "nothing"
+
+    def adjust_scores(self, requests: Requests, states: Any, scores: Any) -> Any:
+        return scores * np.nan
+
+
+def test_what_a_hook_gives_is_looked_at(books: Dataset) -> None:
+    histories = books.histories("train").take(np.arange(2))
+    with pytest.raises(PluginError, match=r"'half' failed in edit_state: it returned ndarray \(2, 1\), not \(2, 8\)"):
+        MFBPR(dim=8, epochs=1).plug(Half()).fit(books).score_histories(histories)
+    with pytest.raises(PluginError, match="'nothing' failed in adjust_scores: it returned values that are no numbers"):
+        ItemKNN().plug(Nothing()).fit(books).score_histories(histories)
+    with pytest.raises(ConfigError, match="'vat' is no plug-in"):
+        ItemKNN().plug("vat")  # type: ignore[arg-type]
+
+
 class Learner(Plugin):
     """Keeps a number of its own that grows with every epoch, and adds it to the table of items."""
 

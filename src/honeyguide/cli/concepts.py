@@ -28,6 +28,9 @@ def concepts(
 
     An edit is saved as a new version of the model, and every command serves from it.
     """
+    from honeyguide.models.registry import plugin_class
+
+    plugin_class("recsae")  # says what to install, where that is missing
     from honeyguide.experiment.bundle import open_bundle
     from honeyguide.experiment.concept_browser import concept_document, concept_page
     from honeyguide.experiment.records import write_text

@@ -26,6 +26,12 @@ def line(entry: dict[str, Any]) -> str:
     return f"{spent}{entry['label']}: {value} for {entry['cpu_seconds']:.0f} CPU-s{more}"
 
 
+def figures(entry: dict[str, Any]) -> str:
+    """A stage of a model or plug-in that has figures of its own."""
+    parts = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in entry.items()]
+    return ", ".join(parts)
+
+
 def table(entries: Sequence[dict[str, Any]]) -> Table:
     """All steps, in order."""
     rows = []

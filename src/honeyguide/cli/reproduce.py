@@ -23,6 +23,7 @@ def reproduce(
 ) -> None:
     """Run every claim of a paper as resumable cells and say which hold."""
     from honeyguide.experiment.papers import RESULTS, shown
+    from honeyguide.experiment.papers import paper as paper_of
     from honeyguide.experiment.reproduce import reproduce as run
 
     say = console.report(json)
@@ -35,13 +36,15 @@ def reproduce(
         fresh=fresh,
         progress=lambda text: console.notes().print(text),
     )
+    wanted = {c.text for c in paper_of(seed).claims if not claim or c.id in claim}
     cells = [
         [e["claim"], e["dataset"], e["metric"], shown(e["value"]), shown(e["floor"]), e["verdict"]]
         for e in paper["evidence"]
+        if e["claim"] in wanted
     ]
     head = ["claim", "data", "metric", "value", "to reach", "verdict"]
     say.print(console.table(f"{paper['seed']} {paper['name']}", head, cells))
     if json:
         console.emit(paper)
-    if any(entry["verdict"] == "does not hold" for entry in paper["evidence"]):
+    if any(e["verdict"] == "does not hold" for e in paper["evidence"] if e["claim"] in wanted):
         raise typer.Exit(1)

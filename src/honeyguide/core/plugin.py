@@ -356,14 +356,26 @@ class Hooks:
     def edit_state(self, states: FloatArray, histories: Ragged) -> FloatArray:
         """See :meth:`Plugin.edit_state`."""
         for plugin in self.having["edit_state"]:
-            states = called(plugin, plugin.edit_state, states, histories)
+            edited = called(plugin, plugin.edit_state, states, histories)
+            states = _shaped(plugin, "edit_state", edited, states)
         return states
 
     def adjust_scores(self, requests: Requests, states: FloatArray | None, scores: FloatArray) -> FloatArray:
         """See :meth:`Plugin.adjust_scores`."""
         for plugin in self.having["adjust_scores"]:
-            scores = called(plugin, plugin.adjust_scores, requests, states, scores)
+            adjusted = called(plugin, plugin.adjust_scores, requests, states, scores)
+            scores = _shaped(plugin, "adjust_scores", adjusted, scores)
         return scores
+
+
+def _shaped(plugin: Plugin, hook: str, found: FloatArray, given: FloatArray) -> FloatArray:
+    """What a hook gave, if it has the shape of what it was given, and numbers in it."""
+    shape = getattr(found, "shape", None)
+    if shape != given.shape:
+        raise PluginError(plugin.name, hook, f"it returned {type(found).__name__} {shape or ''}, not {given.shape}")
+    if found.size and np.isnan(found.min()):
+        raise PluginError(plugin.name, hook, "it returned values that are no numbers (NaN)")
+    return found
 
 
 def called(plugin: Plugin, hook: Callable[..., T], *arguments: Any) -> T:

@@ -80,11 +80,18 @@ class Recommender(ABC):
 
         Raises
         ------
+        ConfigError
+            If one of them is no plug-in.
         CapabilityError
             If a plug-in needs a state that the model has not.
         """
         from honeyguide.core.plugged import Plugged
 
+        for plugin in plugins:
+            if not hasattr(plugin, "hooks") or not isinstance(getattr(plugin, "name", None), str):
+                raise ConfigError(
+                    f"{plugin!r} is no plug-in.", "Give an instance, such as VAT(); or name it: model('sasrec+vat')."
+                )
         return Plugged.of(self, plugins)
 
     def fit(self, data: Dataset, options: FitOptions | None = None) -> Self:

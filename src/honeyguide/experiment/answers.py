@@ -117,6 +117,8 @@ def read_answers(file: str | Path) -> pl.DataFrame:
             raise DataError(
                 "the column is missing.", f"Columns: {', '.join(frame.columns)}.", file=str(path), column=column
             )
+    if frame.is_empty():
+        raise DataError("there are no answers in it.", "Give one row for each user.", file=str(path))
     return _grouped(frame)
 
 

@@ -73,9 +73,11 @@ def reproduce(
     folder = results / f"{seed:02d}-{profile}"
 
     def run(cell: Cell) -> dict[str, Any]:
+        path = folder / f"{cell.id}.json"
         if progress is not None:
-            progress(f"Cell {cell.id}")
-        return _cell(seed, cell, profile, folder / f"{cell.id}.json", fresh)
+            stored = not fresh and _kept(path) is not None
+            progress(f"Cell {cell.id}" + (": stored, not computed here; --fresh computes it" if stored else ""))
+        return _cell(seed, cell, profile, path, fresh)
 
     with ThreadPoolExecutor(jobs) as pool:
         records = dict(zip(wanted, pool.map(run, wanted.values()), strict=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from honeyguide.core.errors import ConfigError
-from honeyguide.lm.port import LM
+from honeyguide.lm.port import LM, LMError
 
 KEY = "HONEYGUIDE_LM_KEY"
 NAMES = (
@@ -64,6 +64,9 @@ def _made(name: str, options: dict[str, Any]) -> LM:
     if name.startswith("replay:"):
         from honeyguide.lm.store import AnswerStore, Replay
 
-        store = AnswerStore(Path(name.removeprefix("replay:")))
+        file = Path(name.removeprefix("replay:"))
+        if not file.is_file():
+            raise LMError(f"There is no file {file}.", "Name one that an AnswerStore has kept answers in.")
+        store = AnswerStore(file)
         return Replay(store.only_model(), store, **options)
     raise ConfigError(f"There is no language model {name!r}.", f"Name {NAMES}.")

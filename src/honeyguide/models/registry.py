@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from honeyguide.core import artifact
-from honeyguide.core.errors import MissingExtraError, UnknownNameError
+from honeyguide.core.errors import ConfigError, MissingExtraError, UnknownNameError
 from honeyguide.core.plugged import plugged
 from honeyguide.core.plugin import Plugin
 from honeyguide.core.recommender import Recommender
@@ -270,10 +272,43 @@ def model_class(name: str) -> type[Recommender]:
     """
     head, *names = name.split("+")
     if head not in MODELS:
-        raise UnknownNameError("model", head, MODELS)
+        error = UnknownNameError("model", head, MODELS)
+        if head in PLUGINS or head in _OWN:
+            error.remedy = f"{head} is a plug-in: it stands behind a model, as in sasrec+{head}."
+        raise error
     if not names:
         return MODELS[head].load()
     return plugged(MODELS[head].load(), tuple(plugin_class(n) for n in names))
+
+
+_OWN: dict[str, type[Plugin]] = {}  # classes that a program registered
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_GROUP = "honeyguide.plugins"  # entry points of installed packages
+
+
+def register_plugin(cls: type[Plugin]) -> type[Plugin]:
+    """Make a plug-in of one's own known by its name: in names such as ``"sasrec+damp"``, and to :func:`load_model`.
+
+    A package can do the same for the command line: an entry point in the group ``honeyguide.plugins``, called as the
+    plug-in.
+
+    Parameters
+    ----------
+    cls
+        A subclass of :class:`~honeyguide.core.plugin.Plugin` with a name; also as a decorator.
+
+    Raises
+    ------
+    ConfigError
+        If it is none, or has the name of another.
+    """
+    name = getattr(cls, "name", None)
+    if not (isinstance(cls, type) and issubclass(cls, Plugin) and isinstance(name, str) and _NAME.fullmatch(name)):
+        raise ConfigError(f"{cls!r} is no plug-in with a name.", "Give a subclass of Plugin with name = 'damp'.")
+    if name in PLUGINS:
+        raise ConfigError(f"{name!r} is the name of a plug-in of honeyguide.", "Choose another.")
+    _OWN[name] = cls
+    return cls
 
 
 def plugin_class(name: str) -> type[Plugin]:
@@ -286,9 +321,19 @@ def plugin_class(name: str) -> type[Plugin]:
     MissingExtraError
         If its optional dependencies are not installed.
     """
-    if name not in PLUGINS:
-        raise UnknownNameError("plug-in", name, PLUGINS)
-    return PLUGINS[name].load()
+    if name in _OWN:
+        return _OWN[name]
+    if name in PLUGINS:
+        return PLUGINS[name].load()
+    found = {point.name: point for point in entry_points(group=_GROUP)}
+    if name in found:
+        return register_plugin(found[name].load())
+    error = UnknownNameError("plug-in", name, {*PLUGINS, *_OWN, *found})
+    if name in MODELS:
+        error.remedy = f"{name} is a model: models stand first, as in {name}+vat."
+    else:
+        error.remedy = f"{error.remedy} One of your own is known after honeyguide.register_plugin(CLASS)."
+    raise error
 
 
 def is_deterministic(name: str) -> bool:
