@@ -50,6 +50,10 @@ def cell(name: str, **changes: Any) -> dict[str, Any]:
         },
         "floors": {str(share): {"popularity": 0.005, "floor": 0.05} for share in (0, 10, 20)},
         "choose": {"valid": {"no correction": {"none": 0.02}, "0.98, 1": {"none": 0.02, "0.98": 0.021}}},
+        "why": {
+            "ndcg": {"all noise restored": 0.04},
+            "people": {"genuine, replaced": 2.0, "genuine": 9.0, "their replacements": 10.0},
+        },
         "gru": {"plain": 0.02, "corrected": 0.021},
     }
     found["twenty"] = {**found["ten"], "dropped by loss": 0.029}

@@ -21,6 +21,7 @@ from honeyguide.experiment.claims.llm4dsr_cells import (
     natural,
     noisy,
     second,
+    why,
 )
 from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Result, verdict
 from honeyguide.metrics.stats import t_interval
@@ -96,7 +97,7 @@ def _judge_corrected(results: Mapping[str, Result]) -> Judgement:
         held = held and better >= _ENOUGH and bool(recovered >= 0.3)
         values.append(f"{share} %: better in {better} of {len(cells)}, {recovered:.0%} recovered")
         notes.append(_told(share, cells, ceiling, float(whole)))
-    note = f"{'. '.join(notes)}. {_floors(results)}. {_chosen(results['choose'])}"
+    note = f"{'. '.join(notes)}. {_looked_for(results)}. {_floors(results)}. {_chosen(results['choose'])}"
     return Judgement("; ".join(values), verdict(held), note=note)
 
 
@@ -120,6 +121,18 @@ def _told(share: int, cells: Sequence[Result], ceiling: Sequence[float], whole: 
     )
 
 
+def _looked_for(results: Mapping[str, Result]) -> str:
+    """Where the effect is lost: at what is taken for noise, at what is put there, or before."""
+    found, people = results["why"]["ndcg"], results["why"]["people"]
+    told = "; ".join(f"{name} {value:.4f}" for name, value in found.items())
+    return (
+        "Looked for with 10 % noise and seed 0, as if the noise of the training part were known, against "
+        f"{results['ten-0']['plain']:.4f} as it is: of the corrections, {told}. Genuine events that are replaced are of "
+        f"items that {people['genuine, replaced']:.1f} people took, other genuine ones {people['genuine']:.1f}, what is "
+        f"put there {people['their replacements']:.1f}"
+    )
+
+
 def _chosen(cell: Result) -> str:
     told = "; ".join(
         f"{name}: " + ", ".join(f"{serve} {value:.4f}" for serve, value in found.items())
@@ -132,15 +145,15 @@ def _chosen(cell: Result) -> str:
 
 
 def _judge_filter(results: Mapping[str, Result]) -> Judgement:
-    cells = _of(results, "ten")
+    cells = [cell for cell in _of(results, "ten") if "without a filter" in cell]
     on, off = _values(cells, "corrected"), _values(cells, "without a filter")
     gaps = [a - b for a, b in zip(on, off, strict=True)]
     note = (
         f"as many events of every window replaced as may be, before training and when asked: {_each(off)}; with it "
         f"{_each(on)}; as it is {_each(_values(cells, 'plain'))}. {_floors(results)}"
     )
-    worse = sum(gap > 0 for gap in gaps)
-    return Judgement(float(np.mean(gaps)), verdict(worse >= _ENOUGH), t_interval(gaps)[1], note)
+    worse = all(gap > 0 for gap in gaps)
+    return Judgement(float(np.mean(gaps)), verdict(worse), t_interval(gaps)[1], note)
 
 
 def _judge_natural(results: Mapping[str, Result]) -> Judgement:
@@ -181,6 +194,7 @@ _TWENTY = tuple(Cell(f"twenty-{seed}", noisy(20, seed)) for seed in SEEDS)
 _NATURAL = tuple(Cell(f"natural-{seed}", natural(seed)) for seed in SEEDS)
 _GRU = tuple(Cell(f"gru-{seed}", second(seed)) for seed in GRU_SEEDS)
 _LM, _FLOORS, _CHOOSE = Cell("lm", language), Cell("floors", floors), Cell("choose", choose(20))
+_WHY = Cell("why", why)
 _CHOOSE_NATURAL = Cell("choose-natural", choose(0))
 _NDCG = "NDCG@20"
 
@@ -203,7 +217,7 @@ PAPER = Paper(
             DATA,
             f"seeds in which {_NDCG} is higher; share of the way to clean training",
             "4 of 5; 30 %",
-            (*_TEN, *_TWENTY, *_NATURAL, _FLOORS, _CHOOSE),
+            (*_TEN, *_TWENTY, *_NATURAL, _FLOORS, _CHOOSE, _WHY),
             _judge_corrected,
         ),
         Claim(
@@ -211,7 +225,7 @@ PAPER = Paper(
             "without the confidence filter the result is worse",
             DATA,
             f"difference of {_NDCG}",
-            "above 0 in 4 of 5 seeds",
+            "above 0 in every seed",
             (*_TEN, _FLOORS),
             _judge_filter,
         ),
