@@ -127,8 +127,8 @@ def _looked_for(results: Mapping[str, Result]) -> str:
     told = "; ".join(f"{name} {value:.4f}" for name, value in found.items())
     return (
         "Looked for with 10 % noise and seed 0, as if the noise of the training part were known, against "
-        f"{results['ten-0']['plain']:.4f} as it is: of the corrections, {told}. Genuine events that are replaced are of "
-        f"items that {people['genuine, replaced']:.1f} people took, other genuine ones {people['genuine']:.1f}, what is "
+        f"{results['ten-0']['plain']:.4f} as it is: {told}. Genuine events that are replaced are of items "
+        f"that {people['genuine, replaced']:.1f} people took, other genuine ones {people['genuine']:.1f}, what is "
         f"put there {people['their replacements']:.1f}"
     )
 
