@@ -27,7 +27,7 @@ from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Result, 
 from honeyguide.metrics.stats import t_interval
 
 _SHARES = (10, 20)
-_ENOUGH = 4  # seeds of five
+_ENOUGH = 0.8  # of the seeds: four of five
 
 
 def _of(results: Mapping[str, Result], kind: str) -> list[Result]:
@@ -94,7 +94,7 @@ def _judge_corrected(results: Mapping[str, Result]) -> Judgement:
         better = sum(c > p for c, p in zip(corrected, plain, strict=True))
         recovered = (np.mean(corrected) - np.mean(plain)) / (np.mean(ceiling) - np.mean(plain))
         whole = (np.mean(corrected) - np.mean(plain)) / (np.mean(_values(clean, "plain")) - np.mean(plain))
-        held = held and better >= _ENOUGH and bool(recovered >= 0.3)
+        held = held and better >= _ENOUGH * len(cells) and bool(recovered >= 0.3)
         values.append(f"{share} %: better in {better} of {len(cells)}, {recovered:.0%} recovered")
         notes.append(_told(share, cells, ceiling, float(whole)))
     note = f"{'. '.join(notes)}. {_looked_for(results)}. {_floors(results)}. {_chosen(results['choose'])}"
