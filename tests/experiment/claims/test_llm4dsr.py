@@ -87,11 +87,11 @@ def test_it_does_not_hold_where_a_bar_is_missed(claim: str, changes: dict[str, A
     assert judge(claim, **changes).verdict == "does not hold"
 
 
-def test_trained_claims_have_five_seeds_and_every_table_its_floors() -> None:
+def test_trained_claims_have_all_seeds_and_every_table_its_floors() -> None:
     for name in ("corrected", "filter", "natural"):
         kinds = {c.id.split("-")[0] for c in CLAIMS[name].cells if c.id[-1].isdigit()}
         for kind in kinds:
-            assert sum(c.id.startswith(f"{kind}-") for c in CLAIMS[name].cells) == len(SEEDS) == 5
+            assert sum(c.id.startswith(f"{kind}-") for c in CLAIMS[name].cells) == len(SEEDS) >= 3
     assert all(any(c.id == "floors" for c in CLAIMS[n].cells) for n in ("corrected", "filter", "natural"))
 
 
