@@ -23,8 +23,8 @@ from honeyguide.core.recommender import Recommender
 from honeyguide.experiment.papers import Profile, Result
 from honeyguide.metrics.holdout import holdout_ndcg
 
-DATA, MOVIES = "llm4dsr-toy", "llm4dsr-movie"
-SEEDS, GRU_SEEDS = range(3), range(1)  # few, as a cell is dear; more can be added to those that are finished
+DATA = "llm4dsr-toy"
+SEEDS, GRU_SEEDS = range(5), range(1)
 K = 20
 _CHOOSING = 5  # the seed with which the setting is chosen, and nothing is judged
 SETTING: dict[str, Any] = {
