@@ -72,8 +72,8 @@ def _judge_detection(results: Mapping[str, Result]) -> Judgement:
     note = (
         f"{cells[0]['events']:,} events, {cells[0]['noise']:,} of them noise, {len(cells)} seeds: {told}. "
         f"{lm['model']}, tuned on {lm['samples']} windows, one seed, on {lm['windows']} of the windows cut to their "
-        f"latest titles ({lm['events']} events, {lm['noise']} noise): {said}; its loss "
-        f"fell from {np.mean(lm['losses'][:3]):.2f} to {np.mean(lm['losses'][-3:]):.2f}. Looked for: whether it is what "
+        f"latest titles ({lm['events']} events, {lm['noise']} noise): {said}; loss "
+        f"from {np.mean(lm['losses'][:3]):.2f} to {np.mean(lm['losses'][-3:]):.2f}. Looked for: whether it is what "
         "is read (the first token or the whole title, across windows or within them) or the tuning (before and after); "
         "more windows are for the profile paper. The encoder sees the counts of the "
         "log, and these find what is rare: noise drawn uniformly is rarer than what people take, which noise of "
