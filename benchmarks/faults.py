@@ -137,7 +137,9 @@ def main() -> None:
             split="none",
             protocol="a real service in a child process; kills, full and failing disks, damaged bytes from outside",
             seeds=[],
-            config={},
+            config={"put together from": sorted(path.name for path in options.reports.glob("*.xml"))}
+            if options.reports
+            else {},  # then the CPU-seconds are those of reading them
             whole=True,
         )
     for test, how in failed.items():

@@ -33,6 +33,7 @@ FAMILIES = (
     "auto",
     "vat",
     "denoising",
+    "lorec",
     "lm",
     "explanations",
     "faults",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from _tables import MISSING, bar_line, bars, digits, made_by, markdown, paper_cell, table
-from result_file import read_result
+from honeyguide.experiment.records import read_json
+from result_file import RESULTS, read_result
 
 _NAMES = {"smollm2": "llama.cpp", "transformers:smollm2": "transformers"}
 _BAR = 4.0
@@ -76,3 +80,39 @@ def llm_answers() -> str:
             [answers, f"{row['entries']:,}", *outcomes, *shares, *counts, digits(row["ndcg"]), digits(near["ndcg"])]
         )
     return markdown(header, rows) + "\n\n`honeyguide reproduce 58`, all answers of the released archive, replayed"
+
+
+@table("llm-ratings-full")
+def llm_ratings_full() -> str:
+    """Seed 52 on a GPU: the cells of the profile paper that are finished, on its drawn and its cold questions."""
+    cells = {path.stem: read_json(path) or {} for path in sorted((RESULTS / "papers" / "52-paper").glob("*.json"))}
+    if not {"rules", "zero", "regressed", "networks-0", "few-0"} <= cells.keys():
+        return MISSING
+    results = {name: cell["result"] for name, cell in cells.items()}
+    rules, nets = results["rules"], [r for name, r in results.items() if name.startswith("networks-")]
+    shown = [r["figures"] for name, r in results.items() if name.startswith("few-")]
+    n, whole = results["regressed"]["examples"], nets[0]["whole"]
+    rows = [[name, _pair(one), _pair(rules["drawn cold"][name])] for name, one in rules["drawn"].items()]
+    for size in (n, whole):
+        for kind, label in (("ids", "ids and genres"), ("text", "MiniLM titles")):
+            found = [net["systems"][f"{kind} {size}"] for net in nets]
+            rows.append(
+                [f"Transformer-MLP, {label}, {size:,} examples", *(_mean(found, place) for place in ("drawn", "cold"))]
+            )
+    zero = results["zero"]
+    rows.append(["language model as it comes", _pair(zero["figures"]), ""])
+    rows.append(["the same, calibrated", _pair(zero["calibrated"]["figures"]), ""])
+    rows.append([f"4 shots, mean of {len(shown)} parts", _mean([{"all": one} for one in shown], "all"), ""])
+    head = results["regressed"]
+    rows.append([f"regression head, {n:,} examples", _pair(head["drawn"]), _pair(head["cold"])])
+    sizes = f"{head['drawn']['n']:,} drawn", f"{head['cold']['n']:,} about items with at most five ratings"
+    made = f"\n\n`honeyguide reproduce 52 --profile paper` on {cells['regressed']['device']}"
+    return markdown(("RMSE / AUC", *(f"questions: {size}" for size in sizes)), rows) + made
+
+
+def _pair(found: Mapping[str, float]) -> str:
+    return f"{found['rmse']:.3f} / {found['auc']:.3f}"
+
+
+def _mean(found: Sequence[Mapping[str, Any]], place: str) -> str:
+    return _pair({metric: sum(one[place][metric] for one in found) / len(found) for metric in ("rmse", "auc")})

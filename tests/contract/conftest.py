@@ -78,6 +78,7 @@ PLUGGED: dict[str, dict[str, Any]] = {
     },
     "recsae": {"over": "sasrec", "options": {"expansion": 8, "k": 4, "epochs": 2, "batch": 512}},
     "knn-embed": {"over": "ials"},
+    "lorec": {"over": "sasrec", "options": {"since": 1, "start": 3, "max_len": 10, "encoder": "use"}},
     "reloop2": {"over": "din"},
     "text-align": {"over": "mf-bpr", "options": {"encoder": "use"}},
     "vat": {"over": "mf-bpr"},

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import CapabilityError, ConfigError, PluginError
+from honeyguide.core.errors import CapabilityError, ConfigError, FitInterrupted, PluginError
 from honeyguide.core.fitting import FitOptions
 from honeyguide.core.plugged import Plugged, plugged
 from honeyguide.core.plugin import Plugin, PluginConfig, Receipt, Run
@@ -438,3 +438,40 @@ def test_a_history_keeps_its_events(books: Dataset) -> None:
     model = ItemKNN().plug(Cut()).fit(books)
     with pytest.raises(PluginError, match="it changed how many events a history has"):
         model.score_histories(books.histories("train"))
+
+
+class Learner(Plugin):
+    """Keeps a number of its own that grows with every epoch, and adds it to the table of items."""
+
+    name = "learner"
+    needs = frozenset({"vectors"})
+
+    def on_start(self, network: torch.nn.Module) -> None:
+        self.grown = torch.zeros(1)
+
+    def on_epoch(self, network: torch.nn.Module, epoch: int) -> None:
+        self.grown = self.grown + epoch + 1
+        with torch.no_grad():
+            network.items.add_(self.grown)  # type: ignore[operator, union-attr]
+
+    def training_state(self) -> dict[str, torch.Tensor]:
+        return {"grown": self.grown}
+
+    def resume(self, tensors: Any) -> None:
+        self.grown = tensors["grown"]
+
+
+def test_what_a_plug_in_learns_beside_the_network_is_resumed(books: Dataset, tmp_path: Path) -> None:
+    options, seen = {"dim": 8, "epochs": 4, "patience": 4}, list[Any]()
+
+    def stop(entry: dict[str, float]) -> None:
+        seen.append(entry)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(FitInterrupted):
+        MFBPR(**options).plug(Learner()).fit(books, FitOptions(checkpoint=tmp_path, on_epoch=stop))
+    resumed = MFBPR(**options).plug(Learner()).fit(books, FitOptions(checkpoint=tmp_path, resume=True))
+    whole = MFBPR(**options).plug(Learner()).fit(books)
+    np.testing.assert_array_equal(resumed.item_vectors(), whole.item_vectors())
+    assert resumed.plugins[0].grown == whole.plugins[0].grown == 10

@@ -40,6 +40,12 @@ def test_profiles_hold_targets_in_turn_and_fillers_once(books: Dataset, kind: st
     assert profiles.lengths.mean() == pytest.approx(20, abs=2)
 
 
+def test_lengths_may_be_given(books: Dataset) -> None:
+    lengths = np.array([5, 9, 2, 30], np.int32)
+    for kind in KINDS:
+        assert fake_profiles(books, kind, [3], 4, length=lengths).lengths.tolist() == lengths.tolist()
+
+
 def test_what_fillers_are_depends_on_the_kind(books: Dataset) -> None:
     counts, targets = books.popularity("train"), unpopular_items(books, 1)
     fillers = {}

@@ -71,6 +71,8 @@ def test_what_cannot_be_asked_is_refused(data: Dataset) -> None:
         predict_ratings(data, Rates(), shots=10_000)
     with pytest.raises(CapabilityError, match="cannot tune"):
         predict_ratings(data, Rates(), tune=4)
+    with pytest.raises(ConfigError, match="a regression head without examples"):
+        predict_ratings(data, Rates(), regression=True)
 
 
 def test_the_command_tunes_and_asks_a_model_in_a_folder(events: pl.DataFrame, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ pytestmark = [posix, pytest.mark.full, pytest.mark.timeout(2400)]
 
 CLIENTS = 4
 PARTS = 4  # which may run side by side, each with a service of its own
-READERS = [f"reader-{n}" for n in range(40)]
+READERS = [f"reader-{n}" for n in range(2_000)]  # many: whoever has liked every book gets no personal list
 
 
 @dataclass

@@ -13,7 +13,7 @@ from tests.lm.tiny import write_tiny
 from honeyguide.core.errors import ConfigError, TrainingError
 from honeyguide.lm.local import Local, LocalConfig
 from honeyguide.lm.port import Prompt
-from honeyguide.lm.tuning import TuneConfig, _likelihood, _padded, _row, dpo, sft
+from honeyguide.lm.tuning import TuneConfig, _likelihood, _row, dpo, padded, sft
 
 EXAMPLES = [(Prompt.of(f"{i}?", max_tokens=4), "yes" if i % 2 else "no") for i in range(8)]
 FAST = TuneConfig(epochs=4, batch=2, learning_rate=1e-2, max_tokens=64)
@@ -51,7 +51,7 @@ def test_answers_are_learnt_and_the_rest_is_left_alone(folder: Path, rank: int) 
 def test_tokens_of_the_prompt_are_not_learnt(folder: Path) -> None:
     model = fresh(folder)
     row = _row(model, Prompt.of("ab"), "yes", 64)
-    ids, labels, mask = _padded([row, _row(model, Prompt.of("a longer one"), "no", 64)], model)
+    ids, labels, mask = padded([row, _row(model, Prompt.of("a longer one"), "no", 64)], model)
     learnt = labels[0][labels[0] != -100]
     assert model.tokenizer.decode(learnt) == "yes</s>" and labels.shape == ids.shape == mask.shape
     assert int(mask[0].sum()) == len(row[0]) < ids.shape[1]
@@ -59,7 +59,7 @@ def test_tokens_of_the_prompt_are_not_learnt(folder: Path) -> None:
     assert len(cut) == 16 and model.tokenizer.decode(cut[start:]) == "yes</s>", "the answer stays whole"
 
 
-def test_a_padded_batch_gives_each_answer_the_likelihood_it_has_alone(folder: Path) -> None:
+def test_apadded_batch_gives_each_answer_the_likelihood_it_has_alone(folder: Path) -> None:
     model = fresh(folder)
     rows = [_row(model, Prompt.of(text), answer, 64) for text, answer in (("ab", "yes"), ("a longer one", "no"))]
     with torch.inference_mode():

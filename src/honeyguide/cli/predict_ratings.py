@@ -19,6 +19,9 @@ def predict_ratings(
     ] = "transformers:smollm2",
     shots: Annotated[int, typer.Option("--shots", min=0, help="Examples shown in every prompt.")] = 0,
     tune: Annotated[int, typer.Option("--tune", min=0, help="Examples to tune a local model on first.")] = 0,
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Tune a head that answers with a number, by squared error.")
+    ] = False,
     sample: Annotated[int, typer.Option("--sample", min=2, help="Test ratings to ask about.")] = 200,
     history: Annotated[int, typer.Option("--history", min=1, help="Latest ratings told in a prompt.")] = 10,
     columns: Annotated[str, typer.Option("--columns", help="Columns of the items' text, such as title,genres.")] = "",
@@ -36,6 +39,7 @@ def predict_ratings(
         language_model(model, **({"reuse": True} if model.startswith("transformers:") else {})),
         shots=shots,
         tune=tune,
+        regression=regression,
         sample=sample,
         history=history,
         columns=named or None,

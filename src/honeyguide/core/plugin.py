@@ -145,6 +145,13 @@ class Plugin:
         """The first epoch, from 0, whose weights may be kept: before it the plug-in has not done its work."""
         return 0
 
+    def training_state(self) -> dict[str, Tensor]:
+        """What it has learnt so far beside the network, for the checkpoint of a training that goes on."""
+        return {}
+
+    def resume(self, tensors: Mapping[str, Tensor]) -> None:
+        """Undo :meth:`training_state`; called after ``on_start``."""
+
     def around_fit(self, fit: Callable[[Dataset], None], data: Dataset, run: Run) -> None:
         """Stages: call ``fit(data)`` for what is inside, and do what comes before and after.
 
@@ -222,6 +229,7 @@ HOOKS = (
     "on_start",
     "on_step",
     "on_epoch",
+    "training_state",
     "around_fit",
     "after_fit",
     "edit_histories",
@@ -279,9 +287,6 @@ class Hooks:
             graph = called(plugin, plugin.graph, graph)
         return graph
 
-    def before_fit(self, data: Dataset, run: Run) -> None:
-        """Learn from the data as the plug-ins before this one changed them, before its own ``transform``."""
-
     def transform(self, data: Dataset, prepare: Callable[[Plugin, Dataset], None] | None = None) -> Dataset:
         """See :meth:`Plugin.transform`; ``prepare`` is called for every plug-in before its own.
 
@@ -338,6 +343,15 @@ class Hooks:
                 raise PluginError(plugin.name, "edit_histories", "it changed how many events a history has")
             histories = edited
         return histories
+
+    def training_state(self) -> dict[str, dict[str, Tensor]]:
+        """See :meth:`Plugin.training_state`: a group of tensors for each that has any."""
+        return {f"plugin:{p.name}": called(p, p.training_state) for p in self.having["training_state"]}
+
+    def resume(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """See :meth:`Plugin.resume`."""
+        for plugin in self.having["training_state"]:
+            called(plugin, plugin.resume, groups.get(f"plugin:{plugin.name}", {}))
 
     def edit_state(self, states: FloatArray, histories: Ragged) -> FloatArray:
         """See :meth:`Plugin.edit_state`."""

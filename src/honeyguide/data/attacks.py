@@ -52,7 +52,7 @@ def fake_profiles(
     targets: Sequence[int] | IntArray,
     n: int,
     *,
-    length: float | None = None,
+    length: float | IntArray | None = None,
     each: int = 1,
     audience: Sequence[int] | IntArray = (),
     seed: int = 0,
@@ -72,7 +72,8 @@ def fake_profiles(
         Number of fakes.
     length
         Mean length of a profile, target included; that of the genuine histories by default. Lengths are uniform
-        between half and one and a half of it, as in the profiles that the authors of VAT released.
+        between half and one and a half of it, as in the profiles that the authors of VAT released. Or ``[n]``, the
+        lengths themselves.
     each
         Targets that a profile holds; they are dealt in turn.
     audience
@@ -116,12 +117,20 @@ def checked_targets(data: Dataset, targets: Sequence[int] | IntArray, each: int 
 
 
 def dealt(
-    data: Dataset, targets: IntArray, n: int, length: float | None, each: int, rng: np.random.Generator
+    data: Dataset,
+    targets: IntArray,
+    n: int,
+    length: float | IntArray | None,
+    each: int,
+    rng: np.random.Generator,
 ) -> list[tuple[IntArray, int]]:
     """The targets of every profile and its number of fillers, one at least."""
-    lengths = data.histories("train").lengths
-    mean = float(lengths[lengths > 0].mean()) if length is None else length
-    sizes = np.rint(mean * rng.uniform(0.5, 1.5, n)).astype(int) - each
+    if isinstance(length, np.ndarray):
+        sizes = length.astype(int) - each
+    else:
+        lengths = data.histories("train").lengths
+        mean = float(lengths[lengths > 0].mean()) if length is None else length
+        sizes = np.rint(mean * rng.uniform(0.5, 1.5, n)).astype(int) - each
     return [(np.roll(targets, -f)[:each], max(1, int(size))) for f, size in enumerate(sizes)]
 
 

@@ -29,6 +29,7 @@ _MODULES = {
     17: "honeyguide.experiment.claims.llm4dsr",
     18: "honeyguide.agent.claims.recbot",
     19: "honeyguide.experiment.claims.tim4rec",
+    21: "honeyguide.experiment.claims.lorec",
     25: "honeyguide.experiment.claims.lightgnn",
     26: "honeyguide.experiment.claims.recsae",
     29: "honeyguide.experiment.claims.bigrec",

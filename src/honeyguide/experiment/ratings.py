@@ -16,6 +16,7 @@ from honeyguide.data.splits import global_time
 from honeyguide.encode.items import item_texts
 from honeyguide.lm import ratings as by_lm
 from honeyguide.lm.port import LM
+from honeyguide.lm.tasks import Task
 from honeyguide.metrics.arrays import Vector
 from honeyguide.metrics.predictive import auc, mae, rmse
 from honeyguide.models.ratings.biased_mf import BiasedMF
@@ -126,6 +127,7 @@ def predict_ratings(
     *,
     shots: int = 0,
     tune: int = 0,
+    regression: bool = False,
     sample: int = 200,
     history: int = 10,
     columns: Sequence[str] | None = None,
@@ -144,6 +146,8 @@ def predict_ratings(
         Examples of train shown in every prompt.
     tune
         Examples of train that a local model is tuned on first (LoRA, one epoch); 0 for none.
+    regression
+        Tune a linear head on squared errors instead of the words, and read that.
     sample
         Test questions, drawn.
     history
@@ -163,8 +167,10 @@ def predict_ratings(
     Raises
     ------
     ConfigError
-        If there is nothing to ask, or a model that cannot be tuned is to be.
+        If there is nothing to ask, or a model that cannot be tuned is to be, or a head without examples.
     """
+    if regression and not tune:
+        raise ConfigError("a regression head without examples knows nothing.", "Give --tune N as well.")
     tell = progress or (lambda text: None)
     bench, rng = Bench.of(data, columns), np.random.default_rng(seed)
     if not len(bench.test) or len(bench.with_history()) < shots + tune:
@@ -179,13 +185,21 @@ def predict_ratings(
     pool = pool.take(rng.permutation(len(pool))[: shots + tune])
     words, answers = bench.worded(pool, history), pool.truth.tolist()
     task = by_lm.rating_task(scale, list(zip(words[:shots], answers[:shots], strict=True)))
+    asked, regressed = bench.worded(test, history), None
     if tune:
         tell(f"tuning on {tune} examples")
-        _tune(lm, by_lm.tuning_examples(task, words[shots:], answers[shots:]), seed)
-    asked = bench.worded(test, history)
+        regressed = _tuned(lm, task, words[shots:], answers[shots:], asked if regression else None, seed)
     tell(lm.name)
     name = f"{lm.name}, {shots} shots" + (f", tuned on {tune}" if tune else "")
-    if lm.capabilities & {"logprobs", "choose"}:
+    if regressed is not None:
+        rows.append(
+            {
+                "system": f"{name}, regression head",
+                **figures(test.truth, np.clip(regressed, scale[0], scale[-1])),
+                "unread": 0,
+            }
+        )
+    elif lm.capabilities & {"logprobs", "choose"}:
         found = by_lm.probabilities(lm, task, asked, scale, lambda i: tell(f"{i + 1}/{len(asked)}"))
         for way, predicted in (
             ("expected", by_lm.expected(found, scale)),
@@ -199,11 +213,25 @@ def predict_ratings(
     return {"protocol": protocol, "model": lm.name, "rows": rows}
 
 
-def _tune(lm: LM, examples: Sequence[Any], seed: int) -> None:
+def _tuned(
+    lm: LM,
+    task: Task[by_lm.RatingQuestion, float],
+    words: Sequence[by_lm.RatingQuestion],
+    ratings: Sequence[float],
+    asked: Sequence[by_lm.RatingQuestion] | None,
+    seed: int,
+) -> Vector | None:
+    """Tune a model on examples: on its words, or, where something is asked at once, a head that then answers."""
     lm.require("tune")
     from honeyguide.lm.local import Local
+    from honeyguide.lm.regression import regress
     from honeyguide.lm.tuning import TuneConfig, sft
 
     if not isinstance(lm, Local):
         raise ConfigError(f"{lm.name} cannot be tuned.", "Name a model of transformers: transformers:smollm2.")
-    sft(lm, examples, TuneConfig(batch=8, learning_rate=1e-3, seed=seed))
+    config = TuneConfig(batch=8, learning_rate=1e-3, seed=seed)
+    if asked is None:
+        sft(lm, by_lm.tuning_examples(task, words, ratings), config)
+        return None
+    examples = [(task.prompt(question), rating) for question, rating in zip(words, ratings, strict=True)]
+    return regress(lm, examples, config).predict([task.prompt(question) for question in asked])

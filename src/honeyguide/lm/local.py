@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +36,7 @@ class LocalConfig:
     model
         A folder, a GGUF file, a name of the Hugging Face hub, or ``"smollm2"`` for the packaged one.
     device
-        As torch calls it.
+        As torch calls it, or ``"auto"``: a CUDA device where there is one, else the CPU.
     batch
         Texts read at once where vectors are wanted.
     adapter
@@ -49,7 +49,7 @@ class LocalConfig:
     """
 
     model: str = "smollm2"
-    device: str = "cpu"
+    device: str = "auto"
     batch: int = 8
     adapter: Path | None = None
     reuse: bool = False
@@ -82,6 +82,10 @@ class Local(LM):
         self.config = config or LocalConfig()
         if find_spec("transformers") is None or find_spec("torch") is None:
             raise MissingExtraError("Running a language model with transformers", "lm-torch")
+        if self.config.device == "auto":
+            import torch
+
+            self.config = replace(self.config, device="cuda" if torch.cuda.is_available() else "cpu")
         self.spent = Spent(self.config.tokens)
         self._kept: tuple[str, list[int], Any] | None = None  # name, tokens and state of the last prompt
 
@@ -136,7 +140,8 @@ class Local(LM):
             from peft import PeftModel
 
             found = PeftModel.from_pretrained(found, str(self.config.adapter), is_trainable=False)
-        return found.to(self.config.device).eval()
+        with torch.inference_mode(mode=False):  # else it could not be trained if it is first asked in that mode
+            return found.to(self.config.device).eval()
 
     def ids(self, prompt: Prompt) -> list[int]:
         """Tokens of a prompt in the model's chat template, ready to be answered."""

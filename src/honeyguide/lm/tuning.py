@@ -77,6 +77,10 @@ class TuneConfig:
         if self.rank < 0 or min(self.epochs, self.batch, self.every) < 1 or self.max_tokens < 2:
             raise ConfigError("rank, epochs, batch, every or max_tokens is too small.", "Leave them for the defaults.")
 
+    def options(self) -> dict[str, Any]:
+        """Everything but where and how often progress is kept: what a run is told apart by."""
+        return {key: value for key, value in asdict(self).items() if key not in ("checkpoint", "every")}
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -129,7 +133,7 @@ def sft(
         logits, wanted = _answers([rows[i] for i in chosen], model)
         return functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_MASKED)
 
-    return _train(model, len(rows), loss, c, _digest("sft", model.name, rows, c), on_step)
+    return train(model, len(rows), loss, c, _digest("sft", model.name, rows, c), on_step)
 
 
 def dpo(
@@ -163,7 +167,7 @@ def dpo(
         gain = _likelihood(model, [rows[i] for i in both]) - before[both].to(model.config.device)  # [2 b]
         return -functional.logsigmoid(c.beta * (gain[0::2] - gain[1::2])).mean()
 
-    return _train(model, len(pairs), loss, c, _digest("dpo", model.name, rows, c), on_step)
+    return train(model, len(pairs), loss, c, _digest("dpo", model.name, rows, c), on_step)
 
 
 def _likelihood(model: Local, rows: Sequence[tuple[list[int], int]]) -> Tensor:
@@ -188,14 +192,14 @@ def _answers(rows: Sequence[tuple[list[int], int]], model: Local) -> tuple[Tenso
 
     Only there are logits made: over a whole prompt they cost a third of a step, and most of its memory.
     """
-    ids, labels, mask = _padded(rows, model)
+    ids, labels, mask = padded(rows, model)
     longest = max(len(tokens) - start for tokens, start in rows)
     places = (mask.cumsum(1) - 1).clamp(min=0)
     read = model.network(input_ids=ids, attention_mask=mask, position_ids=places, logits_to_keep=longest + 1)
     return read.logits[:, -longest - 1 : -1].float(), labels[:, -longest:]
 
 
-def _padded(rows: Sequence[tuple[list[int], int]], model: Local) -> tuple[Tensor, Tensor, Tensor]:
+def padded(rows: Sequence[tuple[list[int], int]], model: Local) -> tuple[Tensor, Tensor, Tensor]:
     """Ids, labels (masked outside the answer) and mask, each int64 ``[b, t]``, padded on the left."""
     width = max(len(ids) for ids, _ in rows)
     ids = torch.full((len(rows), width), int(model.tokenizer.pad_token_id))
@@ -209,21 +213,40 @@ def _padded(rows: Sequence[tuple[list[int], int]], model: Local) -> tuple[Tensor
     return ids.to(device), labels.to(device), mask.to(device)
 
 
-def _train(
+def train(
     model: Local,
     n: int,
     loss: Callable[[Sequence[int]], Tensor],
     c: TuneConfig,
     identity: str,
     on_step: Callable[[int, float], None] | None,
+    more: Mapping[str, Tensor] | None = None,
 ) -> Tuned:
-    """The loop: batches of example numbers in an order drawn per epoch."""
+    """The loop: batches of example numbers in an order drawn per epoch.
+
+    Parameters
+    ----------
+    model
+        Changed in place; its name changes with it.
+    n
+        Number of examples.
+    loss
+        Of some of them, by number.
+    c
+        How.
+    identity
+        Says which run a checkpoint is of.
+    on_step
+        Is told each step and its loss.
+    more
+        Parameters beside those of the model, by name.
+    """
     if n == 0:
         raise ConfigError("There is nothing to train on.", "Give examples.")
     device = torch.device(model.config.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(c.seed)
-        trained = _trainable(model, c)
+        trained = _trainable(model, c) | dict(more or {})
         optimizer = torch.optim.AdamW(list(trained.values()), lr=c.learning_rate, weight_decay=c.weight_decay)
         losses = _resumed(trained, optimizer, c, identity, device)
         per_epoch = -(-n // c.batch)
@@ -299,8 +322,7 @@ def _resumed(
 
 def _digest(kind: str, name: str, rows: Sequence[tuple[list[int], int]], c: TuneConfig) -> str:
     """Says which run a checkpoint is of: everything but where and how often it is kept."""
-    options = {key: value for key, value in asdict(c).items() if key not in ("checkpoint", "every")}
-    return hashlib.sha256(json.dumps([kind, name, rows, options], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([kind, name, rows, c.options()], sort_keys=True).encode()).hexdigest()
 
 
 def _weights_digest(trained: dict[str, Tensor]) -> str:

@@ -240,6 +240,12 @@ PLUGINS: dict[str, PluginEntry] = {
             "knn-embed", "honeyguide.plugins.knn_embed", "KNNEmbed", "candidates around several interests", None
         ),
         PluginEntry(
+            "lorec",
+            "honeyguide.plugins.lorec",
+            "LoRec",
+            "users who look made up count less, by a calibrator that titles guide",
+        ),
+        PluginEntry(
             "reloop2", "honeyguide.plugins.reloop2", "ReLoop2", "a memory of errors that corrects while serving"
         ),
         PluginEntry("text-align", "honeyguide.plugins.text_align", "TextAlign", "vectors and texts drawn together"),

@@ -339,6 +339,7 @@ class Trainer(Generic[B]):
             "optimizer": checkpoint.optimizer_tensors(self.optimizer),
             "generator": checkpoint.generator_tensors(self.device),
             "loop": {"loss_sum": self.loss_sum},
+            **self.hooks.training_state(),
         }
         checkpoint.write(self.options.checkpoint, self.identity, asdict(self.progress), tensors)
 
@@ -354,6 +355,7 @@ class Trainer(Generic[B]):
         checkpoint.load_optimizer(self.optimizer, tensors["optimizer"])
         self.loss_sum = tensors["loop"]["loss_sum"]
         checkpoint.load_generators(tensors["generator"], self.device)
+        self.hooks.resume(tensors)
 
     def _interrupted(self) -> FitInterrupted:
         folder = self.options.checkpoint

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.experiment.claims.ada_retrieval import _ABLATED, _WEAKER, PAPER, SEEDS, K, _Bench
+from honeyguide.experiment.claims.ada_retrieval import PAPER
+from honeyguide.experiment.claims.ada_retrieval_cells import ABLATED, SEEDS, WEAKER, Bench, K
 from honeyguide.experiment.papers import Judgement
 
 CLAIMS = {claim.id: claim for claim in PAPER.claims}
@@ -28,10 +29,11 @@ def _judged(claim: str, gains: list[float], **ada: Any) -> Judgement:
         for seed, gain in zip(SEEDS, gains, strict=True)
     }
     paired = {metric: {"mean": -0.1, "ci": [-0.2, 0.0]} for metric in ("hit@50", "ndcg@50")}
-    cells |= {f"{name}-0": {"arms": {"paired": paired}} for name in _WEAKER}
+    cells |= {f"{name}-0": {"arms": {"paired": paired}} for name in WEAKER}
     cells["rivals"] = {"arms": dict.fromkeys(("popularity", "floor", "itemknn"), _arm(0.25))}
+    cells["interests"] = {"0": {"one": _arm(0.3), "interests": _arm(0.31)}}
     cells["ablations"] = {
-        "arms": {**{name: _arm(0.3, valid=None) for name in _ABLATED}, "same as backbone": ["1 rounds"]}
+        "arms": {**{name: _arm(0.3, valid=None) for name in ABLATED}, "same as backbone": ["1 rounds"]}
     }
     cells["ablations"]["arms"]["all parts"] = _arm(0.3 + gains[0], valid=0.1)
     return CLAIMS[claim].judge(cells)
@@ -90,7 +92,7 @@ def test_spread_and_categories_of_a_list(books: Dataset) -> None:
     )
     vectors = np.zeros((books.n_items, 2), np.float32)
     vectors[::2, 0], vectors[1::2, 1] = 2.0, 0.5  # two directions
-    bench = _Bench(data, vectors)
+    bench = Bench(data, vectors)
     one, both = np.arange(0, 2 * K, 2), np.arange(K)
     lists = np.stack([one, both])
     found = bench.per_user(lists.astype(np.int32), slice(0, 2))
@@ -103,3 +105,14 @@ def _two_kinds(n: int) -> Any:
     import polars as pl
 
     return pl.Series([["a > b", "c"] if i % 2 else ["a > b"] for i in range(n)])
+
+
+def test_every_rival_must_be_beaten_and_is_named() -> None:
+    assert _judged("rivals", [0.02] * 5).verdict == "holds"
+    found = _judged("rivals", [0.005] * 5)
+    assert found.verdict == "does not hold" and found.value == pytest.approx(
+        -0.005
+    )  # kNN-Embed adds .01 to the control
+    assert found.note is not None and all(
+        name in found.note for name in ("MMR", "kNN-Embed 0.3100", "itemknn", "floor")
+    )

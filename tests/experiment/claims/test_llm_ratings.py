@@ -54,6 +54,7 @@ def results(bare: float, shown: float, tuned: float, order: float = 0.6, mode: f
             "cold": read(tuned, order),
             "shuffled": read(tuned, 0.55),
         },
+        "regressed": {"examples": 8, "drawn": row(0.95, 0.7), "cold": row(0.95, 0.7)},
     }
 
 
@@ -75,3 +76,9 @@ def test_the_table_has_every_system_and_the_floor() -> None:
     for name in ("biased MF", "Transformer-MLP, ids, 900", "zero-shot", "4 shots", "tuned on 8", "3 of 100 answers"):
         assert name in note
     assert "not beaten" in (judged("curve", results(2.0, 1.5, 1.2)).note or "")
+
+
+def test_a_head_is_compared_with_the_words_after_as_many_examples() -> None:
+    assert judged("regression", results(2.0, 1.5, 1.0)).verdict == "holds"
+    assert judged("regression", results(2.0, 1.5, 0.9)).verdict == "does not hold"
+    assert judged("regression", results(2.0, 1.5, 1.0)).value == pytest.approx(-0.05)

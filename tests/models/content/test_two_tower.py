@@ -10,7 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
+from honeyguide.core.plugin import Plugin
 from honeyguide.core.ragged import Ragged
+from honeyguide.core.recommender import Recommender
 from honeyguide.data.build import build
 from honeyguide.data.splits import cold_item
 from honeyguide.metrics.holdout import holdout_ndcg
@@ -24,6 +26,31 @@ OPTIONS = {"encoder": "use", "dim": 32, "epochs": 20, "batch_tokens": 512, "lr":
 @pytest.fixture(scope="module")
 def fitted(books: Dataset) -> TwoTower:
     return TwoTower(**OPTIONS).fit(books)
+
+
+class Watch(Plugin):
+    """Notes the vectors of items that it is given before and after every epoch."""
+
+    name = "watch"
+
+    def bind(self, model: Recommender) -> None:
+        self.model, self.seen = model, list[np.ndarray]()
+
+    def on_start(self, network: torch.nn.Module) -> None:
+        self.on_epoch(network, 0)
+
+    def on_epoch(self, network: torch.nn.Module, epoch: int) -> None:
+        network.eval()
+        self.seen.append(self.model.item_vectors())  # type: ignore[attr-defined]
+        network.train()
+
+
+def test_plug_ins_find_the_vectors_of_the_moment_while_it_trains(books: Dataset) -> None:
+    model = TwoTower(**{**OPTIONS, "epochs": 2}).plug(Watch()).fit(books)
+    seen = model.plugins[0].seen  # type: ignore[attr-defined]
+    assert len(seen) == 3 and not np.array_equal(seen[0], seen[1]) and not np.array_equal(seen[1], seen[2])
+    assert_array_equal(model.item_vectors(), model.item_vectors())
+    assert model.base.learning is None  # type: ignore[attr-defined]
 
 
 def test_a_state_is_the_formula(fitted: TwoTower) -> None:
@@ -97,3 +124,11 @@ def test_short_histories_are_refused() -> None:
     frame = pl.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "position": [0, 0]})
     with pytest.raises(DataError, match="text-profile"):
         TwoTower(encoder="use").fit(build("short", frame, pl.DataFrame({"item_id": [1, 2], "title": ["a b", "c d"]})))
+
+
+def test_the_last_state_is_that_of_all_states_after_the_last_event() -> None:
+    network = Towers(5, 8, None, TwoTowerConfig(dim=16, max_len=7)).eval()
+    read, lengths = torch.randn(4, 7, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 7, 3, 6])
+    with torch.inference_mode():
+        every = network.states(read)[torch.arange(4), lengths - 1]
+        assert torch.allclose(network.last_state(read, lengths), every, atol=1e-6)

@@ -154,7 +154,7 @@ def language(profile: Profile) -> Result:
 
     def write(histories: Ragged) -> list[str]:
         prompts = [prompt_of([bench.titles[i] for i in history[-longest:]]) for history in histories]
-        return [grounding.cleaned(text) for text in complete(lm, prompts, max_tokens=_ANSWER, batch=16)]
+        return [grounding.cleaned(text) for text in complete(lm, prompts, max_tokens=_ANSWER)]
 
     def far(texts: list[str], space: str = SPACES[0]) -> FloatArray:
         return grounding.distances(grounding.vectors_of(texts, space, lm), spaces[space])

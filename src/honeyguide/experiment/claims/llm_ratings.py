@@ -18,6 +18,7 @@ from honeyguide.experiment.claims.llm_ratings_cells import (
     by_rules,
     few,
     networks,
+    regressed,
     tuned,
     zero,
 )
@@ -50,6 +51,7 @@ def _drawn(results: Mapping[str, Result]) -> dict[str, Figures]:
         "zero-shot, calibrated": results["zero"]["calibrated"]["figures"],
         f"{SHOTS} shots": figures(shown["truth"], shown["expected"]),
         f"tuned on {last}": results["tuned"]["sizes"][last]["figures"],
+        f"regression head on {results['regressed']['examples']}": results["regressed"]["drawn"],
     }
 
 
@@ -137,6 +139,19 @@ def _judge_expected(results: Mapping[str, Result]) -> Judgement:
     return Judgement(f"{won} of {len(pairs)}", verdict(won >= 4), note=note)
 
 
+def _judge_regression(results: Mapping[str, Result]) -> Judgement:
+    head, last = results["regressed"], _last(results)
+    words = results["tuned"]["sizes"][last]
+    own, modes, cold = words["figures"], words["figures of the likeliest"], results["tuned"]["cold"]["figures"]
+    note = (
+        f"On {own['n']} drawn questions, both tuned on {last} examples: head {_told(head['drawn'])}; words, mean over "
+        f"the probabilities, {_told(own)}; the likeliest word RMSE {modes['rmse']:.3f}. On {cold['n']} about items "
+        f"with at most five ratings: head {_told(head['cold'])}; words {_told(cold)}. One seed of each"
+    )
+    lead = head["drawn"]["rmse"] - own["rmse"]
+    return Judgement(lead, verdict(lead < 0), note=note)
+
+
 def _judge_titles(results: Mapping[str, Result]) -> Judgement:
     nets, tuned_ = _network_seeds(results), results["tuned"]
     whole = nets[0]["whole"]
@@ -183,7 +198,8 @@ def _judge_cold(results: Mapping[str, Result]) -> Judgement:
 _RULES, _ZERO, _TUNED = Cell("rules", by_rules), Cell("zero", zero), Cell("tuned", tuned)
 _NETWORKS = tuple(Cell(f"networks-{seed}", networks(seed)) for seed in NETWORKS)
 _FEW = tuple(Cell(f"few-{seed}", few(seed)) for seed in range(GROUPS))
-_EVERY = (_RULES, *_NETWORKS, _ZERO, *_FEW, _TUNED)
+_REGRESSED = Cell("regressed", regressed)
+_EVERY = (_RULES, *_NETWORKS, _ZERO, *_FEW, _TUNED, _REGRESSED)
 _WHERE = f"{DATA}, split by time"
 
 PAPER = Paper(
@@ -225,6 +241,15 @@ PAPER = Paper(
             "4 of 5",
             (*_FEW, _ZERO, _TUNED),
             _judge_expected,
+        ),
+        Claim(
+            "regression",
+            "a head tuned by squared error has a lower RMSE than the words, read as a mean over their probabilities",
+            _WHERE,
+            "RMSE of the head, minus that of the words",
+            "below 0",
+            (_TUNED, _REGRESSED),
+            _judge_regression,
         ),
         Claim(
             "titles",

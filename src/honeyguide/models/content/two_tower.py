@@ -124,6 +124,7 @@ class TwoTower(Recommender):
     category_columns: tuple[str, ...]
     network: Towers
     vectors: FloatArray  # [n_items, dim]
+    learning: Features | None = None  # of the items, while training: plug-ins ask for vectors then too
     log_share: FloatArray  # [n_items]
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
@@ -145,6 +146,7 @@ class TwoTower(Recommender):
             self.network = Towers(data.n_items, self.text.dim, self._image_dim(), c).to(device)
         drawn = np.where(counts > 0, counts, 0.0) ** c.power if c.power else np.ones(len(counts))
         q = torch.from_numpy((drawn / drawn.sum()).astype(np.float32)).to(device)
+        self.learning = features
         self.report.curve = Trainer(
             self.network,
             batch_loss(towers_forward(self.network, features, q, c.negatives), self.hooks),
@@ -156,7 +158,7 @@ class TwoTower(Recommender):
             f"torch {torch.__version__} {self.hooks.identity}",
             hooks=self.hooks,
         ).run()
-        self.vectors = self._known_vectors(features)
+        self.vectors, self.learning = self._known_vectors(features), None
         self.network.to("cpu")
 
     def _read_pictures(self, items: pl.DataFrame) -> None:
@@ -215,9 +217,9 @@ class TwoTower(Recommender):
         with torch.inference_mode():
             for run in cut_by_tokens(histories.lengths[order], _SERVED):
                 rows = histories.take(order[run])
-                last = torch.from_numpy(rows.lengths - 1)
-                read = self.network.states(table[torch.from_numpy(pad_right(rows, 0))])
-                states[order[run]] = read[torch.arange(len(rows)), last].float().cpu().numpy()
+                read = table[torch.from_numpy(pad_right(rows, 0)).to(device)]
+                found = self.network.last_state(read, torch.from_numpy(rows.lengths).to(device))
+                states[order[run]] = found.float().cpu().numpy()
         return self.hooks.edit_state(states, histories)
 
     def position_states(self, histories: Ragged) -> tuple[FloatArray, Ragged]:
@@ -238,6 +240,8 @@ class TwoTower(Recommender):
 
     def item_vectors(self) -> FloatArray:
         """float32 ``[n_items, d]``; a score is the dot product of a user's vector with an item's."""
+        if self.learning is not None:
+            self.vectors = self._known_vectors(self.learning)
         return self.vectors
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:

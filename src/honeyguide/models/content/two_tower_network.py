@@ -116,7 +116,18 @@ class Towers(nn.Module):
         age = torch.arange(t, device=read.device)[:, None] - torch.arange(t, device=read.device)  # [t, t]
         logits = self.ages[age.clamp(0)] + self.worth(self.norm_in(read)).transpose(1, 2)  # [b, t, t]
         weights = logits.masked_fill(age < 0, -torch.inf).softmax(-1)
-        mean = self.norm_in(self.dropout(weights @ read))
+        return self._state(weights @ read)
+
+    def last_state(self, read: Tensor, lengths: Tensor) -> Tensor:
+        """``[b, d]``: what :meth:`states` gives after the last of ``lengths`` ``[b]`` events, alone."""
+        age = lengths[:, None] - 1 - torch.arange(read.shape[1], device=read.device)  # [b, t]
+        logits = self.ages[age.clamp(0)] + self.worth(self.norm_in(read))[..., 0]  # [b, t]
+        weights = logits.masked_fill(age < 0, -torch.inf).softmax(-1)
+        return self._state((weights[:, None] @ read)[:, 0])
+
+    def _state(self, mean: Tensor) -> Tensor:
+        """``n(p + MLP(n(p)))`` of weighted means p."""
+        mean = self.norm_in(self.dropout(mean))
         state: Tensor = self.norm(mean + self.dropout(self.mix(mean)))
         return state
 

@@ -153,14 +153,24 @@ class TunedTexts(nn.Module):
         self.last = _pools_last(Path(folder))
         self.read([])
 
-    def read(self, texts: list[str]) -> None:
-        """Compute the states ``[n, T, D]`` below the trained layers of all items; the tower is asked by row number."""
+    def read(self, texts: list[str], device: torch.device | None = None) -> None:
+        """Compute the states ``[n, T, D]`` below the trained layers of all items; the tower is asked by row number.
+
+        Parameters
+        ----------
+        texts
+            One for each item.
+        device
+            Where, and where the tower then is; by default the CPU.
+        """
         self.register_buffer("states", torch.zeros(0, 1, self.top.width), persistent=False)
         self.register_buffer("seen", torch.zeros(0, 1, dtype=torch.bool), persistent=False)
         if texts:
-            self.states, self.seen = self._read(texts)
+            device = device or torch.device("cpu")
+            self.states, self.seen = self._read(texts, device)
+            self.to(device)
 
-    def _read(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+    def _read(self, texts: list[str], device: torch.device) -> tuple[Tensor, Tensor]:
         from transformers import AutoTokenizer
 
         tokenizer: Any = AutoTokenizer.from_pretrained(str(self._folder), local_files_only=True)
@@ -169,11 +179,12 @@ class TunedTexts(nn.Module):
         how: dict[str, Any] = {"padding": True, "padding_side": "right", "truncation": True}
         read = tokenizer(texts, max_length=self._tokens, return_tensors="pt", **how)
         ids, mask = read["input_ids"], read["attention_mask"]
-        found = []
+        found, below = [], self._below[0].to(device)
         with torch.no_grad():
             for rows in runs(len(texts), _READ):
-                out = self._below[0](input_ids=ids[rows], attention_mask=mask[rows], output_hidden_states=True)
-                found.append(out.hidden_states[self._kept])
+                asked = {"input_ids": ids[rows].to(device), "attention_mask": mask[rows].to(device)}
+                found.append(below(**asked, output_hidden_states=True).hidden_states[self._kept].cpu())
+        below.to("cpu")
         described = torch.tensor([bool(text) for text in texts])
         return torch.cat(found), mask.bool() & described[:, None]
 

@@ -27,7 +27,7 @@ from honeyguide.models.language.text_network import ENCODED, TextSequenceConfig,
 from honeyguide.models.sequence.next_item import NextItemModel
 from honeyguide.nn.batches import Batch
 from honeyguide.nn.forward import Forward
-from honeyguide.nn.trainer import seeded
+from honeyguide.nn.trainer import choose_device, seeded
 
 _SHARE = f"{STATISTICS}log_share"
 
@@ -61,9 +61,11 @@ class TextSequenceModel(NextItemModel):
         self.text = ItemText.of(data.items, text_encoder(c.text), c.columns)
         self.user = None if c.user is None else configuration(_folder(c.user))
         if c.tuned:
-            self._texts = self._tuned(item_texts(data.items, self.text.columns))
+            device = choose_device(options.device)
+            self._texts = self._tuned(item_texts(data.items, self.text.columns), device)
             with torch.no_grad():
-                self._start = torch.cat([self._texts(codes) for codes in runs(data.n_items, ENCODED)]).numpy()
+                parts = [self._texts(codes.to(device)) for codes in runs(data.n_items, ENCODED)]
+            self._start = torch.cat(parts).cpu().numpy()
         else:
             self._start = self.text.vectors(data.items)
             self._texts = FrozenTexts(self._start)
@@ -74,11 +76,11 @@ class TextSequenceModel(NextItemModel):
         if not c.tuned:
             self._texts = self.network.texts = None  # what the tower made of them is kept
 
-    def _tuned(self, texts: list[str]) -> TunedTexts:
+    def _tuned(self, texts: list[str], device: torch.device | None = None) -> TunedTexts:
         c = self.config
         with seeded(c.seed, torch.device("cpu")):
             found = TunedTexts(c.text, c.tuned, c.rank, c.tokens)
-        found.read(texts)
+        found.read(texts, device)
         return found
 
     def _build(self, n_items: int) -> TextSequenceNetwork:
