@@ -111,7 +111,9 @@ def _recovered(plain: Sequence[float], corrected: Sequence[float], ceiling: Sequ
 
 
 def _share(recovered: float | None) -> str:
-    return "nothing was lost that could be recovered" if recovered is None else f"{recovered:.0%} recovered"
+    if recovered is None:
+        return "nothing was lost that could be recovered"
+    return f"{recovered:.0%} recovered" if recovered > 0 else "none recovered"
 
 
 def _told(share: int, cells: Sequence[Result], ceiling: Sequence[float], whole: float | None) -> str:
@@ -119,7 +121,7 @@ def _told(share: int, cells: Sequence[Result], ceiling: Sequence[float], whole: 
     met = {name: float(np.mean(_values(cells, "corrections", name))) for name in ("n", "precision", "recall")}
     rival = [cell for cell in cells if "dropped by loss" in cell]
     dropped = (
-        f"; without as many events that the noisy model fits worst, {len(rival)} seeds, "
+        f"; without as many events that the noisy model fits worst, seeds: {len(rival)}, "
         f"{_mean(_values(rival, 'dropped by loss'))}"
         if rival
         else ""
@@ -200,11 +202,12 @@ def _judge_second(results: Mapping[str, Result]) -> Judgement:
     gaps = [c - p for c, p in zip(corrected, plain, strict=True)]
     note = (
         f"20 % noise, seeds: {len(cells)}, with the setting chosen for SASRec: as it is {_each(plain)}; corrected "
-        f"{_each(corrected)}. It fits, saves and serves without a change; what is lost is what is lost with SASRec (see "
-        f"the note of the claim on it). {_floors(results)}"
+        f"{_each(corrected)}. It fits, saves and serves without a change; what is lost is what is lost with SASRec "
+        f"(see the note of the claim on it). {_floors(results)}"
     )
     better = sum(gap > 0 for gap in gaps)
-    return Judgement(f"better in {better} of {len(cells)}", verdict(better == len(cells)), t_interval(gaps)[1], note)
+    interval = t_interval(gaps)[1] if len(gaps) > 1 else None
+    return Judgement(f"better in {better} of {len(cells)}", verdict(better == len(cells)), interval, note)
 
 
 _TEN = tuple(Cell(f"ten-{seed}", noisy(10, seed)) for seed in SEEDS)
