@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from _tables import MISSING, digits, markdown, paper_cell, table
@@ -30,7 +28,7 @@ def llm4dsr() -> str:
         for name, shown in _SYSTEMS.items():
             values = [cell[name] for cell in cells if cell is not None and name in cell]
             if values:
-                rows.append([f"{share} %", shown, digits(float(np.mean(values))), len(values)])
+                rows.append([f"{share} %", shown, digits(float(np.mean(values))), str(len(values))])
         rows += [[f"{share} %", f"({name})", digits(value), "–"] for name, value in floors[share].items()]
-    head: list[Any] = ["noise", "model", "NDCG@20", "seeds"]
+    head = ["noise", "model", "NDCG@20", "seeds"]
     return markdown(head, rows, words=2) + "\n\n`honeyguide reproduce 17` (profile cpu, means over seeds)"

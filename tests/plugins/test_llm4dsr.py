@@ -230,3 +230,12 @@ def test_what_cannot_be_is_said() -> None:
     short = build("short", pairs, pl.DataFrame({"item_id": [0, 1, 2], "title": ["Emma", "Heat", "Jaws"]}))
     with pytest.raises(DataError, match="no history has three events"):
         ItemKNN().plug(LLM4DSR(text="use")).fit(short)
+
+
+def test_what_a_fit_needs_grows_with_the_detector(books: Dataset) -> None:
+    inner = ItemKNN().estimate(books)
+    each = [
+        LLM4DSR(text="use", detector=detector).estimate(inner, books).cpu_seconds
+        for detector in ("cosine", "encoder", "lm")
+    ]
+    assert inner.cpu_seconds < each[0] < each[1] < each[2]

@@ -21,12 +21,13 @@ from honeyguide.experiment.claims.llm4dsr_cells import (
     natural,
     noisy,
     second,
+    why,
 )
 from honeyguide.experiment.papers import Cell, Claim, Judgement, Paper, Result, verdict
 from honeyguide.metrics.stats import t_interval
 
 _SHARES = (10, 20)
-_ENOUGH = 4  # seeds of five
+_ENOUGH = 0.8  # of the seeds: four of five
 
 
 def _of(results: Mapping[str, Result], kind: str) -> list[Result]:
@@ -71,7 +72,10 @@ def _judge_detection(results: Mapping[str, Result]) -> Judgement:
     note = (
         f"{cells[0]['events']:,} events, {cells[0]['noise']:,} of them noise, {len(cells)} seeds: {told}. "
         f"{lm['model']}, tuned on {lm['samples']} windows, one seed, on {lm['windows']} of the windows cut to their "
-        f"latest titles ({lm['events']} events, {lm['noise']} noise): {said}. The encoder sees the counts of the "
+        f"latest titles ({lm['events']} events, {lm['noise']} noise): {said}; loss "
+        f"from {np.mean(lm['losses'][:3]):.2f} to {np.mean(lm['losses'][-3:]):.2f}. Looked for: whether it is what "
+        "is read (the first token or the whole title, across windows or within them) or the tuning (before and after); "
+        "more windows are for the profile paper. The encoder sees the counts of the "
         "log, and these find what is rare: noise drawn uniformly is rarer than what people take, which noise of "
         "another kind need not be."
     )
@@ -91,21 +95,33 @@ def _judge_corrected(results: Mapping[str, Result]) -> Judgement:
         plain, corrected = _values(cells, "plain"), _values(cells, "corrected")
         ceiling = _values(clean, "clean model, noisy histories", str(share))
         better = sum(c > p for c, p in zip(corrected, plain, strict=True))
-        recovered = (np.mean(corrected) - np.mean(plain)) / (np.mean(ceiling) - np.mean(plain))
-        whole = (np.mean(corrected) - np.mean(plain)) / (np.mean(_values(clean, "plain")) - np.mean(plain))
-        held = held and better >= _ENOUGH and bool(recovered >= 0.3)
-        values.append(f"{share} %: better in {better} of {len(cells)}, {recovered:.0%} recovered")
-        notes.append(_told(share, cells, ceiling, float(whole)))
-    note = f"{'. '.join(notes)}. {_floors(results)}. {_chosen(results['choose'])}"
+        recovered = _recovered(plain, corrected, ceiling)
+        whole = _recovered(plain, corrected, _values(clean, "plain"))
+        held = held and better >= _ENOUGH * len(cells) and recovered is not None and recovered >= 0.3
+        values.append(f"{share} %: better in {better} of {len(cells)}, {_share(recovered)}")
+        notes.append(_told(share, cells, ceiling, whole))
+    note = f"{'. '.join(notes)}. {_looked_for(results)}. {_floors(results)}. {_chosen(results['choose'])}"
     return Judgement("; ".join(values), verdict(held), note=note)
 
 
-def _told(share: int, cells: Sequence[Result], ceiling: Sequence[float], whole: float) -> str:
+def _recovered(plain: Sequence[float], corrected: Sequence[float], ceiling: Sequence[float]) -> float | None:
+    """Share of the way from ``plain`` to ``ceiling``; ``None`` where noise costs less than 2 %."""
+    gap = float(np.mean(ceiling) - np.mean(plain))
+    return float(np.mean(corrected) - np.mean(plain)) / gap if gap > 0.02 * float(np.mean(plain)) else None
+
+
+def _share(recovered: float | None) -> str:
+    if recovered is None:
+        return "nothing was lost that could be recovered"
+    return f"{recovered:.0%} recovered" if recovered > 0 else "none recovered"
+
+
+def _told(share: int, cells: Sequence[Result], ceiling: Sequence[float], whole: float | None) -> str:
     """Of one share of noise: every seed, what the corrections were, and the parts of the effect."""
     met = {name: float(np.mean(_values(cells, "corrections", name))) for name in ("n", "precision", "recall")}
     rival = [cell for cell in cells if "dropped by loss" in cell]
     dropped = (
-        f"; without as many events that the noisy model fits worst, {len(rival)} seeds, "
+        f"; without as many events that the noisy model fits worst, seeds: {len(rival)}, "
         f"{_mean(_values(rival, 'dropped by loss'))}"
         if rival
         else ""
@@ -114,9 +130,22 @@ def _told(share: int, cells: Sequence[Result], ceiling: Sequence[float], whole: 
         f"{share} % noise, NDCG@20 by seed: noisy {_each(_values(cells, 'plain'))}; corrected "
         f"{_each(_values(cells, 'corrected'))} (corrected before training alone "
         f"{_mean(_values(cells, 'trained on corrected alone'))}{dropped}); learnt from clean data and asked with the "
-        f"same noisy histories {_mean(ceiling)}. Of the way to clean data and clean histories {whole:.0%} are "
-        f"recovered. {met['n']:,.0f} training events are replaced, of which {met['precision']:.0%} are noise: "
+        f"same noisy histories {_mean(ceiling)}. To clean data and clean histories: {_share(whole)}. "
+        f"{met['n']:,.0f} training events are replaced, of which {met['precision']:.0%} are noise: "
         f"{met['recall']:.0%} of all noise"
+    )
+
+
+def _looked_for(results: Mapping[str, Result]) -> str:
+    """Where the effect is lost: at what is taken for noise, at what is put there, or before."""
+    found, people = results["why"]["ndcg"], results["why"]["people"]
+    told = "; ".join(f"{name} {value:.4f}" for name, value in found.items())
+    return (
+        "Looked for at what is taken for noise, at what is put there, and at the noise itself: with 10 % and seed 0, "
+        "as if the noise of the training part were known, against "
+        f"{results['ten-0']['plain']:.4f} as it is: {told}. Genuine events that are replaced are of items "
+        f"that {people['genuine, replaced']:.1f} people took, other genuine ones {people['genuine']:.1f}, what is "
+        f"put there {people['their replacements']:.1f}"
     )
 
 
@@ -132,15 +161,15 @@ def _chosen(cell: Result) -> str:
 
 
 def _judge_filter(results: Mapping[str, Result]) -> Judgement:
-    cells = _of(results, "ten")
+    cells = [cell for cell in _of(results, "ten") if "without a filter" in cell]
     on, off = _values(cells, "corrected"), _values(cells, "without a filter")
     gaps = [a - b for a, b in zip(on, off, strict=True)]
     note = (
         f"as many events of every window replaced as may be, before training and when asked: {_each(off)}; with it "
         f"{_each(on)}; as it is {_each(_values(cells, 'plain'))}. {_floors(results)}"
     )
-    worse = sum(gap > 0 for gap in gaps)
-    return Judgement(float(np.mean(gaps)), verdict(worse >= _ENOUGH), t_interval(gaps)[1], note)
+    worse = all(gap > 0 for gap in gaps)
+    return Judgement(float(np.mean(gaps)), verdict(worse), t_interval(gaps)[1], note)
 
 
 def _judge_natural(results: Mapping[str, Result]) -> Judgement:
@@ -171,9 +200,14 @@ def _judge_second(results: Mapping[str, Result]) -> Judgement:
     cells = _of(results, "gru")
     plain, corrected = _values(cells, "plain"), _values(cells, "corrected")
     gaps = [c - p for c, p in zip(corrected, plain, strict=True)]
-    note = f"20 % noise: as it is {_each(plain)}; corrected {_each(corrected)}. {_floors(results)}"
+    note = (
+        f"20 % noise, seeds: {len(cells)}, with the setting chosen for SASRec: as it is {_each(plain)}; corrected "
+        f"{_each(corrected)}. It fits, saves and serves without a change; what is lost is what is lost with SASRec "
+        f"(see the note of the claim on it). {_floors(results)}"
+    )
     better = sum(gap > 0 for gap in gaps)
-    return Judgement(f"better in {better} of {len(cells)}", verdict(better == len(cells)), t_interval(gaps)[1], note)
+    interval = t_interval(gaps)[1] if len(gaps) > 1 else None
+    return Judgement(f"better in {better} of {len(cells)}", verdict(better == len(cells)), interval, note)
 
 
 _TEN = tuple(Cell(f"ten-{seed}", noisy(10, seed)) for seed in SEEDS)
@@ -181,6 +215,7 @@ _TWENTY = tuple(Cell(f"twenty-{seed}", noisy(20, seed)) for seed in SEEDS)
 _NATURAL = tuple(Cell(f"natural-{seed}", natural(seed)) for seed in SEEDS)
 _GRU = tuple(Cell(f"gru-{seed}", second(seed)) for seed in GRU_SEEDS)
 _LM, _FLOORS, _CHOOSE = Cell("lm", language), Cell("floors", floors), Cell("choose", choose(20))
+_WHY = Cell("why", why)
 _CHOOSE_NATURAL = Cell("choose-natural", choose(0))
 _NDCG = "NDCG@20"
 
@@ -203,7 +238,7 @@ PAPER = Paper(
             DATA,
             f"seeds in which {_NDCG} is higher; share of the way to clean training",
             "4 of 5; 30 %",
-            (*_TEN, *_TWENTY, *_NATURAL, _FLOORS, _CHOOSE),
+            (*_TEN, *_TWENTY, *_NATURAL, _FLOORS, _CHOOSE, _WHY),
             _judge_corrected,
         ),
         Claim(
@@ -211,7 +246,7 @@ PAPER = Paper(
             "without the confidence filter the result is worse",
             DATA,
             f"difference of {_NDCG}",
-            "above 0 in 4 of 5 seeds",
+            "above 0 in every seed",
             (*_TEN, _FLOORS),
             _judge_filter,
         ),
