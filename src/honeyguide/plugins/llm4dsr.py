@@ -60,9 +60,9 @@ class LLM4DSRConfig(PluginConfig):
 
     detector: Literal["encoder", "cosine", "lm"] = "encoder"
     window: int = Field(10, ge=3)
-    q_train: float = Field(0.9, ge=0, le=1)
-    m_train: int = Field(2, ge=0)
-    q_test: float = Field(0.9, ge=0, le=1)
+    q_train: float = Field(0.98, ge=0, le=1)
+    m_train: int = Field(1, ge=0)
+    q_test: float = Field(0.98, ge=0, le=1)
     m_test: int = Field(1, ge=0)
     text: str = "auto"
     columns: tuple[str, ...] | None = None
