@@ -215,7 +215,8 @@ class SimulatedUser:
         if not is_year and unit is None:
             return ways
         step = 5.0 if is_year else _step((measure.high - measure.low) / 4)
-        bound = (np.floor(own / step) + 1) * step if below else (np.ceil(own / step) - 1) * step
+        steps = round(own / step, 6)  # 3.8 / .1 is not 38
+        bound = (np.floor(steps) + 1) * step if below else (np.ceil(steps) - 1) * step
         bound = float(round(bound, 6))
         table = (templates.BELOW if below else templates.ABOVE)["year" if is_year else ""]
         text, relation = table[int(self.rng.integers(len(table)))]

@@ -46,8 +46,11 @@ def test_towers_sizes_and_sasrec_are_compared_in_order() -> None:
     assert judge(cells(joint=0.2, cached=0.3, random=0.1, whole=0.4)).verdict == "does not hold"
     assert judge(cells(joint=0.3, cached=0.1, random=0.2, whole=0.4)).verdict == "does not hold"
     judge = CLAIMS["sizes"].judge
-    assert judge(cells(size1=0.1, size3=0.2, hllm=0.3)).verdict == "holds"
-    assert judge(cells(size1=0.1, size3=0.4, hllm=0.3)).verdict == "does not hold"
+    absent = {"sizelm-s0": {}}
+    assert judge(cells(size1=0.1, size3=0.2, hllm=0.3) | absent).verdict == "holds"
+    assert judge(cells(size1=0.1, size3=0.4, hllm=0.3) | absent).verdict == "does not hold"
+    note = judge(cells(size1=0.1, size3=0.2, hllm=0.3, sizelm=0.4)).note
+    assert note is not None and "135M weights, the state of the last token: 0.4001" in note
     judge = CLAIMS["sasrec"].judge
     assert judge(cells(hllm=0.3, ids=0.1, softmax=0.2)).verdict == "holds"
     assert judge(cells(hllm=0.2, ids=0.1, softmax=0.3)).verdict == "does not hold"

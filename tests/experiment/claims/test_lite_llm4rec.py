@@ -68,7 +68,8 @@ def test_the_head_must_be_ten_times_faster_and_no_worse() -> None:
         worse = {"recall@10": 0.05, "ndcg@10": 0.03}
         times = {"head": [1.0, 2.0], "beams10": [5.0, 6.0], "beams20": [ms, ms]}
         found = {"head": {"recall@10": 0.1, "ndcg@10": ndcg}, "beams10": worse, "beams20": worse, "ms": times}
-        return {"head-and-beams": found | {"codes": [3, 20]}, "floors": FLOORS}
+        long = {"tokens": 13, "ms": 40.0}
+        return {"head-and-beams": found | {"codes": [3, 20]}, "long-codes": long, "floors": FLOORS}
 
     assert judge(cells(12.0, 0.04)).verdict == "holds"
     assert judge(cells(9.0, 0.04)).verdict == "does not hold"
