@@ -60,7 +60,9 @@ class Bench:
         train = RatingQuestions.of(split, "train")
         texts = item_texts(data.items, columns)
         if not any(texts):
-            raise DataError("the items have no text.", "Give a folder with a table of items, items.csv, beside the events.")
+            raise DataError(
+                "the items have no text.", "Give a folder with a table of items, items.csv, beside the events."
+            )
         return cls(
             train,
             RatingQuestions.of(split, "valid", least=LEAST),
