@@ -15,7 +15,7 @@ import torch
 from honeyguide.core.ragged import FloatArray
 from honeyguide.lm.local import Local
 from honeyguide.lm.port import Prompt, one_line
-from honeyguide.lm.tuning import TuneConfig, Tuned, sft
+from honeyguide.lm.tuning import TuneConfig, Tuned, padded, sft
 
 Reading = Literal["first", "title"]
 
@@ -129,12 +129,7 @@ def fitting_titles(model: Local, lists: Sequence[Sequence[str]], odd: Sequence[i
 
 def _next(model: Local, rows: Sequence[Sequence[int]]) -> torch.Tensor:
     """Logits ``[b, vocabulary]`` of what follows each row, padded on the left."""
-    width = max(len(row) for row in rows)
-    ids = torch.full((len(rows), width), int(model.tokenizer.pad_token_id))
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        ids[i, width - len(row) :], mask[i, width - len(row) :] = torch.tensor(row), 1
-    ids, mask = ids.to(model.config.device), mask.to(model.config.device)
+    ids, _, mask = padded([(list(row), len(row)) for row in rows], model)
     places = (mask.cumsum(1) - 1).clamp(min=0)
     with torch.inference_mode():
         read = model.network(input_ids=ids, attention_mask=mask, position_ids=places, logits_to_keep=1)
