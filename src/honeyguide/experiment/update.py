@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +48,12 @@ class Updated:
 
 
 def update_bundle(
-    directory: str | Path, events: Dataset, *, replay: float = 1.0, options: FitOptions | None = None
+    directory: str | Path,
+    events: Dataset,
+    *,
+    replay: float = 1.0,
+    options: FitOptions | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Updated:
     """Learn from ``events``; those that the store has already change nothing.
 
@@ -64,6 +71,8 @@ def update_bundle(
         Histories of other users shown to models that would forget, for each that changed.
     options
         As for :meth:`honeyguide.Recommender.fit`.
+    notes
+        Kept with the update in the model's report.
 
     Raises
     ------
@@ -89,7 +98,7 @@ def update_bundle(
     changed, seconds = 0, 0.0
     if digest is not None and (not model.report.updates or model.report.updates[-1].get("log") != digest):
         changed, seconds = _learn(bundle, replay, options)
-        model.report.updates[-1]["log"] = digest
+        model.report.updates[-1] |= {"log": digest, **(notes or {})}
         model.save(bundle.directory)
     if digest is not None:
         store.mark_learnt()

@@ -164,6 +164,7 @@ def _evidence(model: Recommender, history: IntArray, item: int, n: int) -> tuple
     terms = model.contributions(history, item)
     codes, inverse = np.unique(history, return_inverse=True)
     sums = np.bincount(inverse, weights=terms).astype(np.float32)
+    sums[codes == item] = 0.0  # what one has is no reason for itself
     order = np.argsort(-sums, kind="stable")[:n]
     order = order[sums[order] > 0]
     return codes[order].astype(np.int32), sums[order], bool(np.any(terms != 0))

@@ -60,7 +60,10 @@ class Stock:
         self.near: Near | None = None  # until it is made, all items are looked at
         self.encoder = encoder
         self._masks: OrderedDict[str, Mask] = OrderedDict()
-        self._lock = Lock()
+        self._lock, self._text_lock = (
+            Lock(),
+            Lock(),
+        )  # of conditions, and of the encoder: one does not wait for the other
         self._text: tuple[ItemText, FloatArray] | None = None
         self._reader_thread: int | None = None
         self._unit: FloatArray | None = None
@@ -134,20 +137,20 @@ class Stock:
     def text_of(self, query: str) -> FloatArray:
         """float32 ``[d]``: of a query, in the space of the items' texts."""
         self._read_text()
-        with self._lock:  # encoders are not made for several threads
+        with self._text_lock:  # encoders are not made for several threads
             vector: FloatArray = np.asarray(self._reader.encode([query]), np.float32)[0]
         return unit(vector)
 
     def text_of_items(self, items: pl.DataFrame) -> FloatArray:
         """float32 ``[n, d]``: of the texts of rows that need not be in the table, read as those in it are."""
         text, _ = self._read_text()
-        with self._lock:
+        with self._text_lock:
             return text.vectors(items)
 
     def _read_text(self) -> tuple[ItemText, FloatArray]:
         if self._text is None and self.reading and len(self) > _MANY:
             raise EncoderError("the texts of the items are being read.", "Ask again in a minute.")
-        with self._lock:
+        with self._text_lock:
             if self._text is None:
                 self._reader = text_encoder(self.encoder)  # kept: to load its weights takes a second
                 text = ItemText.of(self.items, self._reader)

@@ -93,7 +93,8 @@ class Engine:
 
     def _live(self, bundle: Bundle, stamp: str, fallback: bool = False) -> Live:
         stock = bundle.stock()
-        self._count(stock, self.store.counts(self.tenant))
+        told = max((update.get("told", 0) for update in bundle.model.report.updates), default=0)
+        self._count(stock, self.store.counts(self.tenant, told))
         stages = self._stages(stock, fallback)
         stock.encoder = stages.current.config.encoder
         return Live(bundle, stock, stages, stamp, partial(grammar_of, stock.items), fallback)

@@ -9,7 +9,7 @@ import numpy as np
 from honeyguide.core.ragged import IntArray
 from honeyguide.serve.store import Event
 
-_NO_VERDICT = "known"  # a kind that keeps an item from being shown and says nothing against it
+NO_VERDICT = "known"  # a kind that keeps an item from being shown and says nothing against it
 
 
 def liked_now(at_fit: IntArray, events: Sequence[Event], codes: IntArray) -> IntArray:
@@ -28,9 +28,10 @@ def liked_now(at_fit: IntArray, events: Sequence[Event], codes: IntArray) -> Int
     against = {
         int(code): place
         for place, (event, code) in enumerate(zip(events, codes, strict=True))
-        if event.weight < 0 and event.kind != _NO_VERDICT
+        if event.weight < 0 and event.kind != NO_VERDICT
     }
     if against:
         at_fit = at_fit[~np.isin(at_fit, list(against))]
         good &= np.array([place > against.get(int(code), -1) for place, code in enumerate(codes)], np.bool_)
+    at_fit = at_fit[~np.isin(at_fit, codes[good])]  # a refit has brought events into the histories
     return np.concatenate([at_fit, codes[good]]).astype(np.int32)

@@ -124,7 +124,7 @@ def echo(delta: Delta, before: Preferences) -> dict[str, Any]:
         "added": [want.said() for want in delta.add],
         "taken_back": [before.wants[i].said() for i in delta.retract if i in before.wants],
         "as_text": [want.words or str(want.value) for want in delta.add if want.relation == "about"],
-        "undone": delta.undo,
+        "undone": delta.undo and bool(before.earlier),
         "cleared": delta.clear,
     }
 

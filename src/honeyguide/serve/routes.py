@@ -11,7 +11,7 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from fastapi import FastAPI, Query, Response
+from fastapi import FastAPI, Query, Request, Response
 
 from honeyguide.agent.examples import examples
 from honeyguide.agent.preferences import Delta, Preferences
@@ -21,7 +21,7 @@ from honeyguide.pipeline.pipeline import request_rules
 from honeyguide.serve import wire
 from honeyguide.serve.alike import alike
 from honeyguide.serve.answer import Answer, Trial
-from honeyguide.serve.auth import Identity
+from honeyguide.serve.auth import Identity, secret_of
 from honeyguide.serve.reasons import echo, explained, marks, took_back
 from honeyguide.serve.service import PROBLEMS, HTTPProblem, Service, needs, only_own, to_json
 from honeyguide.serve.store import Event, now
@@ -35,8 +35,10 @@ def operations(app: FastAPI, service: Service) -> None:
     """Routes of operations."""
 
     @app.get("/health", response_model=wire.Health, tags=["operation"])
-    async def health() -> Response:
-        """Whether the service answers; no key is needed, and nothing but versions is told."""
+    async def health(request: Request) -> Response:
+        """Whether the service answers; no key is needed. Who has one is told the model and version of the own tenant."""
+        who = service.authority.identify(secret_of(request.headers.get("authorization")))
+        told = service.engines if service.authority.open else {} if who is None else {who.tenant}
         tenants = {
             name: {
                 "model": engine.live.bundle.model.name,
@@ -45,10 +47,11 @@ def operations(app: FastAPI, service: Service) -> None:
                 "fallback": engine.live.fallback,
             }
             for name, engine in service.engines.items()
+            if name in told
         }
         warming = any(engine.warming for engine in service.engines.values())
         broken = service.experiments.fault is not None or any(e.live.degraded for e in service.engines.values())
-        status = "degraded" if broken or not tenants else "ok"
+        status = "degraded" if broken or not service.engines else "ok"
         return to_json({"status": status, "warming": warming, "tenants": tenants})
 
     @app.get("/metrics", response_class=Response, tags=["operation"], responses={**PROBLEMS, 200: _METRICS})

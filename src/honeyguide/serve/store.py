@@ -222,10 +222,11 @@ class Store:
             kept = self._preferences_of.rows(connection, tenant, user_id)
         return events, _parsed(kept[0][0]) if kept else None
 
-    def counts(self, tenant: str) -> dict[str, int]:
-        """Events with a positive weight of every item."""
+    def counts(self, tenant: str, after: int = 0) -> dict[str, int]:
+        """Events with a positive weight of every item, but for those that a refit up to ``after`` brought in."""
         e = EVENTS.c
-        asked = select(e.item_id, func.count()).where(e.tenant == tenant, e.weight > 0).group_by(e.item_id)
+        asked = select(e.item_id, func.count()).where(e.tenant == tenant, e.weight > 0, e.number > after)
+        asked = asked.group_by(e.item_id)
         with reading(self.engine) as connection:
             return {str(item): int(n) for item, n in connection.execute(asked)}
 
