@@ -257,3 +257,11 @@ def test_a_service_without_keys_is_not_reached_from_another_sites_page(models: P
         answer = client.options("/v1/events", headers={"Origin": "http://evil.example"})
         assert "access-control-allow-origin" not in answer.headers
     store.close()
+
+
+def test_health_tells_no_stranger_of_tenants(served: Served) -> None:
+    stranger = served.client.get("/health").json()
+    assert stranger["status"] == "ok" and stranger["tenants"] == {}
+    own = served.client.get("/health", headers=served.auth()).json()["tenants"]
+    assert set(own) == {"default"} and own["default"]["model"] == "ials"
+    assert served.client.get("/health", headers={"authorization": "Bearer nobody"}).json()["tenants"] == {}

@@ -36,7 +36,7 @@ def operations(app: FastAPI, service: Service) -> None:
 
     @app.get("/health", response_model=wire.Health, tags=["operation"])
     async def health(request: Request) -> Response:
-        """Whether the service answers; no key is needed. Who has one is told the model and version of the own tenant."""
+        """Whether the service answers; no key is needed. Who has one is told the model of the own tenant."""
         who = service.authority.identify(secret_of(request.headers.get("authorization")))
         told = service.engines if service.authority.open else {} if who is None else {who.tenant}
         tenants = {
