@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _tables import BARS, MISSING, made_by, markdown, table
 from honeyguide.core.errors import MissingExtraError
-from honeyguide.models.registry import MODELS
+from honeyguide.models.registry import MODELS, PLUGINS
 from result_file import read_result
 
 
@@ -26,6 +26,14 @@ def models() -> str:
             abilities = f"needs [{entry.extra}]"
         rows.append([name, entry.summary, abilities])
     return markdown(["model", "what it is", "capabilities"], rows, words=3)
+
+
+@table("plugins")
+def plugins() -> str:
+    """Every registered plug-in, and its page."""
+    pages = {"text-align": "easyrec"}
+    rows = [[f"[`{p.name}`](docs/models/{pages.get(p.name, p.name)}.md)", p.summary] for p in PLUGINS.values()]
+    return markdown(["plug-in", "what it does"], rows, words=2)
 
 
 @table("goodbooks-tags")
