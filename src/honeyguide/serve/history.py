@@ -33,5 +33,7 @@ def liked_now(at_fit: IntArray, events: Sequence[Event], codes: IntArray) -> Int
     if against:
         at_fit = at_fit[~np.isin(at_fit, list(against))]
         good &= np.array([place > against.get(int(code), -1) for place, code in enumerate(codes)], np.bool_)
+    if not good.any():
+        return at_fit.astype(np.int32, copy=False)
     at_fit = at_fit[~np.isin(at_fit, codes[good])]  # a refit has brought events into the histories
     return np.concatenate([at_fit, codes[good]]).astype(np.int32)
