@@ -17,7 +17,7 @@ from honeyguide.data.build import build
 from honeyguide.data.splits import cold_item
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.models.content.two_tower import TwoTower, TwoTowerConfig
-from honeyguide.models.content.two_tower_network import Features, Towers
+from honeyguide.models.content.two_tower_network import Features, Towers, state_of_one
 from honeyguide.models.popularity import Popularity
 
 OPTIONS = {"encoder": "use", "dim": 32, "epochs": 20, "batch_tokens": 512, "lr": 5e-3, "negatives": 128}
@@ -132,3 +132,16 @@ def test_the_last_state_is_that_of_all_states_after_the_last_event() -> None:
     with torch.inference_mode():
         every = network.states(read)[torch.arange(4), lengths - 1]
         assert torch.allclose(network.last_state(read, lengths), every, atol=1e-6)
+
+
+def test_one_user_is_served_what_many_are(fitted: TwoTower, books: Dataset) -> None:
+    histories = books.histories("train").take(np.arange(40))
+    together = fitted.user_vectors(histories)
+    alone = np.concatenate([fitted.user_vectors(histories.take(np.array([row]))) for row in range(40)])
+    assert_allclose(alone, together, atol=2e-6)
+    read = torch.randn(7, 16, generator=torch.Generator().manual_seed(1))
+    network = Towers(5, 8, None, TwoTowerConfig(dim=16, max_len=9)).eval()
+    with torch.no_grad():
+        network.norm.gain.mul_(1.5), network.norm_in.gain.mul_(0.7)
+        wanted = network.last_state(read[None], torch.tensor([7]))[0]
+    assert_allclose(state_of_one(network, read.numpy()), wanted.numpy(), atol=1e-6)

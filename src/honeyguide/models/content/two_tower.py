@@ -29,7 +29,7 @@ from honeyguide.encode.items import ItemText, encoding_seconds
 from honeyguide.encode.pictures import ItemPictures, centred, picture_seconds
 from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import holdout_ndcg
-from honeyguide.models.content.two_tower_network import Features, Towers, towers_forward
+from honeyguide.models.content.two_tower_network import Features, Towers, state_of_one, towers_forward
 from honeyguide.nn.backbone import encode_positions, prefixes
 from honeyguide.nn.batches import PackedWindows, cut_by_tokens, pad_right
 from honeyguide.nn.forward import batch_loss
@@ -212,6 +212,9 @@ class TwoTower(Recommender):
         device = self.network.text.weight.device
         table = torch.from_numpy(self.vectors).to(device)
         states = np.zeros((len(histories), self.config.dim), np.float32)
+        if len(histories) == 1 and len(histories.values) and device.type == "cpu":
+            states[0] = state_of_one(self.network, self.vectors[histories.values])
+            return self.hooks.edit_state(states, histories)
         order = np.argsort(histories.lengths, kind="stable")
         order = order[histories.lengths[order] > 0]
         with torch.inference_mode():
