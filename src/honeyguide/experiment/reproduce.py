@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from honeyguide.core.errors import ConfigError, HoneyguideError, UnknownNameError
 from honeyguide.core.resources import Stopwatch, peak_rss_mb
 from honeyguide.experiment.child import run_module
@@ -138,7 +140,7 @@ def _evidence(seed: int, claim: Claim, results: dict[str, Any], profile: str) ->
         "dataset": claim.dataset,
         "metric": claim.metric,
         "value": found.value,
-        "ci": list(found.ci) if found.ci is not None else None,
+        "ci": list(found.ci) if found.ci is not None and np.isfinite(found.ci).all() else None,  # one seed has none
         "floor": claim.floor,
         "verdict": found.verdict,
         "command": f"honeyguide reproduce {seed}"
