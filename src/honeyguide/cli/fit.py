@@ -88,7 +88,7 @@ def fit(
         device=device,
         precision=precision,
         on_better=publisher(out, dataset) if first and recommender.name == DEFAULT_MODEL else None,
-        on_trial=lambda entry: console.notes().print(ladder.line(entry) if "spent" in entry else ladder.figures(entry)),
+        on_trial=lambda entry: console.notes().print(ladder.line(entry)),
     )
     recommender.fit(dataset, how)
     if not first:

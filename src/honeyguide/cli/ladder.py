@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def line(entry: dict[str, Any]) -> str:
-    """One step, as it is told while the search goes on."""
+    """One step, as it is told while the search goes on; a stage of another kind with the figures that it has."""
+    if "spent" not in entry:
+        return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in entry.items())
     spent = f"[{entry['spent']:.0f} CPU-s] "
     if entry["step"] == "skipped":
         return f"{spent}{entry['label']}: left out, {entry['why']}"
@@ -24,12 +26,6 @@ def line(entry: dict[str, Any]) -> str:
         )
     more = "" if entry.get("finished", True) else ", not at its end"
     return f"{spent}{entry['label']}: {value} for {entry['cpu_seconds']:.0f} CPU-s{more}"
-
-
-def figures(entry: dict[str, Any]) -> str:
-    """A stage of a model or plug-in that has figures of its own."""
-    parts = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in entry.items()]
-    return ", ".join(parts)
 
 
 def table(entries: Sequence[dict[str, Any]]) -> Table:

@@ -75,11 +75,7 @@ def reproduce(
     folder = results / f"{seed:02d}-{profile}"
 
     def run(cell: Cell) -> dict[str, Any]:
-        path = folder / f"{cell.id}.json"
-        if progress is not None:
-            stored = not fresh and _kept(path) is not None
-            progress(f"Cell {cell.id}" + (": stored, not computed here; --fresh computes it" if stored else ""))
-        return _cell(seed, cell, profile, path, fresh)
+        return _cell(seed, cell, profile, folder / f"{cell.id}.json", fresh, progress)
 
     with ThreadPoolExecutor(jobs) as pool:
         records = dict(zip(wanted, pool.map(run, wanted.values()), strict=True))
@@ -124,9 +120,13 @@ def _kept(path: Path) -> dict[str, Any] | None:
     return None if record is None or "error" in record or record.get("versions") != versions(_PACKAGES) else record
 
 
-def _cell(seed: int, cell: Cell, profile: str, path: Path, fresh: bool) -> dict[str, Any]:
+def _cell(
+    seed: int, cell: Cell, profile: str, path: Path, fresh: bool, progress: Callable[[str], None] | None = None
+) -> dict[str, Any]:
     """The record of a cell, from its file or by running it in a process of its own."""
     record = None if fresh else _kept(path)
+    if progress is not None:
+        progress(f"Cell {cell.id}" + ("" if record is None else ": stored, not computed here; --fresh computes it"))
     if record is None:
         arguments = [str(seed), cell.id, profile, str(path.resolve())]
         record = run_module("honeyguide.experiment.reproduce", arguments, path)

@@ -15,7 +15,7 @@ import torch
 from honeyguide.core.ragged import FloatArray
 from honeyguide.lm.local import Local
 from honeyguide.lm.port import Prompt, one_line
-from honeyguide.lm.tuning import TuneConfig, Tuned, padded, sft
+from honeyguide.lm.tuning import TuneConfig, Tuned, inputs, padded, sft
 
 Reading = Literal["first", "title"]
 
@@ -130,9 +130,8 @@ def fitting_titles(model: Local, lists: Sequence[Sequence[str]], odd: Sequence[i
 def _next(model: Local, rows: Sequence[Sequence[int]]) -> torch.Tensor:
     """Logits ``[b, vocabulary]`` of what follows each row, padded on the left."""
     ids, _, mask = padded([(list(row), len(row)) for row in rows], model)
-    places = (mask.cumsum(1) - 1).clamp(min=0)
     with torch.inference_mode():
-        read = model.network(input_ids=ids, attention_mask=mask, position_ids=places, logits_to_keep=1)
+        read = model.network(**inputs(ids, mask), logits_to_keep=1)
     found: torch.Tensor = read.logits[:, -1].float()
     return found
 

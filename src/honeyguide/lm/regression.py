@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from honeyguide.core.errors import ConfigError
 from honeyguide.lm.local import Local
 from honeyguide.lm.port import Prompt
-from honeyguide.lm.tuning import TuneConfig, Tuned, padded, train
+from honeyguide.lm.tuning import TuneConfig, Tuned, inputs, padded, train
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,5 @@ def regress(
 def _last(model: Local, rows: Sequence[list[int]]) -> Tensor:
     """``[b, d]``: the state of the last token of each row after the last layer."""
     ids, _, mask = padded([(row, len(row)) for row in rows], model)
-    places = (mask.cumsum(1) - 1).clamp(min=0)
-    asked = {"input_ids": ids, "attention_mask": mask, "position_ids": places}
-    states: Tensor = model.network(**asked, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
+    states: Tensor = model.network(**inputs(ids, mask), output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
     return states[:, -1].float()

@@ -194,9 +194,13 @@ def _answers(rows: Sequence[tuple[list[int], int]], model: Local) -> tuple[Tenso
     """
     ids, labels, mask = padded(rows, model)
     longest = max(len(tokens) - start for tokens, start in rows)
-    places = (mask.cumsum(1) - 1).clamp(min=0)
-    read = model.network(input_ids=ids, attention_mask=mask, position_ids=places, logits_to_keep=longest + 1)
+    read = model.network(**inputs(ids, mask), logits_to_keep=longest + 1)
     return read.logits[:, -longest - 1 : -1].float(), labels[:, -longest:]
+
+
+def inputs(ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """What a network reads of rows that are padded on the left: positions count from the first real token."""
+    return {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
 
 
 def padded(rows: Sequence[tuple[list[int], int]], model: Local) -> tuple[Tensor, Tensor, Tensor]:

@@ -89,9 +89,7 @@ def refit(
     ArtifactError, DataError
         As :func:`~honeyguide.experiment.update.update_bundle`.
     """
-    bundle = open_bundle(directory)
-    bundle.model.require("update")
-    found = told(store, tenant, bundle)
+    found = told(store, tenant, open_bundle(directory))
     done = update_bundle(directory, found.data, replay=replay, options=options, notes={"told": found.number})
     return done, found
 

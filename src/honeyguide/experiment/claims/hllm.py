@@ -202,10 +202,8 @@ def _judge_towers(results: Mapping[str, Result]) -> Judgement:
     if results["joint-s0"].get("full"):
         how = "Joint and random train all weights of MiniLM's six layers; these and cached read 32 tokens"
     else:
-        how = (
-            "Joint trains LoRA matrices in the last layer of MiniLM, random all weights of it; these and cached read 12"
-        )
-        how += " tokens"
+        how = "Joint trains LoRA matrices in the last layer of MiniLM, random all weights of it; "
+        how += "these and cached read 12 tokens"
     note = (
         f"Recall@10/@50, means of {len(SEEDS)} seeds: {means}; CPU-s of a fit: {cost}; "
         f"{floor_note(results, 'small')}. {how} of a text, whole is frozen and reads all"
