@@ -39,8 +39,8 @@ TASKS: dict[str, tuple[float, int, tuple[str, ...]]] = {
     "amazon-sports": (1800.0, 10, ("train", "valid")),
     "ml-1m": (3600.0, 10, ("train", "valid")),
     "goodbooks-mini": (300.0, 10, ("train", "valid")),
-    "gowalla-lightgcn": (3600.0, 20, ("train", "valid")),
-    "yelp-lightgnn": (900.0, 20, ("train", "valid")),
+    "gowalla-lightgcn": (2400.0, 20, ("train", "valid")),
+    "yelp-lightgnn": (2400.0, 20, ("train", "valid")),
 }
 PROTOCOL = "full ranking, ties pessimistic, seen items removed (':kept' not), chosen on valid, fitted on train"
 

@@ -206,9 +206,11 @@ class Auto(Recommender):
             found = trials.candidates(pool)
             kept, adds = shortlist(found, self.config.seed)
             single = ndcg_of(found, pool.index(best))
-            mixed = cross_fitted(found.of_parts(kept), np.zeros(0, np.int64), self.config.seed)
+            chosen = found.of_parts(kept)
+            mixed = cross_fitted(chosen, np.zeros(0, np.int64), self.config.seed)
             parts = [pool[i] for i in kept]
-            blend = Blend.of([p.model for p in parts], data, segments=self.config.segments, seed=self.config.seed)
+            segments, seed = self.config.segments, self.config.seed
+            blend = Blend.of([p.model for p in parts], data, found=chosen, segments=segments, seed=seed)
         better = trials.note_blend(parts, [adds[i] for i in kept], mixed, single, spent.cpu, _CERTAIN)
         if better:
             self._choose(blend, trials)

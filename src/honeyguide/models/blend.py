@@ -18,7 +18,15 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
-from honeyguide.models.fusion import PER_PART, Weights, collect, cross_fitted, learn_segments, score_features
+from honeyguide.models.fusion import (
+    PER_PART,
+    Candidates,
+    Weights,
+    collect,
+    cross_fitted,
+    learn_segments,
+    score_features,
+)
 from honeyguide.models.parts import pack_parts, similar_by_history, unpack_parts
 
 _CERTAIN = 2.0  # standard errors by which segments must be better to be used
@@ -66,7 +74,15 @@ class Blend(Recommender):
     weights: Weights
 
     @classmethod
-    def of(cls, parts: Sequence[Recommender], data: Dataset, *, learned: bool = True, **options: Any) -> Self:
+    def of(
+        cls,
+        parts: Sequence[Recommender],
+        data: Dataset,
+        *,
+        learned: bool = True,
+        found: Candidates | None = None,
+        **options: Any,
+    ) -> Self:
         """A blend of models that are fitted already, its weights learnt on the part valid of ``data``.
 
         Parameters
@@ -77,6 +93,8 @@ class Blend(Recommender):
             Holds the parts train and valid.
         learned
             Without, all standard scores count the same.
+        found
+            Held-out users with the features of ``parts``, where they were collected already; else drawn from valid.
         **options
             ``segments`` and ``seed``.
 
@@ -92,7 +110,7 @@ class Blend(Recommender):
         blend = cls(models=tuple(part.name for part in parts), options=settings, **options)
         blend.parts = list(parts)
         blend.item_ids = data.item_ids
-        blend._weigh(data.select("train", "valid") if learned else data.select("train"))
+        blend._weigh(data.select("train", "valid") if learned else data.select("train"), found)
         return blend
 
     def _unfitted(self) -> list[Recommender]:
@@ -114,14 +132,15 @@ class Blend(Recommender):
             self.parts.append(part.fit(data, replace(options, checkpoint=folder)))
         self._weigh(data)
 
-    def _weigh(self, data: Dataset) -> None:
+    def _weigh(self, data: Dataset, found: Candidates | None = None) -> None:
         """Learn the weights, with segments if these are better for users whom they have not seen."""
         alike = np.tile(np.array([1.0, 0.0], np.float32), len(self.parts))
         self.weights = Weights(np.zeros(0, np.int64), alike[None])
         valid = data.histories("valid")
         if not len(valid.values):
             return
-        found = collect(self.parts, data.histories("train"), valid, seed=self.config.seed)
+        if found is None:
+            found = collect(self.parts, data.histories("train"), valid, seed=self.config.seed)
         one = np.zeros(0, np.int64)
         edges = _edges(found.lengths, self.config.segments)
         if len(edges):
