@@ -161,7 +161,9 @@ def test_a_new_item_that_was_taken_can_be_in_a_list(start: Callable[[], Recommen
     assert (shown >= growth.early.n_items).any(axis=1).mean() > 0.5
 
 
-def test_what_is_not_learnt_from_events_does_not_move_with_them(start: Callable[[], Recommender], growth: Growth) -> None:
+def test_what_is_not_learnt_from_events_does_not_move_with_them(
+    start: Callable[[], Recommender], growth: Growth
+) -> None:
     """Of whoever has a history: old items keep their scores."""
     model = start()
     if model.name not in LEARN_NO_EVENTS:
@@ -172,7 +174,7 @@ def test_what_is_not_learnt_from_events_does_not_move_with_them(start: Callable[
 
 
 def test_the_table_says_what_a_new_item_is(start: Callable[[], Recommender], growth: Growth) -> None:
-    """Two items that nobody took, of which one is a near copy of a book: readers of that book see it above the other."""
+    """Two items that nobody took, one of them a near copy of a book: readers of that book see it above the other."""
     model = start()
     if "add_items" not in model.capabilities:
         pytest.skip("it does not read the table")

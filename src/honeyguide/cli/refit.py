@@ -58,5 +58,6 @@ def refit(
         f"{done.new_items:,} new items; {done.changed_users:,} users learnt anew in {done.cpu_seconds:.2f} CPU-s: "
         f"{done.model}, version {done.version}."
     )
+    console.say_stayed(say, done.stayed)
     if json:
         console.emit({**asdict(done), "left_out": found.left_out})

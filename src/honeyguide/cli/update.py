@@ -61,6 +61,7 @@ def update(
             f"Updated {done.model} for {done.changed_users:,} users, {same}: {done.cpu_seconds:.2f} CPU-seconds, "
             f"version {done.version}."
         )
+        console.say_stayed(say, done.stayed)
     else:
         say.print(f"{done.model} had learnt all of it: version {done.version}.")
     if json:
