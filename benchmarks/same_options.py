@@ -29,6 +29,8 @@ def refit(first: Recommender, data: Dataset) -> Recommender:
 
 def _options(first: Recommender) -> dict[str, Any]:
     options = first.config.model_dump(mode="json")
+    if "epochs" in options and options.get("schedule") != "cosine" and first.report.curve:
+        options["epochs"] = len(first.report.curve)  # a search ends training where its budget does
     chosen = getattr(first, "chosen", {})
     if "decay" in chosen:
         one = {"normalisations": ("normalisation",), "decays": ("decay",), "mixes": ("mix",)}

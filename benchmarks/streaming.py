@@ -33,6 +33,7 @@ from honeyguide.core.resources import Stopwatch
 from honeyguide.core.topk import NEVER, exclude_in_place
 from honeyguide.data.load import load_data
 from honeyguide.data.splits import ensure_valid
+from honeyguide.experiment.update import REPLAY
 from honeyguide.metrics.stats import paired_t
 from honeyguide.models.auto import Auto
 from honeyguide.models.blend import Blend
@@ -85,7 +86,7 @@ DATA: dict[str, Stream] = {
     "ml-1m": Stream(times="interpolated", refits=(5, 10)),
     "amazon-beauty": Stream(times="drawn", ahead=5, refits=(5, 10), models=(*MATRICES, *COMPOSED)),
 }
-SASREC = {"dim": 32, "max_len": 50, "epochs": 12, "loss": "sampled", "update_epochs": 1, "update_lr": 0.3}
+SASREC = {"dim": 32, "max_len": 50, "epochs": 12, "loss": "sampled"}
 OPTIONS: dict[str, dict[str, Any]] = {  # the rest is what the models default to
     "sasrec": SASREC,
     "blend": {"models": ("floor", "ials", "sasrec"), "options": ({}, {}, SASREC)},
@@ -209,7 +210,7 @@ def measure(dataset: str, name: str) -> dict[str, Any]:
         before, after = data.histories("train"), later.histories("train")
         before = before.concat_rows(Ragged.empty(len(after) - len(before)))
         changed = np.flatnonzero(before.differ(after))
-        others = replay_of(data, len(changed), number)
+        others = replay_of(data, int(REPLAY * len(changed)), number)
         updated.update(before.take(changed), after.take(changed), later.item_ids, replay=others, table=later.items)
         cost, data = updated.report.updates[-1]["cpu_seconds"], later
         step = {"slice": number, "users": len(changed), "update_cpu_seconds": cost}

@@ -13,8 +13,9 @@ def update(
     model: options.Bundle,
     events: Annotated[str, typer.Argument(metavar="EVENTS", help="New events: a file, a folder or a database URL.")],
     replay: Annotated[
-        float, typer.Option("--replay", min=0.0, help="Other users shown to models that forget, for each that changed.")
-    ] = 1.0,
+        float,
+        typer.Option("--replay", min=0.0, help="Most other users shown to models that forget, for each that changed."),
+    ] = 20.0,
     items: options.Items = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",

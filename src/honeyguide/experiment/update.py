@@ -15,6 +15,8 @@ from honeyguide.core.fitting import FitOptions
 from honeyguide.data.pictures import with_bytes, without_bytes
 from honeyguide.experiment.bundle import Bundle, open_bundle
 
+REPLAY = 20.0  # others for each that changed: models take as many as their work has room for
+
 
 @dataclass(frozen=True)
 class Updated:
@@ -56,7 +58,7 @@ def update_bundle(
     directory: str | Path,
     events: Dataset,
     *,
-    replay: float = 1.0,
+    replay: float = REPLAY,
     options: FitOptions | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> Updated:
@@ -73,7 +75,7 @@ def update_bundle(
     events
         Its positive events are added; features of new items are taken from its item table.
     replay
-        Histories of other users shown to models that would forget, for each that changed.
+        Most histories of other users shown to models that would forget, for each that changed.
     options
         As for :meth:`honeyguide.Recommender.fit`.
     notes
