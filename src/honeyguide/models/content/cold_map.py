@@ -28,6 +28,7 @@ from honeyguide.models.content.calibration import Calibration, Trial, calibrate
 from honeyguide.models.linear.transitions import recent_events
 from honeyguide.models.parts import require_updatable, update_parts
 from honeyguide.models.registry import model_class
+from honeyguide.models.temper import sample_of
 
 _BLOCK = 1 << 22  # cosines held at once
 _MOST = 1 << 25  # scores held at once while weights are chosen
@@ -264,9 +265,17 @@ class ColdMap(Recommender):
             require_updatable(self, [self.base])
 
     def _update(self, change: Change, options: FitOptions) -> None:
-        """That of the base model; items with events are warm then, and neighbours are found anew. Weights stay."""
+        """That of the base model; items with events are warm then, and neighbours are found anew. Weights stay.
+
+        s follows the best scores of the base.
+        """
         new = self.text.new_vectors(change, len(self.vectors))
+        some, unit = sample_of(change), self.unit
+        if unit and len(some):
+            before = self._mean_best(some)
         update_parts(self, [self.base], change, options)
+        if unit and len(some):
+            self.unit = unit * self._mean_best(some) / before
         self.vectors = appended(self.vectors, new)
         self.cold = np.concatenate([self.cold, np.ones(len(new), np.bool_)])
         self.cold[change.after.values] = False
