@@ -96,7 +96,7 @@ class NextItemConfig(ModelConfig):
     epochs: Positive | Auto = "auto"
     patience: Positive | Auto = "auto"
     min_gain: float = Field(0.005, ge=0)
-    update_share: float = Field(0.025, ge=0)
+    update_share: float = Field(0.03, ge=0)
     update_epochs: int = Field(8, ge=1)
     update_lr: float = Field(0.3, gt=0)
     valid_users: int = Field(10_000, ge=1)
