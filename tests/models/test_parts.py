@@ -114,7 +114,7 @@ def test_a_part_that_finds_that_it_cannot_is_passed_by(old: Dataset, late: Datas
     alone = Floor().fit(old)
     alone._counts = None
     blend = Blend.of([alone], old)
-    with pytest.raises(CapabilityError, match="nothing can be updated"):
+    with pytest.raises(CapabilityError, match="made of floor, of which nothing can be updated"):
         updated(blend, old, late)
     assert blend.left_behind == () and blend.item_ids == old.item_ids
 
@@ -183,6 +183,9 @@ def test_a_network_in_a_blend_stays_as_sharp_as_it_was(old: Dataset, late: Datas
     assert blend.temperatures[0] == 1 and abs(blend.temperatures[1] - 1) > 0.01
     assert sharpness(blend.parts[1].score_histories(old.histories())) != pytest.approx(before, rel=0.01)
     assert sharpness(blend._scores(1, old.histories())) == pytest.approx(before, rel=0.1)
+    kept = list(blend.temperatures)
+    blend.update(Ragged.empty(0), Ragged.empty(0), late.item_ids.append(pl.Series(["unread"])))
+    assert blend.temperatures == kept, "nothing was learnt, and there is nobody to measure by"
     blend.save(tmp_path)
     histories = late.histories()
     assert_array_equal(load_model(tmp_path).score_histories(histories), blend.score_histories(histories))

@@ -188,13 +188,12 @@ class Blend(Recommender):
 
     def _update(self, change: Change, options: FitOptions) -> None:
         """That of every part that has one. The weights stay, and logits as sharp as when these were learnt."""
-        require_updatable(self, self.parts)
         some = sample_of(change)
         places = [n for n, part in enumerate(self.parts) if part.scale == "logit" and can_be_updated(part)]
         sharp = {place: sharpness(self._scores(place, some)) for place in places}
         update_parts(self, self.parts, change, options)
         for place in places:
-            self.temperatures[place] = temperature(scores_of_part(self.parts[place], some), sharp[place])
+            self.temperatures[place] *= temperature(self._scores(place, some), sharp[place])
 
     @property
     def updates_exactly(self) -> bool:
