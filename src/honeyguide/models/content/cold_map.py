@@ -16,7 +16,7 @@ from honeyguide.core import artifact
 from honeyguide.core.appended import appended
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
-from honeyguide.core.fitting import FitOptions, ModelConfig
+from honeyguide.core.fitting import Change, FitOptions, ModelConfig
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
@@ -26,8 +26,17 @@ from honeyguide.encode.items import ItemText, encoding_seconds
 from honeyguide.encode.text import text_encoder
 from honeyguide.models.content.calibration import WHOLE, Calibration, Newcomers, Trial, calibrate, kth_best
 from honeyguide.models.linear.transitions import recent_events
-from honeyguide.models.parts import pack_parts, unpack_parts
+from honeyguide.models.parts import (
+    can_be_updated,
+    left_behind,
+    pack_parts,
+    require_updatable,
+    scores_of_part,
+    unpack_parts,
+    update_parts,
+)
 from honeyguide.models.registry import model_class
+from honeyguide.models.temper import sample_of
 
 _BLOCK = 1 << 22  # cosines held at once
 _MOST = 1 << 25  # scores held at once while weights are chosen
@@ -121,7 +130,7 @@ class ColdMap(Recommender):
     name = "cold-map"
     Config = ColdMapConfig
     config: ColdMapConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "cold_items", "add_items"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "cold_items", "add_items", "update"})
 
     base: Recommender
     text: ItemText
@@ -275,7 +284,8 @@ class ColdMap(Recommender):
             )
         companion = others = None
         if self.companion is not None:
-            others = self.companion.score_histories(known)
+            others = scores_of_part(self.companion, known)
+            others = np.pad(others, ((0, 0), (0, n_base - others.shape[1])))  # one that was left behind knows fewer
             companion = _transform(_mapped(others, self.neighbours), self.units[1])
         cosines = self._profiles(histories, w.cold_decay) @ self.vectors[self.cold].T
         cold = w.of_cold(mapped, companion, cosines)
@@ -297,8 +307,42 @@ class ColdMap(Recommender):
         self.vectors = appended(self.vectors, new)
         self.cold = np.concatenate([self.cold, np.ones(len(new), np.bool_)])
 
+    def require(self, capability: str) -> None:
+        """As for every model; an update needs a base that can be updated."""
+        super().require(capability)
+        if capability == "update":
+            require_updatable(self, [self.base])
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """That of the base model; items with events are warm then, and neighbours are found anew. Weights stay.
+
+        s follows the best scores of each model. A companion that cannot be updated scores new items with nothing.
+        """
+        new, some = self.text.new_vectors(change, len(self.vectors)), sample_of(change)
+        before = [_unit(part, some) for part in self._parts()]
+        update_parts(self, [self.base], change, options)
+        if self.companion is not None and can_be_updated(self.companion):
+            update_parts(self, [self.companion], change, options)
+        elif self.companion is not None:
+            self.companion.report.behind = True
+        if len(some):
+            now = [_unit(part, some) for part in self._parts()]
+            self.units = tuple(u * n / b if b else u for u, n, b in zip(self.units, now, before, strict=True))
+        self.vectors = appended(self.vectors, new)
+        self.cold = np.concatenate([self.cold, np.ones(len(new), np.bool_)])
+        self.cold[change.after.values] = False
+        self.neighbours = self._map(self.vectors[self.cold], ~self.cold)
+
+    def _parts(self) -> list[Recommender]:
+        return [self.base] if self.companion is None else [self.base, self.companion]
+
+    @property
+    def left_behind(self) -> tuple[str, ...]:
+        """Names of the models under the map, and of their parts, that stayed as they were."""
+        return left_behind(self._parts())
+
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        arrays, described = pack_parts([self.base] if self.companion is None else [self.base, self.companion])
+        arrays, described = pack_parts(self._parts())
         own = {"vectors": self.vectors, "cold": self.cold, **artifact.pack_csr("neighbours", self.neighbours)}
         return {**arrays, **own}, {
             "parts": described,
