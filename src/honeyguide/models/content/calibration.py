@@ -201,6 +201,19 @@ class Trial:
         values = self.ndcgs(lists, items)
         return float(values.mean()) if len(values) else 0.0
 
+    def recall(self, lists: IntArray, items: Mask) -> float:
+        """Mean recall at K with only ``items`` relevant; zero where none is held out."""
+        truth, _ = keep_items(self.truth, items)
+        asked = np.flatnonzero(truth.lengths)
+        if not len(asked):
+            return 0.0
+        taken = truth.take(asked)
+        pairs = np.arange(len(asked))[:, None] * len(items) + np.where(
+            lists[asked] >= 0, lists[asked], -(len(items) ** 2)
+        )
+        hits = np.isin(pairs, taken.rows * len(items) + taken.values).sum(axis=1)
+        return float((hits / taken.lengths).mean())
+
     def ndcgs(self, lists: IntArray, items: Mask) -> npt.NDArray[np.float64]:
         """NDCG at K with only ``items`` relevant, of every user of whom one is held out."""
         truth, _ = keep_items(self.truth, items)
@@ -209,11 +222,11 @@ class Trial:
 
 
 def calibrate(trial: Trial, tolerance: float, generous: bool) -> tuple[Calibration, int | None, Search]:
-    """The weights that are best on ``trial`` and cost its warm items no more than ``tolerance`` of their NDCG.
+    """The weights that are best on ``trial`` and cost its warm items no more than ``tolerance``.
 
     The text of warm items is weighted for their own NDCG, where it raises that beyond noise, that of cold ones for
     theirs when they are ranked alone; of the scales, levels and offsets by which both meet those are taken that are
-    best for the cold items and keep the warm ones, in the lists of both, at ``1 - tolerance`` of what they reach:
+    best for the cold items and keep the warm ones, in the lists of both, at ``1 - tolerance`` of their NDCG and recall:
     beside those who stand for the cold items, and beside all that have no events.
 
     Parameters
@@ -239,13 +252,17 @@ def calibrate(trial: Trial, tolerance: float, generous: bool) -> tuple[Calibrati
         return best, None, search
     (weights, companion), tried = _alone(trial, best)
     search += tried
-    limit = (1 - tolerance) * float(reached[0.0 if generous else best.warm_text].mean())
+    before = 0.0 if generous else best.warm_text
+    limits = (
+        (1 - tolerance) * float(reached[before].mean()),
+        (1 - tolerance) * trial.recall(by_text[before][0], trial.warm),
+    )
     warm_lists = by_text[best.warm_text]
     own = kth_best(warm_lists[1], np.zeros(warm_lists[1].shape[1], bool), Ragged.empty(len(warm_lists[1])))
     found = []
     for scale, level in product(SCALES, LEVELS):
         scaled = replace(weights.scaled(scale), level=level)
-        offset, gained, tried = _offset(trial, warm_lists, trial.rivals(scaled, companion, own), limit)
+        offset, gained, tried = _offset(trial, warm_lists, trial.rivals(scaled, companion, own), limits)
         search += [{"scale": scale, "level": level} | point for point in tried]
         found.append((gained, replace(scaled, offset=offset)))
     return max(found, key=lambda entry: entry[0])[1], companion, search
@@ -291,11 +308,12 @@ def _offset(
     trial: Trial,
     warm_lists: tuple[IntArray, FloatArray],
     rivals: Sequence[tuple[IntArray, FloatArray]],
-    limit: float,
+    limits: tuple[float, float],
 ) -> tuple[float, float, Search]:
-    """The offset that is best for the cold items among those that keep the warm ones above ``limit``, and their NDCG.
+    """The offset that is best for the cold items among those that keep the warm ones above ``limits``, and their NDCG.
 
-    The first of ``rivals`` stand for the cold items; the warm ones are kept beside each of them.
+    The limits are of NDCG and of recall: a cold item in the last place of a list costs little of the former. The first
+    of ``rivals`` stand for the cold items; the warm ones are kept beside each of them.
     """
     firsts = np.concatenate([found[1][:, :3] for found in rivals], axis=1)
     gaps = (warm_lists[1][:, :, None] - firsts[:, None]).ravel()  # by which a cold item passes a warm one
@@ -306,8 +324,16 @@ def _offset(
     for offset in np.quantile(gaps, np.linspace(0.0, 1.0, OFFSETS) ** 3) + 1e-4:  # fine where little is lost
         lists = [merged([warm_lists, (items, scores + np.float32(offset))]) for items, scores in rivals]
         kept, gained = min(trial.ndcg(found, trial.warm) for found in lists), trial.ndcg(lists[0], trial.pseudo.items)
-        allowed = kept >= limit
-        tried.append({"offset": float(offset), "warm ndcg@10": kept, "cold ndcg@10": gained, "kept": allowed})
+        found = min(trial.recall(each, trial.warm) for each in lists)
+        tried.append(
+            {
+                "offset": float(offset),
+                "warm ndcg@10": kept,
+                "warm recall@10": found,
+                "cold ndcg@10": gained,
+                "kept": kept >= limits[0] and found >= limits[1],
+            }
+        )
     possible = [point for point in tried if point["kept"]] or tried[:1]
     best = max(possible, key=lambda point: point["cold ndcg@10"])
     return float(best["offset"]), float(best["cold ndcg@10"]), tried
