@@ -169,7 +169,7 @@ def test_what_was_cold_is_warm_once_it_has_events(old: Dataset, late: Dataset) -
     assert not model.cold[9]
     again = ColdMap.over(Popularity().fit(late), late, encoder="use")  # no part valid: the same weights
     again = again.add_items(pl.DataFrame({"item_id": ["other"], "title": ["The dragon and the whale"]}))
-    again.unit = model.unit
+    again.units = model.units
     histories = late.histories()
     assert_allclose(model.score_histories(histories), again.score_histories(histories), rtol=1e-4, atol=1e-5)
 
