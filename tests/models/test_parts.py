@@ -176,7 +176,16 @@ def test_what_was_cold_is_warm_once_it_has_events(old: Dataset, late: Dataset) -
 
 def test_a_network_in_a_blend_stays_as_sharp_as_it_was(old: Dataset, late: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    sasrec = {"dim": 8, "blocks": 1, "heads": 1, "max_len": 10, "epochs": 2, "lr": 0.05, "update_share": 4.0}
+    sasrec = {
+        "dim": 8,
+        "blocks": 1,
+        "heads": 1,
+        "max_len": 10,
+        "epochs": 2,
+        "lr": 0.05,
+        "update_share": 4.0,
+        "update_lr": 0.3,
+    }
     blend = Blend(models=("popularity", "sasrec"), options=({}, sasrec)).fit(old)
     before = sharpness(blend._scores(1, old.histories()))
     updated(blend, old, late)

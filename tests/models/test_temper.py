@@ -18,7 +18,7 @@ def logits(scale: float) -> np.ndarray:
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
 def test_logits_that_became_sharper_are_brought_back(factor: float) -> None:
     before, after = logits(0.4), logits(0.4 * factor)
-    assert temperature(after, sharpness(before)) == pytest.approx(factor, rel=1e-3)
+    assert temperature(after, sharpness(before)) == pytest.approx(factor, rel=1e-2)
 
 
 def test_a_part_with_weights_of_opposite_signs_keeps_its_direction() -> None:

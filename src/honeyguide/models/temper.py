@@ -13,9 +13,9 @@ from honeyguide.core.fitting import Change
 from honeyguide.core.ragged import FloatArray, Ragged
 from honeyguide.models.fusion import score_features
 
-_SAMPLE = 100  # histories by which sharpness is measured
+_SAMPLE = 50  # histories by which sharpness is measured
 _RANGE = 16.0  # by which a temperature may move at once
-_HALVINGS = 24
+_HALVINGS = 10
 
 
 def sample_of(change: Change) -> Ragged:

@@ -98,7 +98,7 @@ class NextItemConfig(ModelConfig):
     min_gain: float = Field(0.005, ge=0)
     update_share: float = Field(0.03, ge=0)
     update_epochs: int = Field(8, ge=1)
-    update_lr: float = Field(0.3, gt=0)
+    update_lr: float = Field(0.03, gt=0)
     valid_users: int = Field(10_000, ge=1)
     batch_tokens: int | Auto = "auto"
 
