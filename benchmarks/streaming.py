@@ -19,7 +19,7 @@ import copy
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,19 +29,27 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import Recommender
+from honeyguide.core.resources import Stopwatch
 from honeyguide.core.topk import NEVER, exclude_in_place
 from honeyguide.data.load import load_data
 from honeyguide.data.splits import ensure_valid
+from honeyguide.experiment.update import REPLAY
 from honeyguide.metrics.stats import paired_t
+from honeyguide.models.auto import Auto
+from honeyguide.models.blend import Blend
+from honeyguide.models.content.cold_map import ColdMap
 from honeyguide.models.registry import model_class
 from result_file import read_result, write_result
+from same_options import refit
 
 SLICES, SHARE, K = 10, 0.01, 10
 MOST_COST, LEAST_RECOVERED, LEVEL = 0.05, 0.90, 0.05
 
 
 MATRICES = ("popularity", "itemknn", "floor", "gfcf", "ials")
-MODELS = ("popularity", "itemknn", "ease", "floor", "gfcf", "ials", "sasrec")
+COMPOSED = ("blend", "auto")
+PAIRS = ("simplex", "mf-bpr", "mf")
+MODELS = ("popularity", "itemknn", "ease", "floor", "gfcf", "ials", "slim", "sasrec", *PAIRS, *COMPOSED)
 
 
 @dataclass(frozen=True)
@@ -68,28 +76,26 @@ class Stream:
     times: Literal["logged", "interpolated", "drawn"] = "logged"
     ahead: int = 1
     refits: tuple[int, ...] = (2, 4, 6, 8, 10)
-    models: tuple[str, ...] = MODELS[:-1]
+    models: tuple[str, ...] = tuple(m for m in MODELS if m not in ("sasrec", *PAIRS, *COMPOSED))
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 DATA: dict[str, Stream] = {
-    "ml-100k": Stream(),
+    "ml-100k": Stream(models=tuple(m for m in MODELS if m != "sasrec")),
     "ml-small-2018": Stream(refits=(5, 10), options={"tables": {"interactions": "ratings_all.parquet"}}),
-    "foursquare-nyc-coords": Stream(repeats=True, models=(*MATRICES, "ease", "sasrec")),
+    "foursquare-nyc-coords": Stream(repeats=True, models=(*MATRICES, "ease", "slim", "sasrec", *PAIRS, *COMPOSED)),
     "ml-1m": Stream(times="interpolated", refits=(5, 10)),
-    "amazon-beauty": Stream(times="drawn", ahead=5, refits=(5, 10), models=MATRICES),
+    "amazon-beauty": Stream(times="drawn", ahead=5, refits=(5, 10), models=(*MATRICES, "slim", *COMPOSED)),
 }
+SASREC = {"dim": 32, "max_len": 50, "epochs": 12, "loss": "sampled"}
 OPTIONS: dict[str, dict[str, Any]] = {  # the rest is what the models default to
-    "sasrec": {
-        "dim": 32,
-        "max_len": 50,
-        "epochs": 12,
-        "loss": "sampled",
-        "update_epochs": 1,
-        "update_lr": 0.3,
-    },
+    "sasrec": SASREC,
+    "blend": {"models": ("floor", "ials", "sasrec"), "options": ({}, {}, SASREC)},
+    "auto": {"budget": 60.0},
 }
-REFITS: dict[str, tuple[int, ...]] = {"sasrec": (5, 10)}  # where fits are dear
+REFITS: dict[str, tuple[int, ...]] = dict.fromkeys(
+    ("slim", "sasrec", *PAIRS, *COMPOSED), (5, 10)
+)  # where fits are dear
 
 
 @dataclass(frozen=True)
@@ -101,16 +107,18 @@ class Log:
     items: np.ndarray
     held_out: np.ndarray
     start: int
+    table: pl.DataFrame  # what is known of the items, in the order of their codes
 
     @classmethod
     def read(cls, name: str) -> Log:
         stream = DATA[name]
-        frame = load_data(name, split="none", **stream.options).positives()
-        frame = _ordered(frame, stream.times)
+        data = load_data(name, split="none", **stream.options)
+        frame = _ordered(data.positives(), stream.times)
         users, items = (_by_appearance(frame[column].to_numpy()) for column in ("user", "item"))
-        log = cls(
-            name, users, items, np.zeros(len(users), bool), round((1 - (SLICES + stream.ahead) * SHARE) * len(users))
-        )
+        start = round((1 - (SLICES + stream.ahead) * SHARE) * len(users))
+        known = frame["item"].unique(maintain_order=True).to_numpy()
+        table = data.items[known].with_columns(item_id=pl.Series(np.arange(len(known))))
+        log = cls(name, users, items, np.zeros(len(users), bool), start, table)
         split = ensure_valid(log.data(log.start)).interactions
         log.held_out[split.filter(split="valid")["event"].to_numpy()] = True
         return log
@@ -123,7 +131,7 @@ class Log:
             frame = frame.with_columns(split=pl.Series(np.where(self.held_out[:stop], "valid", "train")))
         user_ids, item_ids = (Ids(pl.Series(np.arange(codes.max() + 1))) for codes in (users, items))
         tables = {
-            "items": pl.DataFrame({"item_id": item_ids.values}),
+            "items": self.table.head(len(item_ids)),
             "users": pl.DataFrame({"user_id": user_ids.values}),
         }
         return Dataset(self.name, frame.sort("user", "event"), user_ids, item_ids, **tables)
@@ -154,7 +162,10 @@ def _by_appearance(codes: np.ndarray) -> np.ndarray:
 
 
 def slice_values(model: Recommender, log: Log, number: int, stream: Stream) -> np.ndarray:
-    """NDCG@10 of every event from a slice on, asked with the user's history up to it; 0 where the item is unknown."""
+    """NDCG@10 of every event from a slice on, asked with the user's history up to it; 0 where the item is unknown.
+
+    Events with an item of the history are asked for where people come back, and else left out.
+    """
     begin, end = log.bounds(number)[0], log.bounds(number + stream.ahead - 1)[1]
     frame = log.data(end).interactions
     user, item, event = (frame[column].to_numpy() for column in ("user", "item", "event"))
@@ -168,22 +179,16 @@ def slice_values(model: Recommender, log: Log, number: int, stream: Stream) -> n
         targets = item[place[rows]]
         known = targets < n_items
         scores = model.score_histories(past)
+        again = np.zeros(len(rows), bool)
+        if not stream.repeats:
+            again[past.rows[past.values == targets[past.rows]]] = True
         own = np.where(known, scores[np.arange(len(rows)), np.minimum(targets, n_items - 1)], NEVER)
         if not stream.repeats:
             exclude_in_place(scores, past)
         ahead = np.count_nonzero(scores >= own[:, None], axis=1)  # itself included: ties are pessimistic
         values[rows] = np.where(known & (ahead <= K), 1 / np.log2(1 + np.maximum(ahead, 1)), 0.0)
-    return values
-
-
-def refit(name: str, first: Recommender, data: Dataset) -> Recommender:
-    """A fit on ``data`` with the options that the first fit chose."""
-    options = first.config.model_dump(mode="json")
-    chosen = getattr(first, "chosen", {})
-    if "decay" in chosen:
-        one = {"normalisations": ("normalisation",), "decays": ("decay",), "mixes": ("mix",)}
-        options |= {option: tuple(chosen[key] for key in keys) for option, keys in one.items()}
-    return model_class(name)(**options).fit(data)
+        values[rows[again]] = np.nan
+    return values[~np.isnan(values)]
 
 
 def replay_of(data: Dataset, n: int, seed: int) -> Ragged:
@@ -195,6 +200,8 @@ def replay_of(data: Dataset, n: int, seed: int) -> Ragged:
 def measure(dataset: str, name: str) -> dict[str, Any]:
     """One model on one log."""
     log, stream = Log.read(dataset), DATA[dataset]
+    if name in COMPOSED:  # what they choose on valid, they choose for items that were not seen
+        stream = replace(stream, repeats=False)
     refits = REFITS.get(name, stream.refits)
     data = log.data(log.start)
     stale = model_class(name)(**OPTIONS.get(name, {})).fit(data)
@@ -206,13 +213,14 @@ def measure(dataset: str, name: str) -> dict[str, Any]:
         before, after = data.histories("train"), later.histories("train")
         before = before.concat_rows(Ragged.empty(len(after) - len(before)))
         changed = np.flatnonzero(before.differ(after))
-        others = replay_of(data, len(changed), number)
-        updated.update(before.take(changed), after.take(changed), later.item_ids, replay=others)
+        others = replay_of(data, int(REPLAY * len(changed)), number)
+        updated.update(before.take(changed), after.take(changed), later.item_ids, replay=others, table=later.items)
         cost, data = updated.report.updates[-1]["cpu_seconds"], later
         step = {"slice": number, "users": len(changed), "update_cpu_seconds": cost}
         if number in refits:
-            again = refit(name, stale, data)
-            step["refit_cpu_seconds"] = again.report.cpu_seconds
+            with Stopwatch() as watch:
+                again = refit(stale, data)
+            step["refit_cpu_seconds"] = watch.cpu
             for who, model in (("stale", stale), ("update", updated), ("refit", again)):
                 gains[who].append(slice_values(model, log, number, stream))
                 step[who] = float(gains[who][-1].mean())
@@ -222,8 +230,22 @@ def measure(dataset: str, name: str) -> dict[str, Any]:
     return (
         {"dataset": dataset, "times": stream.times, "model": name}
         | judge(values, steps, stale.report.cpu_seconds)
+        | (
+            {"repeats": stream.repeats, "parts": parts_of(stale), "stayed": list(updated.left_behind)}
+            if name in COMPOSED
+            else {}
+        )
         | {"steps": steps}
     )
+
+
+def parts_of(model: Recommender) -> list[str]:
+    """Names of the models that one is made of."""
+    if isinstance(model, Auto):
+        return parts_of(model.chosen)
+    if isinstance(model, ColdMap):
+        return [model.name, *parts_of(model.base)]
+    return [name for part in model.parts for name in parts_of(part)] if isinstance(model, Blend) else [model.name]
 
 
 def judge(values: dict[str, np.ndarray], steps: list[dict[str, Any]], first: float) -> dict[str, Any]:
@@ -269,6 +291,7 @@ def main() -> None:
                 split=f"by time: all but the last {SLICES} slices of {SHARE:.0%} and those asked for after them",
                 protocol="NDCG@10 of every event of the next slice (amazon-beauty: of the next 5) from the user's "
                 "history up to it, full ranking, ties pessimistic, seen items removed where people do not come back; "
+                "blend and auto, which choose by items that were not seen: the events without items of the history; "
                 "one thread",
                 seeds=[0],
                 config=OPTIONS,

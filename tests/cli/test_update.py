@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from honeyguide.cli.main import app
+from honeyguide.data.load import load_data
+from honeyguide.experiment.bundle import open_bundle, save_bundle
+from honeyguide.models.blend import Blend
+from honeyguide.models.linear.itemknn import ItemKNN
+from honeyguide.models.popularity import Popularity
+from honeyguide.serve.store import Event, Store
 
 RUNNER = CliRunner()
 
@@ -33,3 +41,62 @@ def test_update_with_mapped_columns(tmp_path: Path) -> None:
     assert "had learnt all of it" in run("update", model, tmp_path / "new.csv", *columns)
     assert "novel" in run("recommend", model, "--user", "zoe", "--seen")
     assert run("recommend", model, "--user", "p0", "--version", "v000001")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log of readers who finish one of three series in order, its books, and what the default makes of it."""
+    folder = tmp_path_factory.mktemp("shop")
+    read = [f"r{n},{3 * (n % 3) + step},2024-01-{1 + step:02d}" for n in range(60) for step in range(3)]
+    (folder / "old.csv").write_text("\n".join(["user,item,time", *read]) + "\n")
+    kinds = ("dragons", "spaceships", "murders")
+    books = [f"{number},Book {number % 3 + 1} of the {kinds[number // 3]}" for number in range(9)]
+    (folder / "books.csv").write_text("\n".join(["item_id,title", *books]) + "\n")
+    new = [f"r{n},100,2024-02-01" for n in range(0, 45, 3)]
+    (folder / "new.csv").write_text("\n".join(["user,item,time", *new]) + "\n")
+    (folder / "novelty.csv").write_text("item_id,title\n100,Book 4 of the dragons\n")
+    options = ["--set", "text=use", "--set", "budget=5"]
+    run("fit", folder / "old.csv", "--items", folder / "books.csv", *options, "--out", folder / "model")
+    return folder
+
+
+def test_what_fit_makes_without_a_model_can_be_updated(shop: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(shop / "model", model)
+    assert "Book 4 of the dragons" not in run("recommend", model, "--user", "r57")
+    found = json.loads(run("update", model, shop / "new.csv", "--items", shop / "novelty.csv", "--json"))
+    assert (found["model"], found["events"], found["new_items"], found["exact"]) == ("auto", 15, 1, False)
+    assert found["stayed"] == open_bundle(model).model.report.updates[-1]["stayed"]
+    shown = run("recommend", model, "--user", "r57")
+    assert "Book 4 of the dragons" in shown, "a reader of dragons who has not read it"
+    assert "had learnt all of it" in run("update", model, shop / "new.csv")
+    run("forget", model, "--user", "r3")
+    assert "r3" not in open_bundle(model).store.user_ids.to_list()
+    assert run("recommend", model, "--user", "r57") == shown
+
+
+def test_refit_brings_events_of_a_service_into_what_fit_makes(shop: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(shop / "model", model)
+    url = f"sqlite:///{tmp_path / 'service.db'}"
+    store = Store(url)
+    try:
+        store.put_items("default", {"100": {"title": "Book 4 of the dragons"}}).result()
+        likes = [Event(f"e{n}", f"r{n}", "100", "like", 1.0, 1_800_000_000_000_000) for n in range(0, 45, 3)]
+        store.add_events("default", likes).result()
+    finally:
+        store.close()
+    found = json.loads(run("refit", model, "--store", url, "--json"))
+    assert (found["model"], found["events"], found["new_items"]) == ("auto", 15, 1)
+    assert "Book 4 of the dragons" in run("recommend", model, "--user", "r57")
+
+
+def test_parts_that_stayed_are_named(shop: Path, tmp_path: Path) -> None:
+    """An ItemKNN that an update of its blend has passed by already, beside a part that goes on."""
+    data = load_data(shop / "old.csv")
+    parts = [Popularity().fit(data), ItemKNN().fit(data)]
+    parts[1].report.behind = True
+    save_bundle(tmp_path / "model", Blend.of(parts, data), data)
+    assert "Stayed as they were, for they cannot be updated: itemknn." in run(
+        "update", tmp_path / "model", shop / "new.csv"
+    )

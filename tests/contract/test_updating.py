@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
+from tests.contract.titled import build, titled
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, DataError
@@ -18,10 +19,12 @@ from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Requests
-from honeyguide.data.build import build, extend
+from honeyguide.data.build import extend
 
 Make = Callable[..., Recommender]
 NEW_ITEMS = (5_000_001, 5_000_002)
+READ_NOBODY = {"popularity", "text-profile", "image-profile"}  # to whom it matters not who took an item
+LEARN_NO_EVENTS = {"text-profile", "image-profile"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ def growth(events: pl.DataFrame) -> Growth:
     )
     new = pl.concat([new, added.cast(dict(new.schema))])
     data = build("early", early)
-    grown = extend(data, new)
+    novels = titled(pl.Series("item_id", NEW_ITEMS)).with_columns(title=pl.Series(["A novel", "Another novel"]))
+    grown = extend(data, new, novels)
     before, after = data.histories(), grown.histories()
     before = before.concat_rows(Ragged.empty(len(after) - len(before)))
     changed = np.flatnonzero(before.differ(after))
@@ -74,6 +78,7 @@ def options(make: Make) -> dict[str, Any]:
     chosen: dict[str, dict[str, Any]] = {
         "floor": {"normalisations": ("sym",), "decays": (0.8,), "mixes": (0.5,)},
         "slim": {"l1": 0.5, "tolerance": 1e-6, "sweeps": 500},  # two descents are as equal as they are exact
+        "auto": {"models": ("floor", "itemknn")},  # of which it takes the first, without a part valid
     }
     return chosen.get(make().name, {})
 
@@ -82,35 +87,41 @@ def ask(growth: Growth) -> Requests:
     return Requests(growth.late.histories())
 
 
+def updated(model: Recommender, growth: Growth, part: slice = slice(None)) -> Recommender:
+    """The model after the new events of some of those who did something."""
+    late = growth.late
+    return model.update(growth.before.take(part), growth.after.take(part), late.item_ids, table=late.items)
+
+
 def test_an_exact_update_equals_a_fit_on_the_whole_log(
     start: Callable[[], Recommender], make: Make, growth: Growth
 ) -> None:
     model = start()
-    if "exact_update" not in model.capabilities:
+    if not model.updates_exactly:
         pytest.skip("the model says that its updates are not exact")
-    model.update(growth.before, growth.after, growth.late.item_ids)
+    updated(model, growth)
     again = make(**options(make)).fit(growth.late)
     expected = again.score(ask(growth))
     np.testing.assert_allclose(model.score(ask(growth)), expected, rtol=2e-4, atol=2e-5 * np.abs(expected).max())
 
 
 def test_updates_one_after_another_are_one_update(start: Callable[[], Recommender], make: Make, growth: Growth) -> None:
-    if "exact_update" not in make().capabilities:
+    model = start()
+    if not model.updates_exactly:
         pytest.skip("the model says that its updates are not exact")
-    model, items = start(), growth.late.item_ids
     for part in (slice(0, 10), slice(10, 30), slice(30, 42)):
-        model.update(growth.before.take(part), growth.after.take(part), items)
-    at_once = start().update(growth.before, growth.after, items).score(ask(growth))
+        updated(model, growth, part)
+    at_once = updated(start(), growth).score(ask(growth))
     np.testing.assert_allclose(model.score(ask(growth)), at_once, rtol=2e-4, atol=2e-5 * np.abs(at_once).max())
     assert len(model.report.updates) == 3
 
 
 def test_an_update_undone_is_no_update(start: Callable[[], Recommender], make: Make, growth: Growth) -> None:
-    if "exact_update" not in make().capabilities:
-        pytest.skip("the model says that its updates are not exact")
     model = start()
+    if "exact_update" not in model.capabilities:
+        pytest.skip("not exact, or a score depends on how many items there are, and these stay")
     expected = model.score(Requests(growth.early.histories()))
-    model.update(growth.before, growth.after, growth.late.item_ids)
+    updated(model, growth)
     model.update(growth.after, growth.before)
     found = model.score(Requests(growth.early.histories()))[:, : growth.early.n_items]
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5 * np.abs(expected).max())
@@ -129,7 +140,7 @@ def test_an_empty_update_changes_nothing(start: Callable[[], Recommender], growt
 def test_new_items_are_recommended_and_old_ones_keep_their_codes(
     start: Callable[[], Recommender], growth: Growth
 ) -> None:
-    model = start().update(growth.before, growth.after, growth.late.item_ids)
+    model = updated(start(), growth)
     assert model.item_ids == growth.late.item_ids
     assert_array_equal(model.item_ids.encode(growth.early.item_ids.values), np.arange(growth.early.n_items))
     scores = model.score(ask(growth))
@@ -138,8 +149,58 @@ def test_new_items_are_recommended_and_old_ones_keep_their_codes(
     readers = [row for row in growth.after if growth.late.n_items - 1 in row]
     others = Ragged.from_lists([row[:-1] for row in readers])
     ranks = (model.score_histories(others) > model.score_histories(others)[:, -1:]).sum(axis=1)
-    worst = 0.9 if model.name == "popularity" else 0.5  # to whom it matters not who took it
+    worst = {"popularity": 0.9, "text-profile": 1.0, "image-profile": 1.0}.get(model.name, 0.5)
     assert ranks.mean() < worst * growth.late.n_items, "an item that these readers took is far below"
+
+
+def test_a_new_item_that_was_taken_can_be_in_a_list(start: Callable[[], Recommender], growth: Growth) -> None:
+    model = updated(start(), growth)
+    if model.name in READ_NOBODY:
+        pytest.skip("it does not learn who took an item")
+    taken = [row[:-1] for row in growth.after if growth.late.n_items - 1 in row]
+    shown = model.recommend(Requests(Ragged.from_lists(taken)), k=growth.late.n_items // 4).items
+    assert (shown >= growth.early.n_items).any(axis=1).mean() > 0.5
+
+
+def test_what_is_not_learnt_from_events_does_not_move_with_them(
+    start: Callable[[], Recommender], growth: Growth
+) -> None:
+    """Of whoever has a history: old items keep their scores."""
+    model = start()
+    if model.name not in LEARN_NO_EVENTS:
+        pytest.skip("it learns from events")
+    asked, n = Requests(growth.early.histories()), growth.early.n_items
+    before = model.score(asked)
+    np.testing.assert_allclose(updated(model, growth).score(asked)[:, :n], before, rtol=1e-5, atol=1e-6)
+
+
+def test_the_table_says_what_a_new_item_is(start: Callable[[], Recommender], growth: Growth) -> None:
+    """Two items that nobody took, one of them a near copy of a book: readers of that book see it above the other."""
+    model = start()
+    if "add_items" not in model.capabilities:
+        pytest.skip("it does not read the table")
+    twin = int(growth.early.popularity("train").argmax())
+    title = f"{growth.early.items['title'][twin]} second edition"
+    new, n = [6_000_001, 6_000_000], growth.early.n_items
+    table = pl.DataFrame({"item_id": new, "title": ["", title]}).with_columns(
+        picture=pl.Series([None, growth.early.items["picture"][twin]])
+    )
+    history = Ragged.from_lists([[twin]])
+    items = growth.early.item_ids.append(pl.Series(new))
+    nothing = Ragged.empty(0)
+    with pytest.raises(DataError, match="item_id"):
+        model.update(nothing, nothing, items, table=table.drop("item_id"))
+    with pytest.raises(DataError, match="twice"):
+        model.update(nothing, nothing, items, table=pl.concat([table, table]))
+    model.update(nothing, nothing, items, table=table)
+    scores = model.score_histories(history)[0]
+    assert scores[n] > scores[n + 1], "the one that is described"
+    assert (scores[:n] > scores[n]).sum() < 0.2 * n
+
+
+def test_parts_that_stayed_are_none_or_are_named(start: Callable[[], Recommender], growth: Growth) -> None:
+    model = updated(start(), growth)
+    assert model.report.updates[-1]["stayed"] == list(model.left_behind) == []
 
 
 def test_items_that_nobody_took_may_be_added(start: Callable[[], Recommender], growth: Growth) -> None:
@@ -156,8 +217,8 @@ def test_saved_loaded_and_updated_is_updated(start: Callable[[], Recommender], g
     model = start()
     model.save(tmp_path / "m")
     loaded = type(model).load(tmp_path / "m")
-    loaded.update(growth.before, growth.after, growth.late.item_ids)
-    model.update(growth.before, growth.after, growth.late.item_ids)
+    updated(loaded, growth)
+    updated(model, growth)
     expected = model.score(ask(growth))
     np.testing.assert_allclose(loaded.score(ask(growth)), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     loaded.save(tmp_path / "m")
@@ -169,13 +230,13 @@ def test_saved_loaded_and_updated_is_updated(start: Callable[[], Recommender], g
 
 
 def test_an_update_is_repeatable(start: Callable[[], Recommender], growth: Growth) -> None:
-    one, two = (start().update(growth.before, growth.after, growth.late.item_ids) for _ in range(2))
+    one, two = (updated(start(), growth) for _ in range(2))
     assert_array_equal(one.score(ask(growth)), two.score(ask(growth)))
 
 
 def test_nothing_of_a_user_is_kept(start: Callable[[], Recommender], growth: Growth) -> None:
     """No array has a row per user, and what an artifact holds of one user's single pair cannot name the user."""
-    model = start().update(growth.before, growth.after, growth.late.item_ids)
+    model = updated(start(), growth)
     for name, array in model._state()[0].items():
         assert growth.late.n_users not in array.shape, name
         assert len(growth.after) not in array.shape, name

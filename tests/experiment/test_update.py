@@ -15,6 +15,9 @@ from honeyguide.data.build import build
 from honeyguide.data.store import HistoryStore
 from honeyguide.experiment.bundle import open_bundle, save_bundle
 from honeyguide.experiment.update import update_bundle
+from honeyguide.models.blend import Blend
+from honeyguide.models.content.cold_map import ColdMap
+from honeyguide.models.content.text_profile import TextProfile
 from honeyguide.models.linear.ease import EASE
 from honeyguide.models.popularity import Popularity
 from honeyguide.models.registry import load_model
@@ -157,3 +160,33 @@ def test_who_is_forgotten_between_two_updates_stays_forgotten(folder: Path) -> N
     bundle = open_bundle(folder)
     assert "nova" not in bundle.store
     assert bundle.store.history("u5")[-1] == bundle.item_ids.encode(["i00"])[0]
+
+
+def test_new_items_are_read_from_the_table_of_the_events(old: Dataset, tmp_path: Path) -> None:
+    text = TextProfile(encoder="use")
+    save_bundle(tmp_path, Blend.of([Popularity().fit(old), text.fit(old)], old), old)
+    titled = pl.DataFrame({"item_id": ["new"], "title": ["Title 3 again"]})
+    done = update_bundle(tmp_path, build("new", events(NEW), titled))
+    assert (done.new_items, done.stayed, done.exact) == (1, (), True)
+    bundle = open_bundle(tmp_path)
+    found = bundle.model.parts[1].vectors[bundle.encode(["new"])[0]]
+    np.testing.assert_allclose(found, text.text.vectors(titled)[0], atol=1e-5)
+    update_bundle(tmp_path, build("newer", events([("u5", "blank", 110)])))
+    bundle = open_bundle(tmp_path)
+    assert not bundle.model.parts[1].vectors[bundle.encode(["blank"])[0]].any(), "nothing is known of it"
+
+
+def test_the_crash_after_the_store_was_written_is_made_good(
+    old: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of new items is in the store by then."""
+    save_bundle(tmp_path, ColdMap(encoder="use", base="popularity").fit(old), old)
+    titled = pl.DataFrame({"item_id": ["new"], "title": ["Title 3 again"]})
+    with monkeypatch.context() as broken:
+        broken.setattr(ColdMap, "_update", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            update_bundle(tmp_path, build("new", events(NEW), titled))
+    done = update_bundle(tmp_path, build("new", events(NEW)))
+    assert (done.events, done.changed_users) == (0, 3)
+    model = open_bundle(tmp_path).model
+    assert not model.cold[-1] and model.vectors[-1].any()

@@ -70,6 +70,13 @@ def emit(value: Any) -> None:
     sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
+def say_stayed(say: Console, stayed: Sequence[str]) -> None:
+    """Say which parts of a model an update has passed by."""
+    if stayed:
+        names = ", ".join(stayed)
+        say.print(f"Stayed as they were, for they cannot be updated: {names}. 'fit' on the whole log renews them.")
+
+
 def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: int = 0) -> Table:
     """A table whose last ``numeric`` columns are aligned to the right."""
     from rich import box

@@ -20,8 +20,9 @@ def refit(
         typer.Option("--export", metavar="FILE", help="Write all that is known as CSV or Parquet for 'fit' instead."),
     ] = None,
     replay: Annotated[
-        float, typer.Option("--replay", min=0.0, help="Other users shown to models that forget, for each that changed.")
-    ] = 1.0,
+        float,
+        typer.Option("--replay", min=0.0, help="Most other users shown to models that forget, for each that changed."),
+    ] = 20.0,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     json: options.Json = False,
@@ -58,5 +59,6 @@ def refit(
         f"{done.new_items:,} new items; {done.changed_users:,} users learnt anew in {done.cpu_seconds:.2f} CPU-s: "
         f"{done.model}, version {done.version}."
     )
+    console.say_stayed(say, done.stayed)
     if json:
         console.emit({**asdict(done), "left_out": found.left_out})

@@ -13,8 +13,9 @@ def update(
     model: options.Bundle,
     events: Annotated[str, typer.Argument(metavar="EVENTS", help="New events: a file, a folder or a database URL.")],
     replay: Annotated[
-        float, typer.Option("--replay", min=0.0, help="Other users shown to models that forget, for each that changed.")
-    ] = 1.0,
+        float,
+        typer.Option("--replay", min=0.0, help="Most other users shown to models that forget, for each that changed."),
+    ] = 20.0,
     items: options.Items = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
@@ -61,6 +62,7 @@ def update(
             f"Updated {done.model} for {done.changed_users:,} users, {same}: {done.cpu_seconds:.2f} CPU-seconds, "
             f"version {done.version}."
         )
+        console.say_stayed(say, done.stayed)
     else:
         say.print(f"{done.model} had learnt all of it: version {done.version}.")
     if json:

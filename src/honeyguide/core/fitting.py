@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from honeyguide.core.errors import ConfigError
-from honeyguide.core.ids import Ids
-from honeyguide.core.ragged import Ragged
+from honeyguide.core.errors import ConfigError, DataError
+from honeyguide.core.ids import Ids, table_of_items
+from honeyguide.core.ragged import FloatArray, Ragged
 
 if TYPE_CHECKING:
     from honeyguide.core.recommender import Recommender
@@ -107,6 +109,8 @@ class FitReport:
         Whether training ended by itself, and not at a limit of time.
     updates
         One entry for each.
+    behind
+        Whether updates of the model that this one is a part of have passed it by.
     """
 
     cpu_seconds: float = 0.0
@@ -117,6 +121,7 @@ class FitReport:
     curve: list[dict[str, float]] = field(default_factory=list)
     finished: bool = True
     updates: list[dict[str, Any]] = field(default_factory=list)
+    behind: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,14 +137,57 @@ class Change:
         The catalogue; old items keep their codes.
     replay
         Histories of others, for models that would forget without them.
+    table
+        What is known of items, by ``item_id``.
     """
 
     before: Ragged
     after: Ragged
     items: Ids
     replay: Ragged | None = None
+    table: pl.DataFrame | None = None
+
+    @classmethod
+    def checked(
+        cls, known: Ids, before: Ragged, after: Ragged, items: Ids, replay: Ragged | None, table: pl.DataFrame | None
+    ) -> Change:
+        """The change of a model with the catalogue ``known``, without users whose histories are what they were.
+
+        Raises
+        ------
+        DataError
+            If the catalogue is not a continuation of the old one, or the lists or the table do not fit it.
+        """
+        if not items.values.head(len(known)).equals(known.values):
+            raise DataError(
+                "the catalogue does not begin with the old one.", "Grow it with model.item_ids.append(ids)."
+            )
+        if len(before) != len(after):
+            raise DataError(f"there are {len(before)} histories before and {len(after)} after.", "Give both for each.")
+        if max(before.values.max(initial=-1) - len(known), after.values.max(initial=-1) - len(items)) >= 0:
+            raise DataError("a history has an item that the catalogue has not.", "Give the grown catalogue as items.")
+        before, after = before.known(), after.known()
+        rows = np.flatnonzero(before.differ(after))
+        if len(rows) < len(before):
+            before, after = before.take(rows), after.take(rows)
+        return cls(before, after, items, replay, table_of_items(table, items) if table is not None else None)
 
     @property
     def n_items(self) -> int:
         """Size of the catalogue now."""
         return len(self.items)
+
+    def described(self, first: int) -> pl.DataFrame | None:
+        """Rows of the items from code ``first`` on, one each in the order of the codes, empty where nothing is known.
+
+        ``None`` where no table was given.
+        """
+        if self.table is None:
+            return None
+        new = pl.DataFrame({"item_id": self.items.values.slice(first)})
+        return new.join(self.table, on="item_id", how="left", maintain_order="left")
+
+    def moved(self) -> FloatArray:
+        """float32 ``[n_items]``: events of every item that are new, less those that are no more."""
+        counts = np.bincount(self.after.values, minlength=self.n_items)
+        return (counts - np.bincount(self.before.values, minlength=self.n_items)).astype(np.float32)

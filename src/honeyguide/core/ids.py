@@ -143,3 +143,26 @@ def with_new_items(known: Ids, items: pl.DataFrame) -> tuple[Ids, pl.DataFrame]:
             column="item_id",
         )
     return grown, items[np.argsort(codes)].with_columns(pl.col("item_id").cast(known.dtype))
+
+
+def table_of_items(table: pl.DataFrame, ids: Ids) -> pl.DataFrame:
+    """``table`` with its column ``item_id`` of the kind of ``ids``.
+
+    Raises
+    ------
+    DataError
+        If there is no such column, or an id is missing, repeats or is of another kind.
+    """
+    if "item_id" not in table.columns:
+        raise DataError(
+            "the table of items has no column 'item_id'.", f"Columns: {', '.join(table.columns)}.", column="item_id"
+        )
+    cast = table["item_id"].cast(ids.dtype, strict=False)
+    wrong = table["item_id"].filter(cast.is_null() | cast.is_duplicated())
+    if len(wrong):
+        raise DataError(
+            f"the table of items has the id {wrong[0]!r} twice, or it cannot be an id beside {ids.dtype} ids.",
+            "Give one row per item, with ids of the same kind.",
+            column="item_id",
+        )
+    return table.with_columns(cast)

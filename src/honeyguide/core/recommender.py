@@ -15,7 +15,7 @@ import polars as pl
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import PARTS, Dataset
-from honeyguide.core.errors import ArtifactError, CapabilityError, ConfigError, DataError, NotFittedError
+from honeyguide.core.errors import ArtifactError, CapabilityError, ConfigError, NotFittedError
 from honeyguide.core.fitting import STATISTICS, Change, FitOptions, FitReport, ModelConfig, configured
 from honeyguide.core.ids import Ids, with_new_items
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
@@ -169,6 +169,7 @@ class Recommender(ABC):
         items: Ids | None = None,
         *,
         replay: Ragged | None = None,
+        table: pl.DataFrame | None = None,
         options: FitOptions | None = None,
     ) -> Self:
         """Learn from new events without fitting anew (capability ``update``).
@@ -185,6 +186,9 @@ class Recommender(ABC):
             The catalogue if it has grown: ``model.item_ids.append(...)``; new items have the last codes.
         replay
             Histories of other users; only models that would forget without them read it.
+        table
+            What is known of the new items, as :meth:`add_items` takes it; it may have rows of other items too. For
+            models that read it: an item without a row has no text.
         options
             As for :meth:`fit`.
 
@@ -193,32 +197,30 @@ class Recommender(ABC):
         CapabilityError
             If the model cannot be updated.
         DataError
-            If the catalogue is not a continuation of the old one, or the lists do not fit it.
+            If the catalogue is not a continuation of the old one, the lists do not fit it, or a column of the table
+            that the model reads is missing.
         """
         known = self._fitted()
         self.require("update")
-        items = known if items is None else items
-        if not items.values.head(len(known)).equals(known.values):
-            raise DataError(
-                "the catalogue does not begin with the old one.", "Grow it with model.item_ids.append(ids)."
-            )
-        if len(before) != len(after):
-            raise DataError(f"there are {len(before)} histories before and {len(after)} after.", "Give both for each.")
-        if max(before.values.max(initial=-1) - len(known), after.values.max(initial=-1) - len(items)) >= 0:
-            raise DataError("a history has an item that the catalogue has not.", "Give the grown catalogue as items.")
-        before, after = before.known(), after.known()
-        rows = np.flatnonzero(before.differ(after))
-        if not len(rows) and len(items) == len(known):
+        change = Change.checked(known, before, after, known if items is None else items, replay, table)
+        if not len(change.after) and change.n_items == len(known):
             return self
-        if len(rows) < len(before):
-            before, after = before.take(rows), after.take(rows)
-        change = Change(before, after, items, replay)
         with Stopwatch() as watch:
             self._update(change, options or FitOptions())
-        self.item_ids = items
-        entry = {"users": len(rows), "new_items": len(items) - len(known), "cpu_seconds": watch.cpu}
-        self.report.updates.append(entry)
+        self.item_ids = change.items
+        entry = {"users": len(change.after), "new_items": change.n_items - len(known), "cpu_seconds": watch.cpu}
+        self.report.updates.append({**entry, "stayed": list(self.left_behind)})
         return self
+
+    @property
+    def updates_exactly(self) -> bool:
+        """Whether this fitted model is, after an update, that of a fit on the whole log."""
+        return "exact_update" in self.capabilities
+
+    @property
+    def left_behind(self) -> tuple[str, ...]:
+        """Names of the parts that updates have passed by, because they cannot be updated; of a model made of models."""
+        return ()
 
     # -- what subclasses implement ------------------------------------------------------------
 

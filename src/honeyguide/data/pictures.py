@@ -70,6 +70,14 @@ def without_bytes(items: pl.DataFrame) -> pl.DataFrame:
     return items.with_columns(pl.lit(None, pl.String).alias(PICTURE))
 
 
+def with_bytes(items: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
+    """``items`` with the bytes of pictures that ``given`` has, which :func:`without_bytes` leaves out of a store."""
+    if PICTURE not in given.columns or given[PICTURE].dtype != pl.Binary:
+        return items
+    bytes_of = given.select(pl.col("item_id").cast(items.schema["item_id"], strict=False), PICTURE)
+    return items.drop(PICTURE, strict=False).join(bytes_of, on="item_id", how="left", maintain_order="left")
+
+
 def _of_folder(folder: Path, items: pl.DataFrame) -> pl.DataFrame:
     """The files of a folder whose names are the ids of ``items``."""
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)

@@ -12,6 +12,7 @@ import polars as pl
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
+from honeyguide.core.fitting import Change
 from honeyguide.core.ragged import FloatArray
 from honeyguide.encode.cache import VectorCache, encode_cached
 from honeyguide.encode.encoder import must_be_version
@@ -149,6 +150,19 @@ class ItemText:
             If the encoder that is installed is another version.
         """
         return text_vectors(item_texts(items, self.columns), self.checked())
+
+    def new_vectors(self, change: Change, known: int) -> FloatArray:
+        """float32 ``[n, dim]`` of the items of ``change`` that follow the ``known`` ones; zeros without a table.
+
+        Raises
+        ------
+        DataError, EncoderError
+            As :meth:`vectors`.
+        """
+        rows = change.described(known)
+        if rows is None or not rows.height:
+            return np.zeros((change.n_items - known, self.dim), np.float32)
+        return self.vectors(rows)
 
     def checked(self) -> TextEncoder:
         """The encoder, of the version that was read with.

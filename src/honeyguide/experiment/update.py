@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.fitting import FitOptions
+from honeyguide.data.pictures import with_bytes, without_bytes
 from honeyguide.experiment.bundle import Bundle, open_bundle
+
+REPLAY = 20.0  # others for each that changed: models take as many as their work has room for
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Updated:
         Of the model now.
     exact
         Whether the model is the one that a fit on the whole log, with the same options, would give.
+    stayed
+        Names of the parts that cannot be updated and stayed as they were.
     events, known_events
         Events that were new, and events that were there already.
     new_users, new_items
@@ -39,6 +45,7 @@ class Updated:
     model: str
     version: str
     exact: bool
+    stayed: tuple[str, ...]
     events: int
     known_events: int
     new_users: int
@@ -51,7 +58,7 @@ def update_bundle(
     directory: str | Path,
     events: Dataset,
     *,
-    replay: float = 1.0,
+    replay: float = REPLAY,
     options: FitOptions | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> Updated:
@@ -68,7 +75,7 @@ def update_bundle(
     events
         Its positive events are added; features of new items are taken from its item table.
     replay
-        Histories of other users shown to models that would forget, for each that changed.
+        Most histories of other users shown to models that would forget, for each that changed.
     options
         As for :meth:`honeyguide.Recommender.fit`.
     notes
@@ -92,12 +99,12 @@ def update_bundle(
         events.user_ids.decode(frame["user"].to_numpy()),
         events.item_ids.decode(frame["item"].to_numpy()),
         events.times(),
-        events.items,
+        without_bytes(events.items),
     )
     digest = store.pending_digest()
     changed, seconds = 0, 0.0
     if digest is not None and (not model.report.updates or model.report.updates[-1].get("log") != digest):
-        changed, seconds = _learn(bundle, replay, options)
+        changed, seconds = _learn(bundle, events.items, replay, options)
         model.report.updates[-1] |= {"log": digest, **(notes or {})}
         model.save(bundle.directory)
     if digest is not None:
@@ -105,7 +112,8 @@ def update_bundle(
     return Updated(
         model=model.name,
         version=(bundle.directory / "CURRENT").read_text(encoding="utf-8").split()[0],
-        exact="exact_update" in model.capabilities and getattr(model, "delegate", None) is None,
+        exact=model.updates_exactly,
+        stayed=model.left_behind,
         events=added,
         known_events=frame.height - added,
         new_users=len(store) - users,
@@ -115,7 +123,7 @@ def update_bundle(
     )
 
 
-def _learn(bundle: Bundle, replay: float, options: FitOptions | None) -> tuple[int, float]:
+def _learn(bundle: Bundle, items: pl.DataFrame, replay: float, options: FitOptions | None) -> tuple[int, float]:
     """Update the model with what is pending in the store: users changed, and CPU-seconds."""
     store, model = bundle.store, bundle.model
     before, after = store.pending()
@@ -123,5 +131,6 @@ def _learn(bundle: Bundle, replay: float, options: FitOptions | None) -> tuple[i
     codes = catalogue.encode(store.item_ids.values)
     others = store.settled(int(np.ceil(replay * len(after))), seed=len(model.report.updates))
     recoded = [replace(lists, values=codes[lists.values]) for lists in (before, after, others)]
-    model.update(recoded[0], recoded[1], catalogue, replay=recoded[2], options=options)
+    table = with_bytes(store.items, items)
+    model.update(recoded[0], recoded[1], catalogue, replay=recoded[2], table=table, options=options)
     return len(after), float(model.report.updates[-1]["cpu_seconds"])

@@ -16,7 +16,7 @@ from pydantic import Field
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, ConfigError
-from honeyguide.core.fitting import FitOptions, ModelConfig
+from honeyguide.core.fitting import Change, FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
@@ -26,7 +26,7 @@ from honeyguide.models.blend import Blend
 from honeyguide.models.choice import alike
 from honeyguide.models.content.cold_map import ColdMap
 from honeyguide.models.fusion import cross_fitted, ndcg_of, shortlist
-from honeyguide.models.parts import pack_parts, similar_by_history, unpack_parts
+from honeyguide.models.parts import pack_parts, require_updatable, similar_by_history, unpack_parts, update_parts
 from honeyguide.models.portfolio import Arm, portfolio, readable
 from honeyguide.models.refine import refined
 from honeyguide.models.trials import Trial, Trials
@@ -88,7 +88,7 @@ class Auto(Recommender):
     name = "auto"
     Config = AutoConfig
     config: AutoConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "cold_items", "add_items"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "cold_items", "add_items", "update"})
 
     chosen: Recommender
 
@@ -238,8 +238,10 @@ class Auto(Recommender):
         return Recommendations(*similar_by_history(self, items, k), self._fitted())
 
     def require(self, capability: str) -> None:
-        """As for every model; new and cold items need a data set in which items have words."""
+        """As for every model; new and cold items need a data set in which items have words, updates a part for them."""
         super().require(capability)
+        if capability == "update":
+            require_updatable(self, [self.chosen])
         if capability in ("cold_items", "add_items") and capability not in self.chosen.capabilities:
             raise CapabilityError(
                 f"this {self.name} was fitted without text, so {capability!r} is not possible.",
@@ -248,6 +250,20 @@ class Auto(Recommender):
 
     def _add_items(self, items: pl.DataFrame) -> None:
         self.chosen = self.chosen.add_items(items)
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """That of the model that was chosen; nothing is chosen again."""
+        update_parts(self, [self.chosen], change, options)
+
+    @property
+    def updates_exactly(self) -> bool:
+        """Whether the model that was chosen does."""
+        return self.chosen.updates_exactly
+
+    @property
+    def left_behind(self) -> tuple[str, ...]:
+        """Names of the parts of it that stayed as they were."""
+        return self.chosen.left_behind
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         arrays, described = pack_parts([self.chosen])

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
-from honeyguide.core.fitting import FitOptions, ModelConfig
+from honeyguide.core.fitting import Change, FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
@@ -27,7 +27,15 @@ from honeyguide.models.fusion import (
     learn_segments,
     score_features,
 )
-from honeyguide.models.parts import pack_parts, similar_by_history, unpack_parts
+from honeyguide.models.parts import (
+    left_behind,
+    pack_parts,
+    require_updatable,
+    scores_of_part,
+    similar_by_history,
+    unpack_parts,
+    update_parts,
+)
 
 _CERTAIN = 2.0  # standard errors by which segments must be better to be used
 
@@ -62,12 +70,16 @@ class Blend(Recommender):
 
     ``f`` are the features of :func:`~honeyguide.models.fusion.score_features`. Without a part valid all
     standard scores count the same.
+
+    In an update the parts that can be updated are, and the weights stay. The features of a part that cannot are those
+    over the catalogue that it knows, and 0 for items that came since: what it says of its average item. It says nothing
+    for them and nothing against them, and what it says of the others does not change as the catalogue grows.
     """
 
     name = "blend"
     Config = BlendConfig
     config: BlendConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "update"})
     scale = "logit"
 
     parts: list[Recommender]
@@ -134,8 +146,7 @@ class Blend(Recommender):
 
     def _weigh(self, data: Dataset, found: Candidates | None = None) -> None:
         """Learn the weights, with segments if these are better for users whom they have not seen."""
-        alike = np.tile(np.array([1.0, 0.0], np.float32), len(self.parts))
-        self.weights = Weights(np.zeros(0, np.int64), alike[None])
+        self.weights = Weights(np.zeros(0, np.int64), _alike(len(self.parts))[None])
         valid = data.histories("valid")
         if not len(valid.values):
             return
@@ -155,9 +166,31 @@ class Blend(Recommender):
         total = np.zeros((len(histories), len(self._fitted())), np.float32)
         for place, part in enumerate(self.parts):
             w = own[:, PER_PART * place : PER_PART * (place + 1)]
-            features = score_features(part.score_histories(histories, users), part.scale)  # [2, n, m]
-            total += np.einsum("fnm,nf->nm", features, w)
+            features = score_features(scores_of_part(part, histories, users), part.scale)  # [2, n, m]
+            total[:, : features.shape[2]] += np.einsum("fnm,nf->nm", features, w)
         return total
+
+    def require(self, capability: str) -> None:
+        """As for every model; an update needs a part that can be updated."""
+        super().require(capability)
+        if capability == "update":
+            require_updatable(self, self.parts)
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """That of every part that has one; the weights stay."""
+        update_parts(self, self.parts, change, options)
+
+    @property
+    def updates_exactly(self) -> bool:
+        """Whether all parts do, and the weights were not learnt."""
+        weights = self.weights.values
+        alike = np.array_equal(weights, _alike(len(self.parts))[None])
+        return alike and not self.left_behind and all(part.updates_exactly for part in self.parts)
+
+    @property
+    def left_behind(self) -> tuple[str, ...]:
+        """Names of the parts that stayed as they were."""
+        return left_behind(self.parts)
 
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """What people with that item alone in their history would be shown."""
@@ -170,6 +203,11 @@ class Blend(Recommender):
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.weights = Weights(np.array(arrays["edges"]), np.array(arrays["weights"]))
         self.parts = unpack_parts(arrays, meta["parts"], self.item_ids)
+
+
+def _alike(n: int) -> FloatArray:
+    """float32 ``[f]``: weights by which the standard scores of ``n`` parts count the same."""
+    return np.tile(np.array([1.0, 0.0], np.float32), n)
 
 
 def _edges(lengths: npt.NDArray[np.int64], segments: int) -> npt.NDArray[np.int64]:

@@ -12,7 +12,7 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.fitting import FitOptions
 from honeyguide.data.build import build, decoded
 from honeyguide.experiment.bundle import Bundle, open_bundle
-from honeyguide.experiment.update import Updated, update_bundle
+from honeyguide.experiment.update import REPLAY, Updated, update_bundle
 from honeyguide.serve.database import reading
 from honeyguide.serve.history import NO_VERDICT
 from honeyguide.serve.schema import EVENTS
@@ -76,7 +76,7 @@ def told(store: Store, tenant: str, bundle: Bundle) -> Told:
 
 
 def refit(
-    directory: Path, store: Store, tenant: str, *, replay: float = 1.0, options: FitOptions | None = None
+    directory: Path, store: Store, tenant: str, *, replay: float = REPLAY, options: FitOptions | None = None
 ) -> tuple[Updated, Told]:
     """Update the model of a service with what the service was told; a running one takes the new version up.
 

@@ -19,6 +19,8 @@ from honeyguide.models.linear.floor import Floor
 from honeyguide.models.popularity import Popularity
 from honeyguide.models.ranking.boosted import Boosted, hold_out, labelled
 from honeyguide.models.ranking.candidates import BLOCK, Pool, Retrieval
+from honeyguide.models.ranking.features import PRIOR
+from honeyguide.models.registry import load_model
 
 QUICK = {"sources": ("floor", "ials", "popularity"), "trees": 60, "candidates": 30}
 
@@ -186,3 +188,30 @@ def test_a_fit_that_is_too_large_is_refused_before_any_source_is_fitted(books: D
     model = Boosted()
     with pytest.raises(MemoryLimitError, match="boosted"):
         model.fit(books, FitOptions(memory_limit=10**6))
+
+
+def test_an_update_counts_events_and_keeps_the_trees(model: Boosted, books: Dataset, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    grown = load_model(tmp_path)
+    n = books.n_items
+    items = grown.item_ids.append(pl.Series([10**9]))
+    before, after = Ragged.from_lists([[1, 2], []]), Ragged.from_lists([[1, 2, n, n], [n]])
+    trees, trends = grown.text, grown.retrieval.trends.copy()
+    grown.update(before, after, items)
+    assert grown.text == trees and grown.left_behind == ()
+    assert grown.retrieval.counts[n] == 3
+    assert_allclose(grown.retrieval.trends[n], (0.5 * PRIOR + 3) / (3 + PRIOR), rtol=1e-6)
+    assert_allclose(grown.retrieval.trends[:n], trends, rtol=1e-6)
+    grown.save(tmp_path)
+    assert_array_equal(load_model(tmp_path).score_histories(after), grown.score_histories(after))
+
+
+def test_new_items_are_the_last_of_a_source_that_cannot_be_updated(model: Boosted, books: Dataset) -> None:
+    source = Popularity().fit(books)
+    source.report.behind = True
+    counts = np.append(books.popularity("train"), np.float32(3))
+    retrieval = Retrieval([source], counts, np.full(len(counts), 0.5, np.float32), 5, repeats=False)
+    scores = retrieval.scores(source, Ragged.from_lists([[0, books.n_items]]))
+    assert_array_equal(scores[0, :-1], books.popularity("train"))
+    assert scores[0, -1] == books.popularity("train").min()
+    assert top_k(scores, len(counts))[0][0, -1] == books.n_items

@@ -16,7 +16,7 @@ from honeyguide.core import artifact
 from honeyguide.core.appended import appended
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
-from honeyguide.core.fitting import FitOptions, ModelConfig
+from honeyguide.core.fitting import Change, FitOptions, ModelConfig
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
@@ -26,6 +26,7 @@ from honeyguide.encode.items import ItemText, encoding_seconds
 from honeyguide.encode.text import text_encoder
 from honeyguide.models.content.calibration import Calibration, Trial, calibrate
 from honeyguide.models.linear.transitions import recent_events
+from honeyguide.models.parts import require_updatable, update_parts
 from honeyguide.models.registry import model_class
 
 _BLOCK = 1 << 22  # cosines held at once
@@ -114,7 +115,7 @@ class ColdMap(Recommender):
     name = "cold-map"
     Config = ColdMapConfig
     config: ColdMapConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "cold_items", "add_items"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "cold_items", "add_items", "update"})
 
     base: Recommender
     text: ItemText
@@ -256,11 +257,32 @@ class ColdMap(Recommender):
         self.vectors = appended(self.vectors, new)
         self.cold = np.concatenate([self.cold, np.ones(len(new), np.bool_)])
 
+    def require(self, capability: str) -> None:
+        """As for every model; an update needs a base that can be updated."""
+        super().require(capability)
+        if capability == "update":
+            require_updatable(self, [self.base])
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """That of the base model; items with events are warm then, and neighbours are found anew. Weights stay."""
+        new = self.text.new_vectors(change, len(self.vectors))
+        update_parts(self, [self.base], change, options)
+        self.vectors = appended(self.vectors, new)
+        self.cold = np.concatenate([self.cold, np.ones(len(new), np.bool_)])
+        self.cold[change.after.values] = False
+        self.neighbours = self._map(self.vectors[self.cold], ~self.cold)
+
+    @property
+    def left_behind(self) -> tuple[str, ...]:
+        """Names of the parts of the base model that stayed as they were."""
+        return self.base.left_behind
+
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         arrays, meta = self.base._state()
         own = {"vectors": self.vectors, "cold": self.cold, **artifact.pack_csr("neighbours", self.neighbours)}
         return {**{f"base.{name}": a for name, a in arrays.items()}, **own}, {
             "base": meta,
+            "base_updates": self.base.report.updates,
             "text": self.text.to_meta(),
             "unit": self.unit,
             "weights": self.weights.to_meta(),
@@ -273,5 +295,6 @@ class ColdMap(Recommender):
         self.weights = Calibration(**meta["weights"])
         self.base = self._base()
         self.base.item_ids = Ids(self._fitted().values[: self.neighbours.shape[1]])
+        self.base.report.updates = meta.get("base_updates", [])  # not in what older versions wrote
         own = {name.removeprefix("base."): a for name, a in arrays.items() if name.startswith("base.")}
         self.base._restore(own, meta["base"])

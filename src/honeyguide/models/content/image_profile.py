@@ -14,7 +14,7 @@ from pydantic import Field
 from honeyguide.core import artifact
 from honeyguide.core.appended import appended
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.fitting import FitOptions, ModelConfig
+from honeyguide.core.fitting import Change, FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
@@ -70,7 +70,7 @@ class ImageProfile(Recommender):
     Config = ImageProfileConfig
     config: ImageProfileConfig
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"fold_in", "similar", "inner_product", "cold_items", "add_items"}
+        {"fold_in", "similar", "inner_product", "cold_items", "add_items", "update"}
     )
 
     pictures: ItemPictures
@@ -79,6 +79,7 @@ class ImageProfile(Recommender):
     seen: FloatArray  # [n_items, dim] pictures, zeros where an item has none
     said: FloatArray  # [n_items, text dim], zeros where an item has no text; no columns where none is read
     share: FloatArray  # [n_items], of the training events, in millionths
+    events: float  # of the training part
     decay: float
     weight: float
 
@@ -106,11 +107,27 @@ class ImageProfile(Recommender):
         self.seen = centred(raw, self.mean)
         self.text = ItemText.of(data.items, text_encoder(c.text), c.columns) if self._reads_text() else None
         self.said = self._texts(data.items)
-        counts = data.popularity("train")
-        self.share = (_LEAST * counts / max(1.0, float(counts.sum()))).astype(np.float32)
+        self._count(data.popularity("train"))
         self.decay, self.weight = c.decays[0], c.text_weights[0]
         if "valid" in data.parts and len(c.decays) * len(c.text_weights) > 1:
             self._choose(data.histories("train"), data.histories("valid"))
+
+    def _count(self, counts: FloatArray) -> None:
+        self.events = max(1.0, float(counts.sum()))
+        self.share = (_LEAST * counts / self.events).astype(np.float32)
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """New items get their vectors, and events are counted on; the mean picture, decay and weight stay."""
+        known = len(self.seen)
+        rows = change.described(known)
+        said = self.text.new_vectors(change, known) if self.text is not None else None
+        seen = np.zeros((change.n_items - known, self.seen.shape[1]), np.float32)
+        if rows is not None and rows.height:
+            seen = centred(self.pictures.vectors(rows), self.mean)
+        counts = np.rint(self.share * (self.events / _LEAST))  # as they were
+        self._count((appended(counts, np.zeros(len(seen), np.float32)) + change.moved()).astype(np.float32))
+        self.seen = appended(self.seen, seen)
+        self.said = appended(self.said, np.zeros((len(seen), 0), np.float32) if said is None else said)
 
     def _texts(self, items: pl.DataFrame) -> FloatArray:
         return np.zeros((items.height, 0), np.float32) if self.text is None else self.text.vectors(items)
@@ -167,10 +184,11 @@ class ImageProfile(Recommender):
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         text = self.text.to_meta() if self.text is not None else None
         meta = {"pictures": self.pictures.to_meta(), "text": text, "decay": self.decay, "weight": self.weight}
+        meta["events"] = self.events
         return {"mean": self.mean, "seen": self.seen, "said": self.said, "share": self.share}, meta
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.mean, self.seen, self.said, self.share = (arrays[name] for name in ("mean", "seen", "said", "share"))
         self.pictures = ItemPictures.from_meta(meta["pictures"])
         self.text = ItemText.from_meta(meta["text"]) if meta["text"] is not None else None
-        self.decay, self.weight = meta["decay"], meta["weight"]
+        self.decay, self.weight, self.events = meta["decay"], meta["weight"], meta["events"]

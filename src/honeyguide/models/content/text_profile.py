@@ -13,7 +13,7 @@ from pydantic import Field
 from honeyguide.core import artifact
 from honeyguide.core.appended import appended
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.fitting import FitOptions, ModelConfig
+from honeyguide.core.fitting import Change, FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
@@ -61,12 +61,13 @@ class TextProfile(Recommender):
     Config = TextProfileConfig
     config: TextProfileConfig
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"fold_in", "similar", "inner_product", "cold_items", "add_items"}
+        {"fold_in", "similar", "inner_product", "cold_items", "add_items", "update", "exact_update"}
     )
 
     text: ItemText
     vectors: FloatArray  # [n_items, dim], zeros where an item has no text
     share: FloatArray  # [n_items], of the training events, in millionths
+    events: float  # of the training part
     decay: float
 
     def estimate(self, data: Dataset) -> Estimate:
@@ -80,11 +81,21 @@ class TextProfile(Recommender):
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         self.text = ItemText.of(data.items, text_encoder(self.config.encoder), self.config.columns)
         self.vectors = self.text.vectors(data.items)
-        counts = data.popularity("train")
-        self.share = (_LEAST * counts / max(1.0, float(counts.sum()))).astype(np.float32)
+        self._count(data.popularity("train"))
         self.decay = self.config.decays[0]
         if "valid" in data.parts and len(self.config.decays) > 1:
             self._choose(data.histories("train"), data.histories("valid"))
+
+    def _count(self, counts: FloatArray) -> None:
+        self.events = max(1.0, float(counts.sum()))
+        self.share = (_LEAST * counts / self.events).astype(np.float32)
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """New items get their vectors, and events are counted on; the decay stays the one that the fit chose."""
+        new = self.text.new_vectors(change, len(self.vectors))
+        counts = np.rint(self.share * (self.events / _LEAST))  # as they were
+        self._count((appended(counts, np.zeros(len(new), np.float32)) + change.moved()).astype(np.float32))
+        self.vectors = appended(self.vectors, new)
 
     def _choose(self, train: Ragged, valid: Ragged) -> None:
         users = drawn_users(valid, self.config.valid_users, self.config.seed)
@@ -133,8 +144,13 @@ class TextProfile(Recommender):
         self.share = appended(self.share, np.zeros(items.height, np.float32))
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        return {"vectors": self.vectors, "share": self.share}, {"text": self.text.to_meta(), "decay": self.decay}
+        return {"vectors": self.vectors, "share": self.share}, {
+            "text": self.text.to_meta(),
+            "decay": self.decay,
+            "events": self.events,
+        }
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.vectors, self.share = arrays["vectors"], arrays["share"]
         self.text, self.decay = ItemText.from_meta(meta["text"]), meta["decay"]
+        self.events = meta["events"]

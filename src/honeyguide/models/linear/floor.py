@@ -152,6 +152,11 @@ class Floor(Recommender):
         cosines = neighbours_of(counts, self.config.neighbours) if self.chosen["mix"] else None
         self._weigh(normalise(self._transitions, self.chosen["normalisation"]), cosines)
 
+    @property
+    def updates_exactly(self) -> bool:
+        """Whether the sums are counted on, or the model that was chosen says so of itself."""
+        return self.delegate is None or self.delegate.updates_exactly
+
     def _fit_unordered(self, data: Dataset, options: FitOptions) -> None:
         histories, valid = data.histories("train"), data.histories("valid")
         best = -1.0

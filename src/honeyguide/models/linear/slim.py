@@ -250,7 +250,7 @@ def _settle(
     sweeps: int,
     tolerance: float,
 ) -> FloatArray:
-    """:func:`elastic_net` from weights ``w`` ``[n, b]`` that nearly solve it: only those that would move far are moved."""
+    """:func:`elastic_net` from weights ``w`` ``[n, b]`` that nearly solve it: only what would move far is moved."""
     l1, l2 = (np.float32(penalty) for penalty in penalties)
     diagonal = np.diagonal(gram)[:, None].copy()
     far = np.float32(tolerance)

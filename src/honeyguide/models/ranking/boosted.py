@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import lightgbm
 import numpy as np
@@ -19,11 +19,11 @@ from pydantic import Field, field_validator
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.fitting import FitOptions, ModelConfig
+from honeyguide.core.fitting import Change, FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Estimate
-from honeyguide.models.parts import pack_parts, unpack_parts
+from honeyguide.models.parts import left_behind, pack_parts, require_updatable, unpack_parts, update_parts
 from honeyguide.models.ranking.candidates import BLOCK, Pool, Retrieval
 from honeyguide.models.registry import MODELS, model_class
 
@@ -87,6 +87,7 @@ class Boosted(Recommender):
     name = "boosted"
     Config = BoostedConfig
     config: BoostedConfig
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "update"})
 
     trees: lightgbm.Booster | None = None
 
@@ -194,7 +195,7 @@ class Boosted(Recommender):
 
     def _score_block(self, block: Ragged) -> FloatArray:
         if self.trees is None:
-            return self.retrieval.sources[0].score_histories(block)
+            return self.retrieval.scores(self.retrieval.sources[0], block)
         pool, base = self.retrieval.pool(block)
         values = np.asarray(self.trees.predict(pool.features, num_threads=self.config.threads), np.float32)
         lowest = np.full(BLOCK, np.inf, np.float32)
@@ -205,6 +206,22 @@ class Boosted(Recommender):
         scores: FloatArray = lowest[:, None] - 1 - (best - base) / span  # within [lowest - 2, lowest - 1]
         scores[pool.rows, pool.items] = values
         return scores
+
+    def require(self, capability: str) -> None:
+        """As for every model; an update needs a source that can be updated."""
+        super().require(capability)
+        if capability == "update":
+            require_updatable(self, self.retrieval.sources)
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """That of every source that has one, and events are counted on; the trees stay."""
+        update_parts(self, self.retrieval.sources, change, options)
+        self.retrieval = self.retrieval.updated(change)
+
+    @property
+    def left_behind(self) -> tuple[str, ...]:
+        """Names of the sources that stayed as they were."""
+        return left_behind(self.retrieval.sources)
 
     # -- storage ------------------------------------------------------------------------------
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.fitting import Change
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.topk import exclude_in_place, top_k
-from honeyguide.models.ranking.features import item_trends
+from honeyguide.models.parts import scores_of_part
+from honeyguide.models.ranking.features import PRIOR, item_trends
 
 BLOCK = 64  # histories scored at once, always: see Retrieval.blocks
 _LONG = 100  # latest events of a history among which repeats are looked for
@@ -84,10 +86,29 @@ class Retrieval:
         full = histories.known().concat_rows(Ragged.empty(missing))
         return [full.take(slice(start, start + BLOCK)) for start in range(0, len(full), BLOCK)]
 
+    def scores(self, source: Recommender, histories: Ragged) -> FloatArray:
+        """float32 ``[n, n_items]``; items that came after a source that cannot be updated are its last ones.
+
+        They get the lowest score, and ties go to the lower code: what the trees have seen of items that nobody took.
+        """
+        known = scores_of_part(source, histories)
+        missing = np.repeat(known.min(axis=1, keepdims=True), len(self.counts) - known.shape[1], axis=1)
+        return np.concatenate([known, missing], axis=1)
+
+    def updated(self, change: Change) -> Retrieval:
+        """With the events of ``change`` counted; new ones are taken for the latest of the log."""
+        more = change.n_items - len(self.counts)
+        counts, trends = np.pad(self.counts, (0, more)), np.pad(self.trends, (0, more), constant_values=0.5)
+        moved = change.moved()
+        weight = np.maximum(counts + moved, 0) + PRIOR
+        if (trends != 0.5).any():  # else nothing is known of order
+            trends = ((counts + PRIOR) * trends + moved) / weight
+        return replace(self, counts=counts + moved, trends=np.clip(trends, 0, 1).astype(np.float32))
+
     def pool(self, histories: Ragged) -> tuple[Pool, FloatArray]:
         """Candidates and features of one block, and the scores of the first source ``[BLOCK, n_items]``."""
-        scores = [source.score_histories(histories) for source in self.sources]  # [BLOCK, m] each
-        m = scores[0].shape[1]
+        scores = [self.scores(source, histories) for source in self.sources]  # [BLOCK, m] each
+        m = len(self.counts)
         keys = [np.empty(0, np.int64)]
         for found in scores:
             unseen = found.copy()

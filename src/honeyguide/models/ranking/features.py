@@ -28,7 +28,7 @@ FEW = 20  # whole numbers with at most so many values are categories
 CLIP = 5.0  # standard deviations beyond which a number says no more
 OUTCOMES = ("label", "positive", "split", "user", "item")
 DERIVED = ("history_length", "popularity", "trend")
-_PRIOR = 5.0  # events of middling time that every item starts with
+PRIOR = 5.0  # events of middling time that every item starts with
 
 
 class Field(BaseModel):
@@ -318,8 +318,8 @@ def item_trends(train: pl.DataFrame, n_items: int, ordered: bool) -> FloatArray:
         place = np.arange(n) - (np.cumsum(size) - size)[users]
         when = (place + 1) / (size[users] + 1)
     items = train["item"].to_numpy()
-    total = np.bincount(items, when, minlength=n_items) + 0.5 * _PRIOR
-    trend: FloatArray = (total / (np.bincount(items, minlength=n_items) + _PRIOR)).astype(np.float32)
+    total = np.bincount(items, when, minlength=n_items) + 0.5 * PRIOR
+    trend: FloatArray = (total / (np.bincount(items, minlength=n_items) + PRIOR)).astype(np.float32)
     return trend
 
 

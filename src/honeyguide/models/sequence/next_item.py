@@ -34,6 +34,7 @@ from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_new_items
 from honeyguide.models.sequence.next_item_config import NextItemConfig
+from honeyguide.models.sequence.next_item_update import SMALLER, update_windows
 from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode, encode_positions, prefixes
@@ -141,6 +142,7 @@ class NextItemModel(Recommender):
     config: NextItemConfig
     resolved: NextItemConfig
     network: NextItemNetwork
+    work: float = 0.0  # positions that the fit read, all epochs together
 
     # -- what a model of this kind says of itself -----------------------------------------------
 
@@ -189,10 +191,11 @@ class NextItemModel(Recommender):
         if start is not None:
             with torch.no_grad():
                 self.network.items.weight.copy_(torch.from_numpy(start))
+        windows = self._windows(train, self.resolved.seed)
         trainer = Trainer(
             self.network,
             batch_loss(self._forward(), self.hooks),
-            self._windows(train, self.resolved.seed),
+            windows,
             self.resolved.trainer(),
             options,
             self._validation(train, valid),
@@ -202,13 +205,14 @@ class NextItemModel(Recommender):
         )
         self.report.curve = trainer.run()
         self.report.finished = trainer.finished
+        self.work = float(windows.targets_per_epoch * len(self.report.curve))
 
     def _count(self, counts: FloatArray) -> None:
         self.counts = counts
         self.log_share: FloatArray = np.log((counts + 1) / (counts.sum() + len(counts))).astype(np.float32)
 
     def _update(self, change: Change, options: FitOptions) -> None:
-        """Go on training: a few passes over the latest windows of the changed users and of ``replay``.
+        """Go on training, for ``update_share`` of the work of the fit, on what changed and on ``replay``.
 
         Not what a fit on the whole log would give: the rest of it is not seen again, Adam starts anew,
         nothing is validated, and options that follow from the data stay those of the fit.
@@ -221,14 +225,13 @@ class NextItemModel(Recommender):
         device = choose_device(options.device)
         if more:
             self._grow(change)
-        windows = change.after.last(c.max_len + 1)
-        if change.replay is not None:
-            windows = windows.concat_rows(change.replay.known().last(c.max_len + 1))
+        windows = update_windows(change, c.update_share * self.work, c.max_len, c.update_epochs)
         if (windows.lengths >= 2).any():
             self.network.to(device)
-            batches = self._windows(windows, c.seed + len(self.report.updates) + 1)
-            how = {"epochs": c.update_epochs, "lr": c.lr * c.update_lr, "warmup": 0, "average": 0.0}
-            settings = replace(c.trainer(), schedule="constant", patience=c.update_epochs, **how)
+            tokens = max(c.max_len, c.batch_tokens // SMALLER)
+            batches = self._windows(windows, c.seed + len(self.report.updates) + 1, tokens)
+            how = {"epochs": 1, "lr": c.lr * c.update_lr, "warmup": 0, "average": 0.0}
+            settings = replace(c.trainer(), schedule="constant", patience=1, **how)
             Trainer(self.network, batch_loss(self._forward(), Hooks()), batches, settings, options).run()
 
     def _grow(self, change: Change) -> None:
@@ -247,9 +250,9 @@ class NextItemModel(Recommender):
         weights = self.hooks.truth_weights(users, truth)
         return lambda: float(holdout_ndcg(self._score, histories, truth, weights=weights).mean())
 
-    def _windows(self, histories: Ragged, seed: int) -> PackedWindows:
+    def _windows(self, histories: Ragged, seed: int, tokens: int | None = None) -> PackedWindows:
         c: Any = self.resolved
-        return PackedWindows(histories, c.max_len, c.batch_tokens, seed, self.network.reads_times)
+        return PackedWindows(histories, c.max_len, tokens or c.batch_tokens, seed, self.network.reads_times)
 
     def _digest(self, histories: Ragged) -> str:
         digest = hashlib.sha256(histories.offsets.tobytes() + histories.values.tobytes())
@@ -344,10 +347,12 @@ class NextItemModel(Recommender):
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         arrays = {name: t.detach().cpu().numpy() for name, t in self.network.state_dict().items()}
-        return {**arrays, f"{STATISTICS}counts": self.counts}, {"resolved": self.resolved.model_dump(mode="json")}
+        meta = {"resolved": self.resolved.model_dump(mode="json"), "work": self.work}
+        return {**arrays, f"{STATISTICS}counts": self.counts}, meta
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.resolved = self.Config(**meta["resolved"])
+        self.work = meta.get("work", 0.0)  # not in what older versions wrote: an update is small then
         weights = {name: torch.from_numpy(np.array(a)) for name, a in arrays.items() if not name.startswith(STATISTICS)}
         self._count(np.array(arrays[f"{STATISTICS}counts"]))
         self.network = self._build(len(self.log_share)).eval()

@@ -68,8 +68,9 @@ class NextItemConfig(ModelConfig):
         t of gBCE.
     lr, warmup, schedule, weight_decay, clip, average, epochs, patience, min_gain
         See :class:`~honeyguide.nn.trainer.TrainerSettings`.
-    update_epochs, update_lr
-        Passes of an update over what changed, and its learning rate as a share of ``lr``.
+    update_share, update_epochs, update_lr
+        Work of an update as a share of that of the fit, most passes over what changed, and the learning rate as a
+        share of ``lr``.
     valid_users
         Largest number of users on whom an epoch is judged.
     batch_tokens
@@ -95,8 +96,9 @@ class NextItemConfig(ModelConfig):
     epochs: Positive | Auto = "auto"
     patience: Positive | Auto = "auto"
     min_gain: float = Field(0.005, ge=0)
-    update_epochs: int = Field(2, ge=1)
-    update_lr: float = Field(0.1, gt=0)
+    update_share: float = Field(0.03, ge=0)
+    update_epochs: int = Field(8, ge=1)
+    update_lr: float = Field(0.3, gt=0)
     valid_users: int = Field(10_000, ge=1)
     batch_tokens: int | Auto = "auto"
 
