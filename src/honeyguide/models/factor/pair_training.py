@@ -100,7 +100,7 @@ class PairConfig(ModelConfig):
     min_gain: float = Field(0.0, ge=0)
     update_share: float = Field(0.03, ge=0)
     update_epochs: int = Field(8, ge=1)
-    update_lr: float = Field(0.3, gt=0)
+    update_lr: float = Field(0.03, gt=0)
     valid_users: int = Field(5_000, ge=1)
 
     @model_validator(mode="after")

@@ -36,6 +36,8 @@ class SimpleXConfig(PairConfig):
     lr: float = Field(0.01, gt=0)
     epochs: int = Field(40, ge=1)
     patience: int = Field(8, ge=1)
+    update_share: float = Field(0.02, ge=0)
+    update_lr: float = Field(0.1, gt=0)
 
 
 class SimpleXNetwork(nn.Module):
