@@ -84,7 +84,7 @@ DATA: dict[str, Stream] = {
     "ml-100k": Stream(models=tuple(m for m in MODELS if m != "sasrec")),
     "ml-small-2018": Stream(refits=(5, 10), options={"tables": {"interactions": "ratings_all.parquet"}}),
     "foursquare-nyc-coords": Stream(repeats=True, models=(*MATRICES, "ease", "slim", "sasrec", *PAIRS, *COMPOSED)),
-    "ml-1m": Stream(times="interpolated", refits=(5, 10)),
+    "ml-1m": Stream(times="interpolated", refits=(10,)),
     "amazon-beauty": Stream(times="drawn", ahead=5, refits=(5, 10), models=(*MATRICES, "slim", *COMPOSED)),
 }
 SASREC = {"dim": 32, "max_len": 50, "epochs": 12, "loss": "sampled"}
