@@ -91,7 +91,7 @@ SASREC = {"dim": 32, "max_len": 50, "epochs": 12, "loss": "sampled"}
 OPTIONS: dict[str, dict[str, Any]] = {  # the rest is what the models default to
     "sasrec": SASREC,
     "blend": {"models": ("floor", "ials", "sasrec"), "options": ({}, {}, SASREC)},
-    "auto": {"budget": 60.0},
+    "auto": {"budget": 30.0},
 }
 REFITS: dict[str, tuple[int, ...]] = dict.fromkeys(
     ("slim", "sasrec", *PAIRS, *COMPOSED), (5, 10)
@@ -175,13 +175,13 @@ def slice_values(model: Recommender, log: Log, number: int, stream: Stream) -> n
     values = np.zeros(len(place))
     for rows in np.array_split(np.arange(len(place)), max(1, len(place) // 500)):
         past = Ragged.from_lists([item[first[r] : place[r]] for r in rows])
-        past = Ragged(past.offsets, np.where(past.values < n_items, past.values, -1).astype(np.int32))
         targets = item[place[rows]]
-        known = targets < n_items
-        scores = model.score_histories(past)
         again = np.zeros(len(rows), bool)
         if not stream.repeats:
             again[past.rows[past.values == targets[past.rows]]] = True
+        past = Ragged(past.offsets, np.where(past.values < n_items, past.values, -1).astype(np.int32))
+        known = targets < n_items
+        scores = model.score_histories(past)
         own = np.where(known, scores[np.arange(len(rows)), np.minimum(targets, n_items - 1)], NEVER)
         if not stream.repeats:
             exclude_in_place(scores, past)

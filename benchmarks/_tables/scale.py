@@ -66,5 +66,8 @@ def streaming() -> str:
         times, options = row.get("times", "logged"), found["config"].get(row["model"])
         dataset = row["dataset"] if times == "logged" else f"{row['dataset']}, {times} times"
         model = f"{row['model']} ({options_text(options)})" if options else row["model"]
+        if "parts" in row:
+            stayed = f"; stayed: {', '.join(row['stayed'])}" if row["stayed"] else ""
+            model = f"{row['model']} of {', '.join(row['parts'])}{stayed}"
         lines.append([dataset, model, *values, recovered, seconds, share, f"{cost}, {gain}"])
     return markdown(head, lines)

@@ -158,7 +158,7 @@ def test_a_new_item_that_was_taken_can_be_in_a_list(start: Callable[[], Recommen
     if model.name in READ_NOBODY:
         pytest.skip("it does not learn who took an item")
     taken = [row[:-1] for row in growth.after if growth.late.n_items - 1 in row]
-    shown = model.recommend(Requests(Ragged.from_lists(taken)), k=growth.late.n_items // 4).items
+    shown = model.recommend(Requests(Ragged.from_lists(taken)), k=growth.late.n_items // 2).items
     assert (shown >= growth.early.n_items).any(axis=1).mean() > 0.5
 
 

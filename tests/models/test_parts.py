@@ -23,6 +23,7 @@ from honeyguide.models.linear.floor import Floor
 from honeyguide.models.linear.itemknn import ItemKNN
 from honeyguide.models.popularity import Popularity
 from honeyguide.models.registry import load_model
+from honeyguide.models.temper import sharpness
 
 
 class Fixed(ItemKNN):
@@ -113,7 +114,7 @@ def test_a_part_that_finds_that_it_cannot_is_passed_by(old: Dataset, late: Datas
     alone = Floor().fit(old)
     alone._counts = None
     blend = Blend.of([alone], old)
-    with pytest.raises(CapabilityError, match="nothing can be updated"):
+    with pytest.raises(CapabilityError, match="made of floor, of which nothing can be updated"):
         updated(blend, old, late)
     assert blend.left_behind == () and blend.item_ids == old.item_ids
 
@@ -168,6 +169,23 @@ def test_what_was_cold_is_warm_once_it_has_events(old: Dataset, late: Dataset) -
     assert not model.cold[9]
     again = ColdMap.over(Popularity().fit(late), late, encoder="use")  # no part valid: the same weights
     again = again.add_items(pl.DataFrame({"item_id": ["other"], "title": ["The dragon and the whale"]}))
-    again.unit = model.unit
+    again.units = model.units
     histories = late.histories()
     assert_allclose(model.score_histories(histories), again.score_histories(histories), rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_in_a_blend_stays_as_sharp_as_it_was(old: Dataset, late: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    sasrec = {"dim": 8, "blocks": 1, "heads": 1, "max_len": 10, "epochs": 2, "lr": 0.05, "update_share": 4.0}
+    blend = Blend(models=("popularity", "sasrec"), options=({}, sasrec)).fit(old)
+    before = sharpness(blend._scores(1, old.histories()))
+    updated(blend, old, late)
+    assert blend.temperatures[0] == 1 and abs(blend.temperatures[1] - 1) > 0.01
+    assert sharpness(blend.parts[1].score_histories(old.histories())) != pytest.approx(before, rel=0.01)
+    assert sharpness(blend._scores(1, old.histories())) == pytest.approx(before, rel=0.1)
+    kept = list(blend.temperatures)
+    blend.update(Ragged.empty(0), Ragged.empty(0), late.item_ids.append(pl.Series(["unread"])))
+    assert blend.temperatures == kept, "nothing was learnt, and there is nobody to measure by"
+    blend.save(tmp_path)
+    histories = late.histories()
+    assert_array_equal(load_model(tmp_path).score_histories(histories), blend.score_histories(histories))

@@ -32,6 +32,7 @@ from honeyguide.models.refine import refined
 from honeyguide.models.trials import Trial, Trials
 
 _FLOORS = ("popularity", "floor")  # tried whatever they cost
+_WITHOUT_ORDER, _COMPANIONS = ("itemknn", "ials", "gfcf", "ease", "slim"), 4  # beside the map for cold items; at most
 _CHEAP = 0.2  # share of what is left that one closed-form model may be expected to cost
 _CLOSED = 0.4  # share of the budget for all of them
 _REFINED = 0.2  # share of the budget for better options of these, where order says nothing
@@ -122,7 +123,7 @@ class Auto(Recommender):
             if best is not None:
                 self._repeat(best, data, trials)
             if readable(data, self.config.text):
-                self._choose(ColdMap.over(self.chosen, data, encoder=self.config.text, seed=self.config.seed), trials)
+                self._place_cold(data, trials)
             self.report.search = trials.ladder
 
     def _portfolio(self, data: Dataset) -> list[Arm]:
@@ -219,6 +220,13 @@ class Auto(Recommender):
         if len(close) > 1 and not better and trials.note_mean([pool[i] for i in close], mean, single):
             self._choose(Blend.of([pool[i].model for i in close], data, learned=False), trials)
         return better
+
+    def _place_cold(self, data: Dataset, trials: Trials) -> None:
+        """A map for cold items over what was chosen, with the best of the models that read no order beside it."""
+        found = [t for t in trials.done if t.arm.model in _WITHOUT_ORDER]
+        found = sorted(found, key=lambda trial: -trial.value)[:_COMPANIONS]
+        options = {"encoder": self.config.text, "seed": self.config.seed}
+        self._choose(ColdMap.over(self.chosen, data, [t.model for t in found], **options), trials)
 
     def _choose(self, model: Recommender, trials: Trials) -> None:
         self.chosen = model

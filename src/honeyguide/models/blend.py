@@ -28,6 +28,7 @@ from honeyguide.models.fusion import (
     score_features,
 )
 from honeyguide.models.parts import (
+    can_be_updated,
     left_behind,
     pack_parts,
     require_updatable,
@@ -36,6 +37,7 @@ from honeyguide.models.parts import (
     unpack_parts,
     update_parts,
 )
+from honeyguide.models.temper import sample_of, sharpness, temperature
 
 _CERTAIN = 2.0  # standard errors by which segments must be better to be used
 
@@ -71,7 +73,8 @@ class Blend(Recommender):
     ``f`` are the features of :func:`~honeyguide.models.fusion.score_features`. Without a part valid all
     standard scores count the same.
 
-    In an update the parts that can be updated are, and the weights stay. The features of a part that cannot are those
+    In an update the parts that can be updated are, and the weights stay; logits are divided by a temperature at which
+    they are as sharp as before (:mod:`honeyguide.models.temper`). The features of a part that cannot are those
     over the catalogue that it knows, and 0 for items that came since: what it says of its average item. It says nothing
     for them and nothing against them, and what it says of the others does not change as the catalogue grows.
     """
@@ -84,6 +87,7 @@ class Blend(Recommender):
 
     parts: list[Recommender]
     weights: Weights
+    temperatures: list[float]  # of the parts' logits: 1 until an update makes them sharper or flatter
 
     @classmethod
     def of(
@@ -147,6 +151,7 @@ class Blend(Recommender):
     def _weigh(self, data: Dataset, found: Candidates | None = None) -> None:
         """Learn the weights, with segments if these are better for users whom they have not seen."""
         self.weights = Weights(np.zeros(0, np.int64), _alike(len(self.parts))[None])
+        self.temperatures = [1.0] * len(self.parts)
         valid = data.histories("valid")
         if not len(valid.values):
             return
@@ -166,9 +171,14 @@ class Blend(Recommender):
         total = np.zeros((len(histories), len(self._fitted())), np.float32)
         for place, part in enumerate(self.parts):
             w = own[:, PER_PART * place : PER_PART * (place + 1)]
-            features = score_features(scores_of_part(part, histories, users), part.scale)  # [2, n, m]
+            features = score_features(self._scores(place, histories, users), part.scale)  # [2, n, m]
             total[:, : features.shape[2]] += np.einsum("fnm,nf->nm", features, w)
         return total
+
+    def _scores(self, place: int, histories: Ragged, users: IntArray | None = None) -> FloatArray:
+        """float32 ``[n, m]`` of the items that a part knows, at its temperature."""
+        scores = scores_of_part(self.parts[place], histories, users)
+        return scores if self.temperatures[place] == 1 else scores / np.float32(self.temperatures[place])
 
     def require(self, capability: str) -> None:
         """As for every model; an update needs a part that can be updated."""
@@ -177,8 +187,13 @@ class Blend(Recommender):
             require_updatable(self, self.parts)
 
     def _update(self, change: Change, options: FitOptions) -> None:
-        """That of every part that has one; the weights stay."""
+        """That of every part that has one. The weights stay, and logits as sharp as when these were learnt."""
+        some = sample_of(change)
+        places = [n for n, part in enumerate(self.parts) if part.scale == "logit" and can_be_updated(part)]
+        sharp = {place: sharpness(self._scores(place, some)) for place in places}
         update_parts(self, self.parts, change, options)
+        for place in places:
+            self.temperatures[place] *= temperature(self._scores(place, some), sharp[place])
 
     @property
     def updates_exactly(self) -> bool:
@@ -198,11 +213,13 @@ class Blend(Recommender):
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         arrays, described = pack_parts(self.parts)
-        return {**arrays, "weights": self.weights.values, "edges": self.weights.edges}, {"parts": described}
+        meta = {"parts": described, "temperatures": self.temperatures}
+        return {**arrays, "weights": self.weights.values, "edges": self.weights.edges}, meta
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.weights = Weights(np.array(arrays["edges"]), np.array(arrays["weights"]))
         self.parts = unpack_parts(arrays, meta["parts"], self.item_ids)
+        self.temperatures = list(meta.get("temperatures", [1.0] * len(self.parts)))  # not in what older versions wrote
 
 
 def _alike(n: int) -> FloatArray:

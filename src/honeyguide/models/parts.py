@@ -71,11 +71,15 @@ def can_be_updated(part: Recommender) -> bool:
 def require_updatable(whole: Recommender, parts: Sequence[Recommender]) -> None:
     """Raise a :class:`CapabilityError` if none of the ``parts`` of ``whole`` can be updated."""
     if not any(can_be_updated(part) for part in parts):
-        names = ", ".join(dict.fromkeys(part.name for part in parts))
-        raise CapabilityError(
-            f"this {whole.name} is made of {names}, of which nothing can be updated.",
-            "Fit it again on the whole log. 'honeyguide models' lists what every model can.",
-        )
+        raise _nothing(whole, parts)
+
+
+def _nothing(whole: Recommender, parts: Sequence[Recommender]) -> CapabilityError:
+    names = ", ".join(dict.fromkeys(part.name for part in parts))
+    return CapabilityError(
+        f"this {whole.name} is made of {names}, of which nothing can be updated.",
+        "Fit it again on the whole log. 'honeyguide models' lists what every model can.",
+    )
 
 
 def update_parts(whole: Recommender, parts: Sequence[Recommender], change: Change, options: FitOptions) -> None:
@@ -101,7 +105,7 @@ def update_parts(whole: Recommender, parts: Sequence[Recommender], change: Chang
         except CapabilityError:  # what it would need was too large to be kept
             behind.add(number)
     if len(behind) == len(parts):
-        require_updatable(whole, ())
+        raise _nothing(whole, parts)
     for number in behind:
         parts[number].report.behind = True
 

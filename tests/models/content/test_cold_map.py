@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +12,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
-from honeyguide.core.ragged import Ragged
+from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.data.splits import cold_and_warm
 from honeyguide.experiment.cell import measure
 from honeyguide.metrics.holdout import holdout_ndcg
-from honeyguide.models.content.calibration import _beyond_noise, merged
+from honeyguide.models.content.calibration import _beyond_noise, kth_best, merged
 from honeyguide.models.content.cold_map import ColdMap, text_neighbours
 from honeyguide.models.content.text_profile import TextProfile
 from honeyguide.models.linear.ease import EASE
@@ -57,19 +58,61 @@ def test_mapped_vectors_weights_and_scores_are_one_thing(split: Dataset) -> None
     )
 
 
-def test_the_score_is_the_formula(fitted: ColdMap, split: Dataset) -> None:
+@pytest.mark.parametrize("level", [0.0, 0.5])
+def test_the_score_is_the_formula(fitted: ColdMap, split: Dataset, level: float) -> None:
+    model = copy.copy(fitted)
+    model.companion, model.units = IALS(factors=16).fit(split), (fitted.units[0], 0.7)
+    model.weights = w = replace(fitted.weights, warm_text=2.0, cold_mapped=0.4, cold_companion=0.3, level=level)
     histories = split.histories("train").take(slice(0, 5))
-    base = np.log(np.maximum(fitted.base.score_histories(histories), 0) / fitted.unit + 0.02)
-    raw = np.maximum(fitted.base.score_histories(histories) @ fitted.neighbours.T, 0) / fitted.unit
-    cosine = fitted._profiles(histories) @ fitted.vectors.T
-    w = fitted.weights
-    expected = base + w.warm_text * cosine
-    expected[:, fitted.cold] = w.cold_mapped * np.log(raw + 0.02) + w.cold_text * cosine[:, fitted.cold] + w.offset
-    assert_allclose(fitted.score_histories(histories), expected, rtol=1e-4, atol=1e-4)
+
+    def f(scores: FloatArray, unit: float) -> FloatArray:
+        return np.log(np.maximum(scores, 0) / unit + 0.02)
+
+    both = [(model.base, model.units[0]), (model.companion, model.units[1])]
+    (f_base, m_base), (f_beside, m_beside) = (
+        (f(raw, unit), f(raw @ model.neighbours.T, unit))
+        for raw, unit in ((part.score_histories(histories), unit) for part, unit in both)
+    )
+    expected = f_base + 2.0 * model._profiles(histories, model.config.decay) @ model.vectors.T
+    cosine = model._profiles(histories, w.cold_decay) @ model.vectors[model.cold].T
+    cold = 0.4 * m_base + 0.3 * m_beside + w.cold_text * cosine + w.offset
+    for row, history in enumerate(histories):
+        unseen = np.setdiff1d(np.flatnonzero(~model.cold), history)
+        own, base, beside = (np.sort(values[row, unseen])[-10] for values in (expected, f_base, f_beside))
+        cold[row] += level * (own - 0.4 * base - 0.3 * beside)
+    expected[:, model.cold] = cold
+    assert_allclose(model.score_histories(histories), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_tenth_best_of_few() -> None:
+    scores = np.array([[3.0, 1.0, 2.0, 9.0], [5.0, 6.0, 7.0, 8.0]], np.float32)
+    hidden = np.array([False, False, False, True])
+    found = kth_best(scores, hidden, Ragged.from_lists([[1], [0, 1, 2]]))
+    assert_array_equal(found, [[2.0], [0.0]])
+
+
+def test_a_companion_is_kept_where_it_ranks_cold_items_better_beyond_noise(split: Dataset) -> None:
+    """What shuffles the items is not."""
+
+    class Shuffled(IALS):
+        def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
+            return super().score_histories(histories)[:, np.random.default_rng(0).permutation(split.n_items)]
+
+    useless, good = Shuffled(factors=16).fit(split), EASE().fit(split)
+    assert ColdMap.over(good, split, [useless], encoder="use").companion is None
+    wide = cold_and_warm(split, valid=0.3, test=0.2)  # by many items, so that it is certain
+    useless, good = Shuffled(factors=16).fit(wide), EASE().fit(wide)
+    model = ColdMap.over(useless, wide, [good], encoder="use")
+    assert model.companion is good
+    alone = ColdMap.over(useless, wide, [], encoder="use")
+    found, without = (measure(m, wide, 10).slices["items:cold"]["ndcg@10"] for m in (model, alone))
+    assert found > without, (found, without)
 
 
 def test_cold_items_are_found_and_warm_ones_keep_what_they_had(fitted: ColdMap, split: Dataset) -> None:
-    tuned = [point for point in fitted.report.search if "offset" in point]
+    tuned = [
+        point for point in fitted.report.search if point.get("level") == fitted.weights.level and "offset" in point
+    ]
     chosen = next(point for point in tuned if point["offset"] == fitted.weights.offset)
     assert sum(point["kept"] for point in tuned) >= 5, "the search is fine where little is lost"
     without = next(point for point in fitted.report.search if point.get("warm_text") == 0.0)
@@ -120,7 +163,7 @@ def test_it_maps_what_a_network_learnt_too(split: Dataset) -> None:
     pytest.importorskip("torch")
     options = {"dim": 16, "blocks": 1, "heads": 1, "max_len": 50, "epochs": 2, "batch_tokens": 512}
     model = ColdMap(encoder="use", base="sasrec", options=options).fit(split)
-    assert model.unit == 0
+    assert model.units[0] == 0
     assert np.isfinite(model.score_histories(Ragged.from_lists([[1, 2], []]))).all()
 
 
@@ -132,5 +175,5 @@ def test_it_cannot_stand_on_itself(books: Dataset) -> None:
 def test_new_items_in_a_history_are_read_by_their_text(fitted: ColdMap, books: Dataset) -> None:
     row = books.items[7].select("item_id", "title", "authors").with_columns(item_id=pl.lit(10**9))
     grown = fitted.add_items(row)
-    profiles = grown._profiles(Ragged.from_lists([[len(books.item_ids)], []]))
+    profiles = grown._profiles(Ragged.from_lists([[len(books.item_ids)], []]), 0.7)
     assert_allclose(profiles @ grown.vectors[7], [1, 0], atol=1e-4)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,13 @@ Search = list[dict[str, Any]]
 
 K = 10
 WARM_TEXT = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
-COLD = ((4.0, 1.0), (6.0, 0.5), (10.0, 1.0), (12.0, 0.5))  # weight of the text and of the mapped score
-OFFSETS = 60  # tried
+COLD_TEXT = (0.0, 2.0, 4.0, 8.0, 16.0)  # where the weights of the mapped scores sum to one
+SHARES = (0.5, 1.0)  # of the companion in the mapped scores
+CERTAIN = 2.0  # standard errors by which it must be better than none
+WHOLE = 0.99  # decay of a profile that reads all of a history
+SCALES = (0.5, 1.0, 2.0)  # of the scores of cold items, beside those of the warm ones
+LEVELS = (0.0, 0.5, 1.0)
+OFFSETS = 40  # tried with every scale and level
 
 
 @dataclass(frozen=True)
@@ -31,23 +37,106 @@ class Calibration:
     ----------
     warm_text
         a: of the text of an item with events, beside its score.
-    cold_text, cold_mapped, offset
-        b, c and o: of the text and the mapped score of an item without, and what is added to them.
+    cold_text, cold_mapped, cold_companion, offset
+        b, c, d and o: of the text of an item without, of its scores mapped from the base model and from the companion,
+        and what is added to them.
+    cold_decay
+        Of the text profile of a history that cold items are compared with.
+    level
+        e: how far the cold items follow each user's own list: by which share of what its K-th best warm item scores
+        more in the list than in the models that are mapped.
     """
 
     warm_text: float = 2.0
     cold_text: float = 6.0
     cold_mapped: float = 0.5
+    cold_companion: float = 0.0
+    cold_decay: float = 0.7
+    level: float = 0.0
     offset: float = -3.0
 
-    def of_cold(self, mapped: FloatArray, cosines: FloatArray) -> FloatArray:
-        """``c mapped + b cosines + o``."""
+    def of_cold(self, mapped: FloatArray, companion: FloatArray | None, cosines: FloatArray) -> FloatArray:
+        """``c mapped + d companion + b cosines + o``, without the level."""
         scores: FloatArray = np.float32(self.cold_mapped) * mapped + np.float32(self.cold_text) * cosines
+        if companion is not None:
+            scores += np.float32(self.cold_companion) * companion
         return scores + np.float32(self.offset)
+
+    def raised(self, own: FloatArray, mapped: FloatArray, companion: FloatArray | None) -> FloatArray:
+        """``e (K-th best own - c K-th best mapped - d K-th best companion)`` of every user: ``[n, 1]``.
+
+        Parameters
+        ----------
+        own
+            ``[n, 1]``: the K-th best score among the warm items that the user has not seen, text included.
+        mapped, companion
+            The same of the base model without text, and of the companion.
+        """
+        gap = own - np.float32(self.cold_mapped) * mapped
+        if companion is not None:
+            gap -= np.float32(self.cold_companion) * companion
+        return np.asarray(np.float32(self.level) * gap, np.float32)
+
+    def scaled(self, by: float) -> Calibration:
+        """The same order of the cold items, with ``by`` times their scores."""
+        return replace(
+            self,
+            cold_text=by * self.cold_text,
+            cold_mapped=by * self.cold_mapped,
+            cold_companion=by * self.cold_companion,
+        )
 
     def to_meta(self) -> dict[str, float]:
         """What an artifact states."""
         return asdict(self)
+
+
+def kth_best(scores: FloatArray, hidden: Mask, histories: Ragged) -> FloatArray:
+    """float32 ``[n, 1]``: the K-th best of each row without the items ``hidden`` ``[m]`` and those in its history.
+
+    The lowest of those that are left where there are fewer, and 0 where there are none.
+    """
+    allowed = scores.copy()
+    allowed[:, hidden] = NEVER
+    exclude_in_place(allowed, histories)
+    best = np.sort(top_k(allowed, K)[1], axis=1)  # [n, K], -inf first
+    finite = np.isfinite(best)
+    lowest = np.take_along_axis(best, np.argmax(finite, axis=1)[:, None], axis=1)
+    return np.where(finite.any(axis=1, keepdims=True), lowest, np.float32(0))
+
+
+@dataclass(frozen=True)
+class Newcomers:
+    """Items without events, or such as stand for them, and what they can be scored by. Shapes: n users, c items.
+
+    Parameters
+    ----------
+    items
+        ``[m]``: which of the catalogue they are.
+    mapped
+        ``[n, c]`` transformed scores of the base model, from their neighbours.
+    companions
+        The same of other models.
+    cosines
+        ``[n, c]`` of the histories' text with theirs, by decay.
+    seen
+        ``[n, c]``: those in the user's history.
+    """
+
+    items: Mask
+    mapped: FloatArray
+    companions: Sequence[FloatArray]
+    cosines: Mapping[float, FloatArray]
+    seen: Mask
+
+    def lists(self, weights: Calibration, companion: int | None) -> tuple[IntArray, FloatArray]:
+        """Top K of them, in the codes of the catalogue."""
+        beside = None if companion is None else self.companions[companion]
+        scores = weights.of_cold(self.mapped, beside, self.cosines[weights.cold_decay])
+        scores[self.seen] = NEVER
+        places, values = top_k(scores, K)
+        codes = np.append(np.flatnonzero(self.items), -1).astype(np.int32)
+        return codes[places], values
 
 
 @dataclass(frozen=True)
@@ -58,54 +147,54 @@ class Trial:
     ----------
     base
         ``[n, m]`` transformed scores of the base model.
-    mapped
-        ``[n, n_pseudo]`` of the items that stand for the cold ones, from their neighbours.
+    bests
+        ``[n, 1]`` K-th best transformed scores of every companion among the warm items that a user has not seen.
     cosines
         ``[n, m]`` of the histories' text with the items'.
-    pseudo, cold
-        ``[m]``: the items that stand for the cold ones, and those without events.
+    pseudo
+        The items that stand for the cold ones.
     absent
-        ``[n, n_cold]`` mapped scores of the items without events, where others stand for them.
+        The items without events, where others stand for them.
+    cold
+        ``[m]``: the items without events.
     histories, truth
         What the users did, and what is held out.
     """
 
     base: FloatArray
-    mapped: FloatArray
+    bests: Sequence[FloatArray]
     cosines: FloatArray
-    pseudo: Mask
+    pseudo: Newcomers
+    absent: Newcomers | None
     cold: Mask
-    absent: FloatArray | None
     histories: Ragged
     truth: Ragged
+
+    @property
+    def warm(self) -> Mask:
+        """``[m]``: the others."""
+        return ~(self.cold | self.pseudo.items)
 
     def warm_lists(self, text: float) -> tuple[IntArray, FloatArray]:
         """Top K of the warm items."""
         scores = self.base + np.float32(text) * self.cosines
-        scores[:, self.cold | self.pseudo] = NEVER
+        scores[:, ~self.warm] = NEVER
         exclude_in_place(scores, self.histories)
         return top_k(scores, K)
 
-    def cold_lists(self, weights: Calibration) -> tuple[IntArray, FloatArray]:
-        """Top K of the items in the place of cold ones."""
-        return self._mapped_lists(weights, self.mapped, self.pseudo)
-
-    def rivals(self, weights: Calibration) -> list[tuple[IntArray, FloatArray]]:
+    def rivals(self, weights: Calibration, companion: int | None, own: FloatArray) -> list[tuple[IntArray, FloatArray]]:
         """Top K of those who will stand beside the warm items: in the place of cold ones, and without events.
 
         The more cold items there are, the higher the best of them scores: what they cost the warm ones is seen
         with all that the catalogue has, not with the few that stand for them.
         """
-        found = [self.cold_lists(weights)]
-        if self.absent is not None:
-            found.append(self._mapped_lists(weights, self.absent, self.cold))
-        return found
-
-    def _mapped_lists(self, weights: Calibration, mapped: FloatArray, items: Mask) -> tuple[IntArray, FloatArray]:
-        scores = np.full(self.base.shape, NEVER, np.float32)
-        scores[:, items] = weights.of_cold(mapped, self.cosines[:, items])
-        exclude_in_place(scores, self.histories)
-        return top_k(scores, K)
+        beside = [self.pseudo] if self.absent is None else [self.pseudo, self.absent]
+        best = None if companion is None else self.bests[companion]
+        plain = kth_best(self.base, ~self.warm, self.histories) if weights.level else own
+        level = weights.raised(own, plain, best)
+        return [
+            (items, scores + level) for items, scores in (newcomers.lists(weights, companion) for newcomers in beside)
+        ]
 
     def ndcg(self, lists: IntArray, items: Mask) -> float:
         """Mean NDCG at K with only ``items`` relevant; zero where none is held out."""
@@ -119,13 +208,13 @@ class Trial:
         return ndcg_of_lists(lists[asked], truth.take(asked), K)
 
 
-def calibrate(trial: Trial, tolerance: float, generous: bool) -> tuple[Calibration, Search]:
+def calibrate(trial: Trial, tolerance: float, generous: bool) -> tuple[Calibration, int | None, Search]:
     """The weights that are best on ``trial`` and cost its warm items no more than ``tolerance`` of their NDCG.
 
     The text of warm items is weighted for their own NDCG, where it raises that beyond noise, that of cold ones for
-    theirs when they are ranked alone; of the offsets by which both meet the one is taken that is best for the
-    cold items and keeps the warm ones, in the lists of both, at ``1 - tolerance`` of what they reach: beside those
-    who stand for the cold items, and beside all that have no events.
+    theirs when they are ranked alone; of the scales, levels and offsets by which both meet those are taken that are
+    best for the cold items and keep the warm ones, in the lists of both, at ``1 - tolerance`` of what they reach:
+    beside those who stand for the cold items, and beside all that have no events.
 
     Parameters
     ----------
@@ -139,26 +228,54 @@ def calibrate(trial: Trial, tolerance: float, generous: bool) -> tuple[Calibrati
 
     Returns
     -------
-    Calibration, list
-        The weights, and what was tried.
+    Calibration, int or None, list
+        The weights, the companion that they count with, and what was tried.
     """
-    warm = ~(trial.cold | trial.pseudo)
-    search: Search = []
     by_text = {text: trial.warm_lists(text) for text in WARM_TEXT}
-    reached = {text: trial.ndcgs(lists[0], warm) for text, lists in by_text.items()}
-    search += [{"warm_text": text, "warm ndcg@10": float(np.mean(v)) if len(v) else 0.0} for text, v in reached.items()]
+    reached = {text: trial.ndcgs(lists[0], trial.warm) for text, lists in by_text.items()}
+    search = [{"warm_text": text, "warm ndcg@10": float(np.mean(v)) if len(v) else 0.0} for text, v in reached.items()]
     best = Calibration(warm_text=_beyond_noise(reached))
     if not len(reached[0.0]):
-        return best, search
-    alone = []
-    for text, mapped in COLD:
-        weights = replace(best, cold_text=text, cold_mapped=mapped, offset=0.0)
-        alone.append((trial.ndcg(trial.cold_lists(weights)[0], trial.pseudo), weights))
-        search.append({"cold_text": text, "cold_mapped": mapped, "cold ndcg@10 alone": alone[-1][0]})
-    _, weights = max(alone, key=lambda pair: pair[0])
+        return best, None, search
+    (weights, companion), tried = _alone(trial, best)
+    search += tried
     limit = (1 - tolerance) * float(reached[0.0 if generous else best.warm_text].mean())
-    offset, tried = _offset(trial, by_text[best.warm_text], trial.rivals(weights), warm, limit)
-    return replace(weights, offset=offset), search + tried
+    warm_lists = by_text[best.warm_text]
+    own = kth_best(warm_lists[1], np.zeros(warm_lists[1].shape[1], bool), Ragged.empty(len(warm_lists[1])))
+    found = []
+    for scale, level in product(SCALES, LEVELS):
+        scaled = replace(weights.scaled(scale), level=level)
+        offset, gained, tried = _offset(trial, warm_lists, trial.rivals(scaled, companion, own), limit)
+        search += [{"scale": scale, "level": level} | point for point in tried]
+        found.append((gained, replace(scaled, offset=offset)))
+    return max(found, key=lambda entry: entry[0])[1], companion, search
+
+
+def _alone(trial: Trial, start: Calibration) -> tuple[tuple[Calibration, int | None], Search]:
+    """Weights with which the cold items are ranked best among themselves, and the companion that they count with.
+
+    A companion must gain more than two standard errors, on the same users, over none: it is the best of many.
+    """
+    shares = [(None, 0.0), *((place, share) for place in range(len(trial.pseudo.companions)) for share in SHARES)]
+    best: dict[bool, tuple[float, npt.NDArray[np.float64], Calibration, int | None]] = {}
+    search: Search = []
+    for companion, share in shares:
+        for text in COLD_TEXT:
+            for decay in trial.pseudo.cosines if text else [start.cold_decay]:
+                weights = replace(
+                    start, cold_text=text, cold_mapped=1 - share, cold_companion=share, cold_decay=decay, offset=0.0
+                )
+                values = trial.ndcgs(trial.pseudo.lists(weights, companion)[0], trial.pseudo.items)
+                mean = float(values.mean()) if len(values) else 0.0
+                tried = {"cold_text": text, "cold_companion": share, "cold_decay": decay, "companion": companion}
+                search.append(tried | {"cold ndcg@10 alone": mean})
+                assisted = companion is not None
+                if assisted not in best or mean > best[assisted][0]:
+                    best[assisted] = (mean, values, weights, companion)
+    plain, helped = best[False], best.get(True, best[False])
+    gain = helped[1] - plain[1]
+    chosen = helped if len(gain) and gain.mean() > CERTAIN * gain.std() / np.sqrt(len(gain)) else plain
+    return (chosen[2], chosen[3]), search
 
 
 def _beyond_noise(reached: dict[float, npt.NDArray[np.float64]]) -> float:
@@ -174,10 +291,9 @@ def _offset(
     trial: Trial,
     warm_lists: tuple[IntArray, FloatArray],
     rivals: Sequence[tuple[IntArray, FloatArray]],
-    warm: Mask,
     limit: float,
-) -> tuple[float, Search]:
-    """The offset that is best for the cold items among those that keep the warm ones above ``limit``.
+) -> tuple[float, float, Search]:
+    """The offset that is best for the cold items among those that keep the warm ones above ``limit``, and their NDCG.
 
     The first of ``rivals`` stand for the cold items; the warm ones are kept beside each of them.
     """
@@ -185,15 +301,16 @@ def _offset(
     gaps = (warm_lists[1][:, :, None] - firsts[:, None]).ravel()  # by which a cold item passes a warm one
     gaps = gaps[np.isfinite(gaps)]
     if not len(gaps):
-        return 0.0, []
+        return 0.0, 0.0, []
     tried: Search = []
     for offset in np.quantile(gaps, np.linspace(0.0, 1.0, OFFSETS) ** 3) + 1e-4:  # fine where little is lost
         lists = [merged([warm_lists, (items, scores + np.float32(offset))]) for items, scores in rivals]
-        kept, gained = min(trial.ndcg(found, warm) for found in lists), trial.ndcg(lists[0], trial.pseudo)
+        kept, gained = min(trial.ndcg(found, trial.warm) for found in lists), trial.ndcg(lists[0], trial.pseudo.items)
         allowed = kept >= limit
         tried.append({"offset": float(offset), "warm ndcg@10": kept, "cold ndcg@10": gained, "kept": allowed})
     possible = [point for point in tried if point["kept"]] or tried[:1]
-    return float(max(possible, key=lambda point: point["cold ndcg@10"])["offset"]), tried
+    best = max(possible, key=lambda point: point["cold ndcg@10"])
+    return float(best["offset"]), float(best["cold ndcg@10"]), tried
 
 
 def merged(lists: Sequence[tuple[IntArray, FloatArray]]) -> IntArray:

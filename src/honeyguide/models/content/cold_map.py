@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -24,10 +24,19 @@ from honeyguide.core.resources import Estimate
 from honeyguide.core.topk import top_k
 from honeyguide.encode.items import ItemText, encoding_seconds
 from honeyguide.encode.text import text_encoder
-from honeyguide.models.content.calibration import Calibration, Trial, calibrate
+from honeyguide.models.content.calibration import WHOLE, Calibration, Newcomers, Trial, calibrate, kth_best
 from honeyguide.models.linear.transitions import recent_events
-from honeyguide.models.parts import require_updatable, update_parts
+from honeyguide.models.parts import (
+    can_be_updated,
+    left_behind,
+    pack_parts,
+    require_updatable,
+    scores_of_part,
+    unpack_parts,
+    update_parts,
+)
 from honeyguide.models.registry import model_class
+from honeyguide.models.temper import sample_of
 
 _BLOCK = 1 << 22  # cosines held at once
 _MOST = 1 << 25  # scores held at once while weights are chosen
@@ -44,6 +53,10 @@ class ColdMapConfig(ModelConfig):
         Registered name of the model that knows the items with events.
     options
         Its options.
+    companions
+        Registered names of models whose scores are mapped too, such as read a history without its order: what somebody
+        will think of a new item is seen in all of it, what is next in its end. The one that ranks cold items
+        best on valid is kept, if it gains beyond noise.
     encoder, columns
         As in :class:`~honeyguide.models.content.text_profile.TextProfileConfig`.
     neighbours, sharpness
@@ -60,6 +73,7 @@ class ColdMapConfig(ModelConfig):
 
     base: str = "floor"
     options: dict[str, Any] = Field(default_factory=dict)
+    companions: tuple[str, ...] = ("gfcf",)
     encoder: str = "auto"
     columns: tuple[str, ...] | None = None
     neighbours: int = Field(30, ge=1)
@@ -101,12 +115,13 @@ class ColdMap(Recommender):
     """Any model, with text for its warm items and a place for those without events.
 
     With F the scores of the base model, f(F) = log(F / s + .02) and s the mean best score (a logit is left
-    as it is), p the text profile of the history and A the text neighbours of an item among those with events:
+    as it is), G those of a companion that reads no order, p the text profile of the history and A the text neighbours
+    of an item among those with events:
 
     - with events:    ``f(F_j) + a cos(p, t_j)``
-    - without events: ``c f(sum_k A_jk F_k) + b cos(p, t_j) + o``
+    - without events: ``c f(sum_k A_jk F_k) + d f(sum_k A_jk G_k) + b cos(p, t_j) + o``
 
-    a, b, c and o are chosen on valid: a for the warm items, b and c for the cold ones among themselves, and o as
+    All are chosen on valid: a for the warm items, b, c and d for the cold ones among themselves, and o as
     high as the warm items' accuracy allows: what text gained them may be spent on cold items, and no more than
     ``tolerance`` of what they had. Where valid has too few items without training events, some warm ones take
     their place; if there are items without events all the same, no more than ``tolerance`` is spent, text included.
@@ -122,7 +137,8 @@ class ColdMap(Recommender):
     vectors: FloatArray  # [n_items, dim] of texts
     cold: npt.NDArray[np.bool_]  # [n_items]
     neighbours: sp.csr_matrix  # [n_cold, n_base], of the cold items in the order of their codes
-    unit: float  # s, or 0 where scores are logits already
+    units: tuple[float, ...]  # s of the base and of the companion, or 0 where scores are logits already
+    companion: Recommender | None
     weights: Calibration
 
     def _base(self) -> Recommender:
@@ -130,20 +146,29 @@ class ColdMap(Recommender):
             raise ConfigError("cold-map cannot be its own base.", "Name another model, such as floor.")
         return model_class(self.config.base)(**{"seed": self.config.seed, **self.config.options})
 
+    def _companions(self) -> list[Recommender]:
+        others = [name for name in self.config.companions if name not in (self.name, self.config.base)]
+        return [model_class(name)(seed=self.config.seed) for name in others]
+
     def estimate(self, data: Dataset) -> Estimate:
-        """The base model, texts that are not in the cache, and a few evaluations on valid."""
-        encoder, base = text_encoder(self.config.encoder), self._base().estimate(data)
+        """The base model and its companions, texts that are not in the cache, and a few evaluations on valid."""
+        encoder, costs = (
+            text_encoder(self.config.encoder),
+            [m.estimate(data) for m in [self._base(), *self._companions()]],
+        )
         tested = min(self.config.valid_users, data.n_users, _MOST // max(1, data.n_items))
         seconds = encoding_seconds(data.items, encoder, self.config.columns) + 6e-8 * tested * data.n_items
-        memory = base.memory_bytes + 8.0 * data.n_items * encoder.dim + 40.0 * tested * data.n_items
-        return Estimate(memory + 1.5e9, base.cpu_seconds + seconds + 0.5)
+        memory = max(c.memory_bytes for c in costs) + 8.0 * data.n_items * encoder.dim + 60.0 * tested * data.n_items
+        return Estimate(memory + 1.5e9, sum(c.cpu_seconds for c in costs) + seconds + 1.5)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         self.base = self._base().fit(data, options)
-        self._place(data)
+        self._place(data, [companion.fit(data, options) for companion in self._companions()])
 
     @classmethod
-    def over(cls, base: Recommender, data: Dataset, **options: Any) -> Self:
+    def over(
+        cls, base: Recommender, data: Dataset, companions: Sequence[Recommender] | None = None, **options: Any
+    ) -> Self:
         """The map over a model that is fitted already, its weights chosen on the part valid of ``data``.
 
         Parameters
@@ -152,6 +177,8 @@ class ColdMap(Recommender):
             Fitted on the catalogue of ``data``.
         data
             Holds the parts train and valid.
+        companions
+            Fitted likewise; by default those that the options name are fitted.
         **options
             Of the map.
 
@@ -161,58 +188,73 @@ class ColdMap(Recommender):
             If the item table has no column of words.
         """
         model = cls(base=base.name, options=base.config.model_dump(mode="json"), **options)
+        data = data.select("train", "valid")
         model.base, model.item_ids = base, data.item_ids
-        model._place(data.select("train", "valid"))
+        model._place(data, [m.fit(data) for m in model._companions()] if companions is None else companions)
         return model
 
-    def _place(self, data: Dataset) -> None:
+    def _place(self, data: Dataset, companions: Sequence[Recommender]) -> None:
         """Read the texts, find the neighbours of cold items and choose the weights."""
         c = self.config
         self.text = ItemText.of(data.items, text_encoder(c.encoder), c.columns)
         self.vectors = self.text.vectors(data.items)
         self.cold = data.popularity("train") == 0
         self.neighbours = self._map(self.vectors[self.cold], ~self.cold)
-        self.unit, self.weights = 0.0, Calibration()
         train, valid = data.histories("train"), data.histories("valid")
         users = np.flatnonzero(valid.lengths if "valid" in data.parts else train.lengths)
         rng = np.random.default_rng(c.seed)
         users = np.sort(rng.permutation(users)[: min(c.valid_users, _MOST // data.n_items)])
         histories = train.take(users)
-        if self.base.scale != "logit":
-            self.unit = self._mean_best(histories)
+        self.units, self.companion, self.weights = (_unit(self.base, histories),), None, Calibration()
         if "valid" in data.parts and len(users):
             truth = valid.take(users)
             stand_ins = (rng.random(data.n_items) < c.pseudo_cold) & ~self.cold
             enough = np.count_nonzero(self.cold[truth.values]) >= _ENOUGH
-            self.weights = self._calibrated(histories, truth, stand_ins, bool(enough))
+            self._calibrate(histories, truth, stand_ins, bool(enough), companions)
 
-    def _mean_best(self, histories: Ragged) -> float:
-        """Mean over ``histories`` of the best score of the base model, at least a little above 0."""
-        best = self.base.score_histories(histories.take(slice(0, 500))).max(axis=1, initial=0.0)
-        return float(max(best.mean() if len(best) else 0.0, 1e-6))
-
-    def _calibrated(
-        self, histories: Ragged, truth: Ragged, stand_ins: npt.NDArray[np.bool_], taken: bool
-    ) -> Calibration:
+    def _calibrate(
+        self,
+        histories: Ragged,
+        truth: Ragged,
+        stand_ins: npt.NDArray[np.bool_],
+        taken: bool,
+        companions: Sequence[Recommender],
+    ) -> None:
         """Weights, with the items of the mask ``stand_ins`` as cold ones, unless in valid cold ones are ``taken``."""
+        models = [self.base, *companions]
+        units = [_unit(model, histories) for model in models]
         pseudo = self.cold if taken else stand_ins
+        maps = {"pseudo": (pseudo, self._map(self.vectors[pseudo], ~(self.cold | pseudo)))}
+        if not taken and self.cold.any():
+            maps["absent"] = (self.cold, self.neighbours)
         scores = self.base.score_histories(histories)  # [n, n_items]
-        known = ~(self.cold | pseudo)
-        mapped = scores @ self._map(self.vectors[pseudo], known).T  # [n, n_pseudo]
-        others = not taken and self.cold.any()
-        absent = np.asarray(scores @ self.neighbours.T, np.float32) if others else None  # [n, n_cold]
-        trial = Trial(
-            self._transform(scores),
-            self._transform(np.asarray(mapped, np.float32)),
-            self._profiles(histories) @ self.vectors.T,
-            pseudo,
-            self.cold,
-            None if absent is None else self._transform(absent),
-            histories,
-            truth,
-        )
-        found, self.report.search = calibrate(trial, self.config.tolerance, taken or not self.cold.any())
-        return found
+        mapped = {name: [_transform(_mapped(scores, a), units[0])] for name, (_, a) in maps.items()}
+        bests = []
+        for model, unit in zip(companions, units[1:], strict=True):
+            own = model.score_histories(histories)
+            for name, (_, a) in maps.items():
+                mapped[name].append(_transform(_mapped(own, a), unit))
+            bests.append(kth_best(_transform(own, unit), self.cold | pseudo, histories))
+        decays = (self.config.decay, WHOLE)
+        profiles = {decay: self._profiles(histories, decay) for decay in decays}
+        seen = histories.to_csr(len(self.vectors)).tocsc()
+        found = {
+            name: Newcomers(
+                items,
+                mapped[name][0],
+                mapped[name][1:],
+                {decay: profiles[decay] @ self.vectors[items].T for decay in decays},
+                seen[:, items].toarray() > 0,
+            )
+            for name, (items, _) in maps.items()
+        }
+        cosines = profiles[self.config.decay] @ self.vectors.T
+        base = _transform(scores, units[0])
+        trial = Trial(base, bests, cosines, found["pseudo"], found.get("absent"), self.cold, histories, truth)
+        generous = taken or not self.cold.any()
+        self.weights, place, self.report.search = calibrate(trial, self.config.tolerance, generous)
+        if place is not None:
+            self.companion, self.units = companions[place], (units[0], units[1 + place])
 
     def _map(self, new: FloatArray, known: npt.NDArray[np.bool_]) -> sp.csr_matrix:
         """Neighbours of ``new`` among the items of the base model that are ``known``."""
@@ -221,32 +263,40 @@ class ColdMap(Recommender):
 
     # -- use ----------------------------------------------------------------------------------
 
-    def _transform(self, scores: FloatArray) -> FloatArray:
-        """f, in place."""
-        if self.unit:
-            np.maximum(scores, 0.0, out=scores)
-            scores /= np.float32(self.unit)
-            scores += np.float32(_SMALL)
-            np.log(scores, out=scores)
-        return scores
-
-    def _profiles(self, histories: Ragged) -> FloatArray:
+    def _profiles(self, histories: Ragged, decay: float) -> FloatArray:
         """float32 ``[n, dim]`` of length one; zeros for a history without text."""
-        profiles: FloatArray = recent_events(histories, len(self.vectors), self.config.decay) @ self.vectors
+        profiles: FloatArray = recent_events(histories, len(self.vectors), decay) @ self.vectors
         profiles /= np.maximum(np.linalg.norm(profiles, axis=1, keepdims=True), 1e-6)
         return profiles
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``."""
-        n_base = self.neighbours.shape[1]
+        n_base, w = self.neighbours.shape[1], self.weights
         known = replace(histories, values=np.where(histories.values < n_base, histories.values, -1).astype(np.int32))
+        hidden, warm = self.cold[:n_base], np.flatnonzero(~self.cold)
         base = self.base.score_histories(known)  # [n, n_base]
-        mapped = np.asarray(base @ self.neighbours.T, np.float32)  # [n, n_cold]
-        w, cosines = self.weights, self._profiles(histories) @ self.vectors.T
-        scores = np.full((len(histories), len(self.vectors)), 0.0, np.float32)
-        warm = ~self.cold
-        scores[:, warm] = self._transform(base)[:, warm[:n_base]] + np.float32(w.warm_text) * cosines[:, warm]
-        scores[:, self.cold] = w.of_cold(self._transform(mapped), cosines[:, self.cold])
+        mapped = _transform(_mapped(base, self.neighbours), self.units[0])  # [n, n_cold]
+        base = _transform(base, self.units[0])
+        own = base
+        if w.warm_text:
+            own = base + np.float32(w.warm_text) * (
+                self._profiles(histories, self.config.decay) @ self.vectors[:n_base].T
+            )
+        companion = others = None
+        if self.companion is not None:
+            others = scores_of_part(self.companion, known)
+            others = np.pad(others, ((0, 0), (0, n_base - others.shape[1])))  # one that was left behind knows fewer
+            companion = _transform(_mapped(others, self.neighbours), self.units[1])
+        cosines = self._profiles(histories, w.cold_decay) @ self.vectors[self.cold].T
+        cold = w.of_cold(mapped, companion, cosines)
+        if w.level and self.cold.any():
+            bests = [
+                kth_best(scores, hidden, known)
+                for scores in (own, base, *([] if others is None else [_transform(others, self.units[1])]))
+            ]
+            cold += w.raised(bests[0], bests[1], bests[2] if others is not None else None)
+        scores = np.empty((len(histories), len(self.vectors)), np.float32)
+        scores[:, self.cold], scores[:, warm] = cold, own[:, warm]
         return scores
 
     def _add_items(self, items: pl.DataFrame) -> None:
@@ -264,37 +314,71 @@ class ColdMap(Recommender):
             require_updatable(self, [self.base])
 
     def _update(self, change: Change, options: FitOptions) -> None:
-        """That of the base model; items with events are warm then, and neighbours are found anew. Weights stay."""
-        new = self.text.new_vectors(change, len(self.vectors))
+        """That of the base model; items with events are warm then, and neighbours are found anew. Weights stay.
+
+        s follows the best scores of each model. A companion that cannot be updated scores new items with nothing.
+        """
+        new, some = self.text.new_vectors(change, len(self.vectors)), sample_of(change)
+        before = [_unit(part, some) for part in self._parts()]
         update_parts(self, [self.base], change, options)
+        if self.companion is not None and can_be_updated(self.companion):
+            update_parts(self, [self.companion], change, options)
+        elif self.companion is not None:
+            self.companion.report.behind = True
+        if len(some):
+            now = [_unit(part, some) for part in self._parts()]
+            self.units = tuple(u * n / b if b else u for u, n, b in zip(self.units, now, before, strict=True))
         self.vectors = appended(self.vectors, new)
         self.cold = np.concatenate([self.cold, np.ones(len(new), np.bool_)])
         self.cold[change.after.values] = False
         self.neighbours = self._map(self.vectors[self.cold], ~self.cold)
 
+    def _parts(self) -> list[Recommender]:
+        return [self.base] if self.companion is None else [self.base, self.companion]
+
     @property
     def left_behind(self) -> tuple[str, ...]:
-        """Names of the parts of the base model that stayed as they were."""
-        return self.base.left_behind
+        """Names of the models under the map, and of their parts, that stayed as they were."""
+        return left_behind(self._parts())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        arrays, meta = self.base._state()
+        arrays, described = pack_parts(self._parts())
         own = {"vectors": self.vectors, "cold": self.cold, **artifact.pack_csr("neighbours", self.neighbours)}
-        return {**{f"base.{name}": a for name, a in arrays.items()}, **own}, {
-            "base": meta,
-            "base_updates": self.base.report.updates,
+        return {**arrays, **own}, {
+            "parts": described,
             "text": self.text.to_meta(),
-            "unit": self.unit,
+            "units": list(self.units),
             "weights": self.weights.to_meta(),
         }
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.vectors, self.cold = arrays["vectors"], arrays["cold"]
         self.neighbours = artifact.unpack_csr("neighbours", arrays)
-        self.text, self.unit = ItemText.from_meta(meta["text"]), meta["unit"]
+        self.text, self.units = ItemText.from_meta(meta["text"]), tuple(meta["units"])
         self.weights = Calibration(**meta["weights"])
-        self.base = self._base()
-        self.base.item_ids = Ids(self._fitted().values[: self.neighbours.shape[1]])
-        self.base.report.updates = meta.get("base_updates", [])  # not in what older versions wrote
-        own = {name.removeprefix("base."): a for name, a in arrays.items() if name.startswith("base.")}
-        self.base._restore(own, meta["base"])
+        known = Ids(self._fitted().values[: self.neighbours.shape[1]])
+        self.base, *others = unpack_parts(arrays, meta["parts"], known)
+        self.companion = others[0] if others else None
+
+
+def _unit(model: Recommender, histories: Ragged) -> float:
+    """Mean over ``histories`` of the best score of a model, at least a little above 0; 0 where scores are logits."""
+    if model.scale == "logit":
+        return 0.0
+    best = model.score_histories(histories.take(slice(0, 500))).max(axis=1, initial=0.0)
+    return float(max(best.mean() if len(best) else 0.0, 1e-6))
+
+
+def _mapped(scores: FloatArray, neighbours: sp.csr_matrix) -> FloatArray:
+    """float32 ``[n, c]``: what the neighbours of c items score."""
+    return np.asarray(scores @ neighbours.T, np.float32)
+
+
+def _transform(scores: FloatArray, unit: float) -> FloatArray:
+    """f, in place."""
+    if unit:
+        np.maximum(scores, 0.0, out=scores)
+        scores /= np.float32(unit)
+        scores += np.float32(_SMALL)
+        np.log(scores, out=scores)
+    return scores
