@@ -10,6 +10,7 @@ from honeyguide.models.auto import Auto
 from honeyguide.models.blend import Blend
 from honeyguide.models.content.cold_map import ColdMap
 from honeyguide.models.fusion import PER_PART
+from honeyguide.models.linear.slim import SLIM
 from honeyguide.models.registry import model_class
 
 
@@ -31,6 +32,8 @@ def _options(first: Recommender) -> dict[str, Any]:
     options = first.config.model_dump(mode="json")
     if "epochs" in options and options.get("schedule") != "cosine" and first.report.curve:
         options["epochs"] = len(first.report.curve)  # a search ends training where its budget does
+    if isinstance(first, SLIM):
+        options["l1"] = first.l1
     chosen = getattr(first, "chosen", {})
     if "decay" in chosen:
         one = {"normalisations": ("normalisation",), "decays": ("decay",), "mixes": ("mix",)}

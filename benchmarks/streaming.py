@@ -48,7 +48,8 @@ MOST_COST, LEAST_RECOVERED, LEVEL = 0.05, 0.90, 0.05
 
 MATRICES = ("popularity", "itemknn", "floor", "gfcf", "ials")
 COMPOSED = ("blend", "auto")
-MODELS = ("popularity", "itemknn", "ease", "floor", "gfcf", "ials", "sasrec", *COMPOSED)
+PAIRS = ("simplex", "mf-bpr", "mf")
+MODELS = ("popularity", "itemknn", "ease", "floor", "gfcf", "ials", "slim", "sasrec", *PAIRS, *COMPOSED)
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,16 @@ class Stream:
     times: Literal["logged", "interpolated", "drawn"] = "logged"
     ahead: int = 1
     refits: tuple[int, ...] = (2, 4, 6, 8, 10)
-    models: tuple[str, ...] = tuple(m for m in MODELS if m not in ("sasrec", *COMPOSED))
+    models: tuple[str, ...] = tuple(m for m in MODELS if m not in ("sasrec", *PAIRS, *COMPOSED))
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 DATA: dict[str, Stream] = {
     "ml-100k": Stream(models=tuple(m for m in MODELS if m != "sasrec")),
     "ml-small-2018": Stream(refits=(5, 10), options={"tables": {"interactions": "ratings_all.parquet"}}),
-    "foursquare-nyc-coords": Stream(repeats=True, models=(*MATRICES, "ease", "sasrec", *COMPOSED)),
-    "ml-1m": Stream(times="interpolated", refits=(5, 10)),
-    "amazon-beauty": Stream(times="drawn", ahead=5, refits=(5, 10), models=(*MATRICES, *COMPOSED)),
+    "foursquare-nyc-coords": Stream(repeats=True, models=(*MATRICES, "ease", "slim", "sasrec", *PAIRS, *COMPOSED)),
+    "ml-1m": Stream(times="interpolated", refits=(10,)),
+    "amazon-beauty": Stream(times="drawn", ahead=5, refits=(5, 10), models=(*MATRICES, "slim", *COMPOSED)),
 }
 SASREC = {"dim": 32, "max_len": 50, "epochs": 12, "loss": "sampled", "update_lr": 0.3}
 OPTIONS: dict[str, dict[str, Any]] = {  # the rest is what the models default to
@@ -92,7 +93,9 @@ OPTIONS: dict[str, dict[str, Any]] = {  # the rest is what the models default to
     "blend": {"models": ("floor", "ials", "sasrec"), "options": ({}, {}, SASREC)},
     "auto": {"budget": 30.0},
 }
-REFITS: dict[str, tuple[int, ...]] = dict.fromkeys(("sasrec", *COMPOSED), (5, 10))  # where fits are dear
+REFITS: dict[str, tuple[int, ...]] = dict.fromkeys(
+    ("slim", "sasrec", *PAIRS, *COMPOSED), (5, 10)
+)  # where fits are dear
 
 
 @dataclass(frozen=True)

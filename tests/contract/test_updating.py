@@ -75,11 +75,12 @@ def start(make: Make, growth: Growth) -> Callable[[], Recommender]:
 
 def options(make: Make) -> dict[str, Any]:
     """What a fit would choose by looking at data is set: an update never chooses again."""
-    if make().name == "floor":
-        return {"normalisations": ("sym",), "decays": (0.8,), "mixes": (0.5,)}
-    if make().name == "auto":
-        return {"models": ("floor", "itemknn")}  # of which it takes the first, without a part valid
-    return {}
+    chosen: dict[str, dict[str, Any]] = {
+        "floor": {"normalisations": ("sym",), "decays": (0.8,), "mixes": (0.5,)},
+        "slim": {"l1": 0.5, "tolerance": 1e-6, "sweeps": 500},  # two descents are as equal as they are exact
+        "auto": {"models": ("floor", "itemknn")},  # of which it takes the first, without a part valid
+    }
+    return chosen.get(make().name, {})
 
 
 def ask(growth: Growth) -> Requests:

@@ -99,8 +99,33 @@ def test_the_estimate_falls_with_l1() -> None:
 
 def test_the_default_l1_follows_the_takers_of_an_item() -> None:
     takers = {users: np.ones((users, 4), np.float32) for users in (3, 12, 40)}
-    found = {users: SLIM().fit(data_of(a)).resolved.l1 for users, a in takers.items()}
+    found = {users: SLIM().fit(data_of(a)).l1 for users, a in takers.items()}
     assert found == {3: 0.5, 12: pytest.approx(1.2), 40: 2.0}
-    assert SLIM(l1=7.0).fit(data_of(takers[40])).resolved.l1 == 7.0
+    assert SLIM(l1=7.0).fit(data_of(takers[40])).l1 == 7.0
     scores = SLIM().fit(data_of(takers[3])).score_histories(Ragged.from_lists([[0]]))
     assert (scores[0, 1:] > 0).all(), "three users in common are evidence there"
+
+
+def test_an_update_solves_again_what_the_change_touches_and_nothing_else() -> None:
+    """Items of two halves that no user mixes: a change in one half leaves the columns of the other bit for bit."""
+    left, right = baskets(200, 12), baskets(200, 9)
+    a = np.block([[left, np.zeros((200, 9), np.float32)], [np.zeros((200, 12), np.float32), right]])
+    grown = a.copy()
+    grown[:15, :12] = baskets(15, 12)[::-1]
+    options = {"l1": 1.0, "l2": 5.0, "sweeps": 500, "tolerance": 1e-6}
+    model = SLIM(**options).fit(data_of(a))
+    items = np.argsort(model.item_ids.encode(pl.Series(np.arange(21))))  # column of each code
+    first = dense(model)
+    changed = [Ragged.from_lists([np.flatnonzero(row[items]) for row in x[:15]]) for x in (a, grown)]
+    model.update(*changed)
+    second = dense(model)
+    expected = sklearn_weights(grown, 1.0, 5.0)[np.ix_(items, items)]
+    np.testing.assert_allclose(second, expected, atol=3e-5)
+    other = items >= 12
+    np.testing.assert_array_equal(second[:, other], first[:, other])
+    assert np.abs(second[:, ~other] - first[:, ~other]).max() > 0.01
+
+
+def dense(model: SLIM) -> np.ndarray:
+    matrix = model.weights.matrix
+    return np.array(matrix.toarray() if sp.issparse(matrix) else matrix)

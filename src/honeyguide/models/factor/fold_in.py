@@ -195,7 +195,11 @@ def _unpacked(name: str, arrays: Mapping[str, npt.NDArray[Any]], shape: tuple[in
 
 def popularity_scores(train: sp.csr_matrix) -> FloatArray:
     """float32 ``[m]``: the logarithm of the items' share of the pairs of ``train``, each with one more."""
-    counts = np.asarray(train.sum(axis=0)).ravel()
+    return log_shares(np.asarray(train.sum(axis=0)).ravel())
+
+
+def log_shares(counts: npt.NDArray[Any]) -> FloatArray:
+    """float32 ``[m]``: the logarithm of the share of each of ``counts``, with one more."""
     scores: FloatArray = np.log((counts + 1) / (counts.sum() + len(counts))).astype(np.float32)
     return scores
 

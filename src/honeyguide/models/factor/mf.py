@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -12,10 +14,19 @@ from torch.nn import functional as F
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.fitting import FitOptions
-from honeyguide.core.ragged import FloatArray
+from honeyguide.core.ragged import FloatArray, Ragged
 from honeyguide.core.resources import Estimate
 from honeyguide.models.factor.fold_in import FoldIn, How
-from honeyguide.models.factor.pair_training import PairConfig, PairModel, pair_batches, pair_forward, to_numpy
+from honeyguide.models.factor.pair_training import (
+    Continued,
+    PairConfig,
+    PairModel,
+    pair_batches,
+    pair_forward,
+    to_numpy,
+)
+from honeyguide.models.factor.pair_update import trained_like
+from honeyguide.models.linear.item_weights import distinct
 from honeyguide.nn.forward import Forward
 from honeyguide.nn.pairs import PairBatch
 from honeyguide.nn.trainer import choose_device, seeded
@@ -103,6 +114,7 @@ class MF(PairModel):
     name = "mf"
     Config = MFConfig
     config: MFConfig
+    capabilities = PairModel.capabilities | {"update"}
 
     network: PointwiseNetwork | None = None  # of the fit, with its users; never saved
 
@@ -126,6 +138,10 @@ class MF(PairModel):
             inward[:, -2] = 1.0  # the mean of ones is the 1 opposite the bias
             return FoldIn.learn(self.config.fold_in, (users, inward[:, :-1], items[:, :-1]), pairs, exponent=1.0)
 
+        self._train(network, self._forward(network), pair_batches(pairs, self.config), data, options, serve)
+        self.network = network
+
+    def _forward(self, network: PointwiseNetwork) -> Callable[[PairBatch], Forward]:
         plain = pair_forward(network, self.config)
 
         def forward(batch: PairBatch) -> Forward:
@@ -135,5 +151,22 @@ class MF(PairModel):
             norms = 0.5 * self.config.decay * (network.users.square().sum() + network.items.square().sum())
             return replace(found, rest=norms if found.rest is None else found.rest + norms)
 
-        self._train(network, forward, pair_batches(pairs, self.config), data, options, serve)
-        self.network = network
+        return forward
+
+    def _go_on(self, served: FoldIn, histories: Ragged, config: MFConfig, device: torch.device) -> Continued:
+        """Biases of items stay, and those of the users in hand are learnt: the artifact has none."""
+        network = PointwiseNetwork(len(histories), len(served.outward), config).to(device)
+        items, bias = served.outward[:, :-1], served.outward[:, -1:]  # [m, d], [m, 1]
+        with torch.no_grad():
+            network.users.copy_(torch.from_numpy(trained_like(served, histories)[:, :-1]))
+            network.items.copy_(torch.from_numpy(items))
+            network.item_bias.copy_(torch.from_numpy(bias))
+        network.item_bias.requires_grad_(False)
+
+        def serve() -> FoldIn:
+            moved = to_numpy(network.items)
+            ones = np.ones_like(bias)
+            return replace(served, inward=np.hstack([moved, ones]), outward=np.hstack([moved, bias]))
+
+        batches = pair_batches(distinct(histories, len(served.outward)), config)
+        return network, self._forward(network), batches, serve

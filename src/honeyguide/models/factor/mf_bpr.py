@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -9,9 +11,20 @@ from torch.nn import functional as F
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.fitting import FitOptions
+from honeyguide.core.ragged import FloatArray, Ragged
 from honeyguide.core.resources import Estimate
 from honeyguide.models.factor.fold_in import FoldIn, How
-from honeyguide.models.factor.pair_training import Loss, PairConfig, PairModel, pair_batches, pair_forward, to_numpy
+from honeyguide.models.factor.pair_training import (
+    Continued,
+    Loss,
+    PairConfig,
+    PairModel,
+    pair_batches,
+    pair_forward,
+    to_numpy,
+)
+from honeyguide.models.factor.pair_update import trained_like
+from honeyguide.models.linear.item_weights import distinct
 from honeyguide.nn.pairs import PairBatch
 from honeyguide.nn.trainer import choose_device, seeded
 
@@ -70,6 +83,7 @@ class MFBPR(PairModel):
     name = "mf-bpr"
     Config = MFBPRConfig
     config: MFBPRConfig
+    capabilities = PairModel.capabilities | {"update"}
 
     network: MFNetwork | None = None  # of the fit, with its users; never saved
 
@@ -88,10 +102,25 @@ class MFBPR(PairModel):
             network = MFNetwork(data.n_users, data.n_items, self.config).to(device)
 
         def serve() -> FoldIn:
-            items = F.normalize(network.items, dim=1) if self.config.cosine else network.items
-            vectors = to_numpy(network.users), to_numpy(items), to_numpy(items)
-            return FoldIn.learn(self.config.fold_in, vectors, pairs, exponent=1.0)
+            items = self._outward(network)
+            return FoldIn.learn(self.config.fold_in, (to_numpy(network.users), items, items), pairs, exponent=1.0)
 
         forward, batches = pair_forward(network, self.config), pair_batches(pairs, self.config)
         self._train(network, forward, batches, data, options, serve)
         self.network = network
+
+    def _outward(self, network: MFNetwork) -> FloatArray:
+        vectors: FloatArray = to_numpy(F.normalize(network.items, dim=1) if self.config.cosine else network.items)
+        return vectors
+
+    def _go_on(self, served: FoldIn, histories: Ragged, config: MFBPRConfig, device: torch.device) -> Continued:
+        network = MFNetwork(len(histories), len(served.outward), config).to(device)
+        users = torch.from_numpy(trained_like(served, histories))
+        network.load_state_dict({"users": users, "items": torch.from_numpy(served.outward)})
+
+        def serve() -> FoldIn:
+            items = self._outward(network)
+            return replace(served, inward=items, outward=items)
+
+        batches = pair_batches(distinct(histories, len(served.outward)), config)
+        return network, pair_forward(network, config), batches, serve

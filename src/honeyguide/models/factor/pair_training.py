@@ -15,17 +15,18 @@ from torch import Tensor, nn
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.fitting import FitOptions, ModelConfig
+from honeyguide.core.fitting import STATISTICS, Change, FitOptions, ModelConfig
 from honeyguide.core.plugin import Hooks
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
+from honeyguide.models.factor import pair_update as up
 from honeyguide.models.factor.fold_in import FoldIn, How
 from honeyguide.nn import pair_losses
 from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, mean_reweighed
 from honeyguide.nn.pairs import PairBatch, PairSampler
-from honeyguide.nn.trainer import Batches, OnDevice, Trainer, TrainerSettings
+from honeyguide.nn.trainer import Batches, OnDevice, Trainer, TrainerSettings, choose_device, seeded
 
 B = TypeVar("B", bound=OnDevice)
 
@@ -69,6 +70,9 @@ class PairConfig(ModelConfig):
         How a user's vector is made from a history; see :class:`~honeyguide.models.factor.fold_in.FoldIn`.
     lr, schedule, average, epochs, patience, min_gain
         See :class:`~honeyguide.nn.trainer.TrainerSettings`.
+    update_share, update_epochs, update_lr
+        Work of an update as a share of that of the fit, most passes over what changed, and the learning rate as a
+        share of ``lr``; read by models with capability ``update``.
     valid_users
         Largest number of users on whom an epoch is judged, by NDCG@10.
     """
@@ -94,6 +98,9 @@ class PairConfig(ModelConfig):
     epochs: int = Field(20, ge=1)
     patience: int = Field(3, ge=1)
     min_gain: float = Field(0.0, ge=0)
+    update_share: float = Field(0.03, ge=0)
+    update_epochs: int = Field(8, ge=1)
+    update_lr: float = Field(0.03, gt=0)
     valid_users: int = Field(5_000, ge=1)
 
     @model_validator(mode="after")
@@ -226,6 +233,9 @@ class Served(Protocol):
         ...
 
 
+Continued = tuple[nn.Module, Callable[[Any], Forward], Batches[Any], Callable[[], FoldIn]]
+
+
 class PairModel(Recommender):
     """Base of the models learnt from pairs: they serve from a :class:`~honeyguide.models.factor.fold_in.FoldIn`.
 
@@ -236,6 +246,9 @@ class PairModel(Recommender):
     states: ClassVar[frozenset[str]] = frozenset({"state", "vectors", "weights"})
     served: Served
     hooks: Hooks = Hooks()
+    counts: FloatArray | None = None  # [n_items], users who took each item, of models that can be updated
+    work: float = 0.0  # pairs that the fit read, all epochs together
+    fitted: float = 0.0  # pairs of the fit
 
     def _train(
         self,
@@ -275,6 +288,47 @@ class PairModel(Recommender):
         self.report.curve = trainer.run()
         self.report.finished = trainer.finished
         self.served = serve()
+        pairs = data.matrix("train")
+        self.counts = np.asarray(pairs.sum(axis=0), np.float32).ravel()
+        self.fitted, self.work = float(pairs.nnz), float(pairs.nnz * len(self.report.curve))
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """Go on training, for ``update_share`` of the work of the fit, on what changed and on ``replay``.
+
+        The rest of the log is not seen again, Adam starts anew, nothing is validated, and the map from a history
+        to a user's vector stays.
+        """
+        served, config = self.served, self.config
+        if not isinstance(served, FoldIn) or not isinstance(config, PairConfig):
+            raise NotImplementedError(f"{self.name} serves from something else")
+        self.counts = up.counted_on(self.counts, change, self.name)
+        served = up.grown_fold_in(served, change, self.counts)
+        windows = up.windows_of(change, config, self.work)
+        c = up.smaller_batches(config, self.fitted)
+        c = c.model_copy(update={"seed": c.seed + len(self.report.updates) + 1})
+        if (windows.lengths >= 2).any():
+            device = choose_device(options.device)
+            with seeded(c.seed, device):
+                network, forward, batches, serve = self._go_on(served, windows, c, device)
+            Trainer(network, batch_loss(forward, Hooks()), batches, up.update_trainer(config), options).run()
+            served = serve()
+        self.served = served
+
+    def _go_on(self, served: FoldIn, histories: Ragged, config: Any, device: torch.device) -> Continued:
+        """A network that stands where ``served`` does, users being ``histories``, and what trains it further.
+
+        Parameters
+        ----------
+        served
+            Of the model so far, with the new items.
+        histories
+            What to learn from.
+        config
+            Options, with the batches of an update.
+        device
+            Where to train.
+        """
+        raise NotImplementedError(f"{self.name} cannot go on training")
 
     def user_vectors(self, histories: Ragged) -> FloatArray:
         """float32 ``[n, d]``: folded in; zeros for an empty history."""
@@ -293,9 +347,15 @@ class PairModel(Recommender):
         return Recommendations(*self.served.similar(items, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        return self.served.pack()
+        arrays, meta = self.served.pack()
+        if "update" not in self.capabilities or self.counts is None:
+            return arrays, meta
+        return {**arrays, f"{STATISTICS}counts": self.counts}, {**meta, "work": self.work, "pairs": self.fitted}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
+        if "work" in meta:  # older versions kept nothing for updates
+            self.counts, self.work = np.array(arrays[f"{STATISTICS}counts"]), meta["work"]
+            self.fitted = meta["pairs"]
         self.served = FoldIn.unpack(arrays, meta)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import scipy.sparse as sp
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -12,9 +13,11 @@ from torch.nn import functional as F
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.fitting import FitOptions
+from honeyguide.core.ragged import FloatArray, Ragged
 from honeyguide.core.resources import Estimate
 from honeyguide.models.factor.fold_in import FoldIn, popularity_scores
-from honeyguide.models.factor.pair_training import PairConfig, PairModel, to_numpy
+from honeyguide.models.factor.pair_training import Continued, PairConfig, PairModel, to_numpy
+from honeyguide.models.linear.item_weights import distinct
 from honeyguide.nn import pair_losses
 from honeyguide.nn.forward import Forward, Weights, mean_loss
 from honeyguide.nn.pairs import PairSampler
@@ -33,6 +36,8 @@ class SimpleXConfig(PairConfig):
     lr: float = Field(0.01, gt=0)
     epochs: int = Field(40, ge=1)
     patience: int = Field(8, ge=1)
+    update_share: float = Field(0.02, ge=0)
+    update_lr: float = Field(0.1, gt=0)
 
 
 class SimpleXNetwork(nn.Module):
@@ -92,6 +97,7 @@ class SimpleX(PairModel):
     name = "simplex"
     Config = SimpleXConfig
     config: SimpleXConfig
+    capabilities = PairModel.capabilities | {"update"}
 
     def estimate(self, data: Dataset) -> Estimate:
         """Item vectors with gradient, moments and best copy; a batch. Early stopping ends the run halfway."""
@@ -106,12 +112,22 @@ class SimpleX(PairModel):
         c, device, pairs = self.config, choose_device(options.device), data.matrix("train")
         with seeded(c.seed, device):
             network = SimpleXNetwork(data.n_items, c).to(device)
-        empty = popularity_scores(pairs)
+        batches, serve = self._batches(pairs, c), self._serving(network, popularity_scores(pairs))
+        self._train(network, history_forward(network, c), batches, data, options, serve)
 
+    def _go_on(self, served: FoldIn, histories: Ragged, config: SimpleXConfig, device: torch.device) -> Continued:
+        network = SimpleXNetwork(len(served.outward), config).to(device)
+        network.load_state_dict({"items": torch.from_numpy(served.inward), "turn": torch.from_numpy(served.turn)})
+        batches = self._batches(distinct(histories, len(served.outward)), config)
+        return network, history_forward(network, config), batches, self._serving(network, served.empty)
+
+    def _batches(self, pairs: sp.csr_matrix, c: SimpleXConfig) -> SplitHistories:
+        sampler = PairSampler(pairs, 1, c.negatives, c.popularity, c.seed)
+        return SplitHistories(sampler, c.pairs_per_batch(pairs.nnz))
+
+    def _serving(self, network: SimpleXNetwork, empty: FloatArray) -> Callable[[], FoldIn]:
         def serve() -> FoldIn:
             items, turn = to_numpy(network.items), to_numpy(network.turn)
             return FoldIn("map", items, to_numpy(F.normalize(network.items, dim=1)), turn, empty, exponent=1.0)
 
-        sampler = PairSampler(pairs, 1, c.negatives, c.popularity, c.seed)
-        batches = SplitHistories(sampler, c.pairs_per_batch(pairs.nnz))
-        self._train(network, history_forward(network, c), batches, data, options, serve)
+        return serve

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.fitting import FitOptions, ModelConfig
+from honeyguide.core.fitting import Change, FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
@@ -20,6 +20,7 @@ from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Real, Space
 from honeyguide.models.linear.cosine import products_per_item
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
+from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, grown, pack_pairs, ready, unpack_pairs
 
 _TARGETS = 256  # columns solved together
 _CANDIDATES = 2048  # of all of them together, where one column has not more: a Gram matrix of 16 MiB
@@ -61,7 +62,9 @@ class SLIM(Recommender):
     Config = SLIMConfig
     space: ClassVar[Space] = {"l1": Real(0.2, 20.0, log=True), "l2": Real(1.0, 1000.0, log=True)}
     config: SLIMConfig
-    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "update", "exact_update"})
+
+    _counts: PairCounts | None = None
 
     def estimate(self, data: Dataset) -> Estimate:
         """The sparse Gram matrix, the dense one of a block of columns, and its gradients.
@@ -78,7 +81,7 @@ class SLIM(Recommender):
         counts.eliminate_zeros()
         moved = float(np.sqrt(np.diff(counts.indptr)).sum()) * n / max(1, len(sample))
         width = float(n if n <= _SMALL else _CANDIDATES)
-        memory = 12.0 * filled + 4 * width * (width + 3 * _TARGETS) + 1e8
+        memory = 24.0 * filled + 4 * width * (width + 3 * _TARGETS) + 1e8
         return Estimate(memory, 1e-8 * products + 2.5e-4 * moved)
 
     def _l1(self, a: sp.csr_matrix) -> float:
@@ -89,20 +92,37 @@ class SLIM(Recommender):
         return float(np.clip(_PER_TAKER * takers, *_LIMITS))
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
+        a = data.matrix("train")
+        gram = (a.T @ a).tocsr()  # [n_items, n_items], users who took both
+        self.l1 = self._l1(a)
+        self._solve(gram, None, options.progress)
+        self._counts = PairCounts.of(gram) if gram.nnz <= 2 * MOST_PAIRS else None
+
+    def _update(self, change: Change, options: FitOptions) -> None:
+        """The Gram matrix exactly; columns that the old weights no longer solve go on from them.
+
+        ``lambda`` stays that of the fit.
+        """
+        n = change.n_items
+        counts = ready(self._counts, self.name).changed(distinct(change.before, n), distinct(change.after, n))
+        old: Any = self.weights.matrix
+        self._solve(counts.gram, grown(sp.csr_matrix(old), n), options.progress)
+        self._counts = counts
+
+    def _solve(self, gram: sp.csr_matrix, start: sp.csr_matrix | None, progress: bool) -> None:
+        """W from ``A'A``, from nothing or from the weights ``start``, both ``[n_items, n_items]``."""
         from rich.console import Console
         from rich.progress import track
 
-        c, a = self.config, data.matrix("train")
-        gram = (a.T @ a).tocsr()  # [n_items, n_items], users who took both
-        l1 = self._l1(a)
-        self.resolved = c.model_copy(update={"l1": l1})
-        blocks = list(column_blocks(gram, l1))
+        c = self.config
         columns = []
-        for targets, candidates in track(blocks, "SLIM", console=Console(stderr=True), disable=not options.progress):
+        blocks = list(column_blocks(gram, self.l1))
+        for targets, candidates in track(blocks, "SLIM", console=Console(stderr=True), disable=not progress):
             inner = gram[candidates][:, candidates].toarray()  # [n, n]
             right = gram[targets][:, candidates].toarray()  # [b, n]
             right[targets[:, None] == candidates] = 0  # no weight for the item itself
-            w = elastic_net(inner, right, l1, c.l2, c.sweeps, c.tolerance)
+            first = None if start is None else start[candidates][:, targets].toarray().T  # [b, n]
+            w = elastic_net(inner, right, self.l1, c.l2, c.sweeps, c.tolerance, first)
             rows, places = np.nonzero(w)
             columns.append((candidates[places], targets[rows], w[rows, places]))
         i, j, values = (np.concatenate(part) for part in zip(*columns, strict=True))
@@ -121,10 +141,13 @@ class SLIM(Recommender):
         return Recommendations(*self.weights.similar(items, k), self._fitted())
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        return self.weights.pack(), {}
+        pairs, meta = pack_pairs(self._counts)
+        return {**self.weights.pack(), **pairs}, {"l1": self.l1, **meta}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.weights = ItemWeights.unpack(arrays)
+        if "pairs" in meta:  # older versions kept nothing for updates
+            self.l1, self._counts = float(meta["l1"]), unpack_pairs(arrays, meta)
 
 
 def column_blocks(gram: sp.csr_matrix, l1: float) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
@@ -151,19 +174,28 @@ def column_blocks(gram: sp.csr_matrix, l1: float) -> Iterator[tuple[npt.NDArray[
     screened.eliminate_zeros()
     largest = gram.shape[0] if gram.shape[0] <= _SMALL else _CANDIDATES
     waiting: list[int] = []
-    together = np.empty(0, np.int64)
+    together = np.zeros(gram.shape[0], bool)
     for target in np.flatnonzero(np.diff(screened.indptr)):
         own = screened.indices[screened.indptr[target] : screened.indptr[target + 1]]
-        union = np.union1d(together, own)
-        if waiting and (len(waiting) == _TARGETS or len(union) > largest):
-            yield np.array(waiting), together
-            waiting, union = [], np.sort(own).astype(np.int64)
+        size = np.count_nonzero(together) + np.count_nonzero(~together[own])
+        if waiting and (len(waiting) == _TARGETS or size > largest):
+            yield np.array(waiting), np.flatnonzero(together)
+            waiting = []
+            together[:] = False
         waiting.append(int(target))
-        together = union
-    yield np.array(waiting, np.int64), together
+        together[own] = True
+    yield np.array(waiting, np.int64), np.flatnonzero(together)
 
 
-def elastic_net(gram: FloatArray, right: FloatArray, l1: float, l2: float, sweeps: int, tolerance: float) -> FloatArray:
+def elastic_net(
+    gram: FloatArray,
+    right: FloatArray,
+    l1: float,
+    l2: float,
+    sweeps: int,
+    tolerance: float,
+    start: FloatArray | None = None,
+) -> FloatArray:
     """Non-negative elastic nets that share a Gram matrix, by cyclic coordinate descent on all of them at once.
 
     ``w_i <- max(0, g_i + G_ii w_i - lambda) / (G_ii + beta)`` with ``g = b - G w``, kept up to date.
@@ -178,6 +210,9 @@ def elastic_net(gram: FloatArray, right: FloatArray, l1: float, l2: float, sweep
         ``lambda`` and ``beta``.
     sweeps, tolerance
         When to stop.
+    start
+        float32 ``[b, n]``, weights that nearly solve it; only those that would move by more than ``tolerance``
+        are moved. By default all begin at zero.
 
     Returns
     -------
@@ -185,9 +220,11 @@ def elastic_net(gram: FloatArray, right: FloatArray, l1: float, l2: float, sweep
         float32 ``[b, n]``.
     """
     allowed = np.ascontiguousarray((right > l1).T)  # [n, b]
+    diagonal = np.diagonal(gram).copy()
+    if start is not None:
+        return _settle(gram, right, allowed, np.where(allowed, start.T, np.float32(0)), (l1, l2), sweeps, tolerance)
     w = np.zeros(right.shape[::-1], np.float32)  # [n, b]
     g = right.copy()  # [b, n]
-    diagonal = np.diagonal(gram).copy()
     for _ in range(sweeps):
         moved = 0.0
         active = np.flatnonzero((allowed & ((g > l1).T | (w > 0))).any(axis=1))
@@ -200,5 +237,38 @@ def elastic_net(gram: FloatArray, right: FloatArray, l1: float, l2: float, sweep
                 w[i] += step
                 moved = max(moved, float(np.abs(step).max()))
         if moved <= tolerance:
+            break
+    return w.T
+
+
+def _settle(
+    gram: FloatArray,
+    right: FloatArray,
+    allowed: npt.NDArray[np.bool_],
+    w: FloatArray,
+    penalties: tuple[float, float],
+    sweeps: int,
+    tolerance: float,
+) -> FloatArray:
+    """:func:`elastic_net` from weights ``w`` ``[n, b]`` that nearly solve it: only what would move far is moved."""
+    l1, l2 = (np.float32(penalty) for penalty in penalties)
+    diagonal = np.diagonal(gram)[:, None].copy()
+    far = np.float32(tolerance)
+    g = right - w.T @ gram  # [b, n]
+    left = np.arange(len(right))  # columns of W that are not done; nothing moves one but itself
+    for _ in range(sweeps):
+        goal = np.maximum(g[left].T + diagonal * w[:, left] - l1, 0) / (diagonal + l2)
+        away = allowed[:, left] & (np.abs(goal - w[:, left]) > far)  # [n, columns left]
+        kept = away.any(axis=0)
+        left, away = left[kept], away[:, kept]
+        for i in np.flatnonzero(away.any(axis=1)):
+            columns = left[allowed[i, left]]
+            old = w[i, columns]
+            step = np.maximum(g[columns, i] + diagonal[i] * old - l1, 0) / (diagonal[i] + l2) - old
+            moved = np.abs(step) > far
+            columns, step = columns[moved], step[moved]
+            w[i, columns] += step
+            g[columns] -= step[:, None] * gram[i]
+        if not len(left):
             break
     return w.T
