@@ -201,18 +201,17 @@ class Trial:
         values = self.ndcgs(lists, items)
         return float(values.mean()) if len(values) else 0.0
 
-    def recall(self, lists: IntArray, items: Mask) -> float:
-        """Mean recall at K with only ``items`` relevant; zero where none is held out."""
+    def recalls(self, lists: IntArray, items: Mask) -> npt.NDArray[np.float64]:
+        """Recall at K with only ``items`` relevant, of every user of whom one is held out."""
         truth, _ = keep_items(self.truth, items)
         asked = np.flatnonzero(truth.lengths)
-        if not len(asked):
-            return 0.0
         taken = truth.take(asked)
         pairs = np.arange(len(asked))[:, None] * len(items) + np.where(
             lists[asked] >= 0, lists[asked], -(len(items) ** 2)
         )
         hits = np.isin(pairs, taken.rows * len(items) + taken.values).sum(axis=1)
-        return float((hits / taken.lengths).mean())
+        recalls: npt.NDArray[np.float64] = hits / np.maximum(taken.lengths, 1)
+        return recalls
 
     def ndcgs(self, lists: IntArray, items: Mask) -> npt.NDArray[np.float64]:
         """NDCG at K with only ``items`` relevant, of every user of whom one is held out."""
@@ -255,7 +254,7 @@ def calibrate(trial: Trial, tolerance: float, generous: bool) -> tuple[Calibrati
     before = 0.0 if generous else best.warm_text
     limits = (
         (1 - tolerance) * float(reached[before].mean()),
-        (1 - tolerance) * trial.recall(by_text[before][0], trial.warm),
+        (1 - tolerance) * float(trial.recalls(by_text[before][0], trial.warm).mean()),
     )
     warm_lists = by_text[best.warm_text]
     own = kth_best(warm_lists[1], np.zeros(warm_lists[1].shape[1], bool), Ragged.empty(len(warm_lists[1])))
@@ -316,27 +315,31 @@ def _offset(
     of ``rivals`` stand for the cold items; the warm ones are kept beside each of them.
     """
     firsts = np.concatenate([found[1][:, :3] for found in rivals], axis=1)
-    gaps = (warm_lists[1][:, :, None] - firsts[:, None]).ravel()  # by which a cold item passes a warm one
+    with np.errstate(invalid="ignore"):  # places that nobody fills
+        gaps = (warm_lists[1][:, :, None] - firsts[:, None]).ravel()  # by which a cold item passes a warm one
     gaps = gaps[np.isfinite(gaps)]
     if not len(gaps):
         return 0.0, 0.0, []
+    measures = (trial.ndcgs, trial.recalls)
+    alone = [values(warm_lists[0], trial.warm) for values in measures]
     tried: Search = []
     for offset in np.quantile(gaps, np.linspace(0.0, 1.0, OFFSETS) ** 3) + 1e-4:  # fine where little is lost
         lists = [merged([warm_lists, (items, scores + np.float32(offset))]) for items, scores in rivals]
-        kept, gained = min(trial.ndcg(found, trial.warm) for found in lists), trial.ndcg(lists[0], trial.pseudo.items)
-        found = min(trial.recall(each, trial.warm) for each in lists)
-        tried.append(
-            {
-                "offset": float(offset),
-                "warm ndcg@10": kept,
-                "warm recall@10": found,
-                "cold ndcg@10": gained,
-                "kept": kept >= limits[0] and found >= limits[1],
-            }
-        )
+        kept = [
+            min(_certain(values(found, trial.warm), before) for found in lists)
+            for values, before in zip(measures, alone, strict=True)
+        ]
+        point = {"offset": float(offset), "warm ndcg@10": kept[0], "warm recall@10": kept[1]}
+        gained = trial.ndcg(lists[0], trial.pseudo.items)
+        tried.append(point | {"cold ndcg@10": gained, "kept": kept[0] >= limits[0] and kept[1] >= limits[1]})
     possible = [point for point in tried if point["kept"]] or tried[:1]
     best = max(possible, key=lambda point: point["cold ndcg@10"])
     return float(best["offset"]), float(best["cold ndcg@10"]), tried
+
+
+def _certain(values: npt.NDArray[np.float64], before: npt.NDArray[np.float64]) -> float:
+    """The mean of ``values``, less a standard error of what was lost: the offset is the best of many."""
+    return float(values.mean() - (before - values).std() / np.sqrt(len(values)))
 
 
 def merged(lists: Sequence[tuple[IntArray, FloatArray]]) -> IntArray:

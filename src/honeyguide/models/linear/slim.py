@@ -128,6 +128,11 @@ class SLIM(Recommender):
         i, j, values = (np.concatenate(part) for part in zip(*columns, strict=True))
         self.weights = ItemWeights.of(sp.csr_matrix((values, (i, j)), shape=gram.shape, dtype=np.float32))
 
+    @property
+    def resolved(self) -> SLIMConfig:
+        """The options with ``lambda`` as it follows from the data of the fit."""
+        return self.config.model_copy(update={"l1": self.l1})
+
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
         """float32 ``[n, n_items]``: sums of rows of W."""
         return self.weights.score(distinct(histories, self.weights.n_items))
