@@ -57,6 +57,21 @@ def auto_parts() -> str:
     return markdown(["data", "part", "adds", "standard error"], rows) if rows else MISSING
 
 
+@table("valid-like-test")
+def valid_like_test() -> str:
+    """Whether models stand in valid as they do in test."""
+    result = read_result("valid_like_test")
+    if result is None:
+        return MISSING
+    rows = [
+        [data, model, *(digits(cell[part][users]) for users in ("all", "from 0") for part in ("valid", "test"))]
+        for data, cells in result["results"].items()
+        for model, cell in cells.items()
+    ]
+    header = ["data", "model", "valid", "test", "valid, histories under 12", "test, histories under 12"]
+    return markdown(header, rows) + "\n\n" + made_by(result)
+
+
 @table("every-set")
 def every_set() -> str:
     """``auto`` and the best single model of every interaction set."""
