@@ -1,7 +1,7 @@
 """Whether a valid part that was set aside ranks models as the published test part does, where there is no order.
 
 Every model is fitted once on train and asked for both parts with train as history, for users with histories of like
-lengths: where a model is ahead in one part and behind in the other, the test part was not drawn as valid was, and what is
+lengths. Where a model is ahead in one part and behind in the other, test was not drawn as valid was, and what is
 chosen on valid is chosen for another question. Test is read to show this, and nothing is chosen by it.
 
     python benchmarks/valid_like_test.py
@@ -59,7 +59,7 @@ def main() -> None:
                 results,
                 dataset=list(DATA),
                 split="as published; gowalla-lightgcn has no valid part: a seeded 5 % of its train events",
-                protocol=f"{METRIC} of {USERS} users, full ranking, ties pessimistic, seen items removed, history = train",
+                protocol=f"{METRIC} of {USERS} users, full ranking, ties pessimistic, seen removed, history = train",
                 seeds=[0],
                 config={"edges": list(EDGES[:-1])},
                 whole=True,
