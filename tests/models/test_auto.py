@@ -80,6 +80,17 @@ def test_a_mean_that_is_worse_beyond_noise_is_not_kept(books: Dataset, tmp_path:
     assert [entry["verdict"] for entry in trials.ladder][1] == "worse than the best of them"
 
 
+def test_a_later_blend_must_be_better_than_the_one_before(books: Dataset, tmp_path: Path) -> None:
+    trials = Trials(books, tmp_path, FitOptions(), 1000.0, None, 0)
+    single = np.random.default_rng(0).random(400)
+    assert not trials.note_blend([], [], single + 0.0, single, 1.0, 0.05)
+    assert trials.note_blend([], [], single + 0.02, single, 1.0, 0.05)
+    assert not trials.note_blend([], [], single + 0.01, single, 1.0, 0.05)
+    assert trials.note_blend([], [], single + 0.03, single, 1.0, 0.05)
+    verdicts = [entry["verdict"] for entry in trials.ladder]
+    assert verdicts == ["within noise", "better", "not better than the one before", "better"]
+
+
 def test_a_small_budget_leaves_out_what_is_dear_and_says_so(books: Dataset) -> None:
     model = Auto(budget=2.0, models=(*CLOSED, "slim"), text="off").fit(books)
     skipped = {e["label"]: e["why"] for e in model.report.search if e["step"] == "skipped"}

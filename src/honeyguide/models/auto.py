@@ -215,11 +215,13 @@ class Auto(Recommender):
         better = trials.note_blend(parts, [adds[i] for i in kept], mixed, single, spent.cpu, _CERTAIN)
         if better:
             self._choose(blend, trials)
+        if trials.blended is not None:
+            return better
         close = alike(found, pool.index(best))
         mean = ndcg_of(found, *close)
-        if len(close) > 1 and not better and trials.note_mean([pool[i] for i in close], mean, single):
+        if len(close) > 1 and trials.note_mean([pool[i] for i in close], mean, single):
             self._choose(Blend.of([pool[i].model for i in close], data, learned=False), trials)
-        return better
+        return False
 
     def _place_cold(self, data: Dataset, trials: Trials) -> None:
         """A map for cold items over what was chosen, with the best of the models that read no order beside it."""

@@ -103,6 +103,7 @@ class Trials:
     seed: int
     ladder: list[dict[str, Any]] = field(default_factory=list)
     done: list[Trial] = field(default_factory=list)
+    blended: float | None = None  # NDCG@10 of the blend that was chosen last
 
     def __post_init__(self) -> None:
         self.began, self.began_wall, self.carried = cpu_seconds(), time.monotonic(), 0.0
@@ -205,7 +206,7 @@ class Trials:
     def note_blend(
         self, parts: Sequence[Trial], adds: Sequence[Values], mixed: Values, single: Values, cpu: float, level: float
     ) -> bool:
-        """Write down a blend, and whether it is better than the best single model on the same users.
+        """Write down a blend, and whether it is better than the best single model on the same users and than the last.
 
         Parameters
         ----------
@@ -219,15 +220,18 @@ class Trials:
             p-value below which the difference counts.
         """
         p = float(paired_test(mixed, single).p) if len(mixed) > 1 else 1.0
-        better = bool(mixed.mean() > single.mean() and p < level)
+        value = float(mixed.mean())
+        certain, ahead = value > float(single.mean()) and p < level, self.blended is None or value > self.blended
+        if certain and ahead:
+            self.blended = value
         self._tell(
             {
                 "step": "blend",
                 "label": " + ".join(t.arm.label for t in parts),
-                "ndcg@10": float(mixed.mean()),
+                "ndcg@10": value,
                 "best_single": float(single.mean()),
                 "p": p,
-                "verdict": "better" if better else "within noise",
+                "verdict": ("better" if ahead else "not better than the one before") if certain else "within noise",
                 "adds": {
                     t.arm.label: {"ndcg@10": float(a.mean()), "se": float(a.std() / np.sqrt(max(1, len(a))))}
                     for t, a in zip(parts, adds, strict=True)
@@ -235,7 +239,7 @@ class Trials:
                 "cpu_seconds": round(cpu, 1),
             }
         )
-        return better
+        return certain and ahead
 
     def note_mean(self, parts: Sequence[Trial], mean: Values, single: Values) -> bool:
         """Write down the mean of models, and whether it is not worse than the best of them beyond noise.

@@ -167,7 +167,7 @@ class ColdMap(Recommender):
 
     @classmethod
     def over(
-        cls, base: Recommender, data: Dataset, companions: Sequence[Recommender] | None = None, **options: Any
+        cls, base: Recommender, data: Dataset, beside: Sequence[Recommender] | None = None, **options: Any
     ) -> Self:
         """The map over a model that is fitted already, its weights chosen on the part valid of ``data``.
 
@@ -177,8 +177,8 @@ class ColdMap(Recommender):
             Fitted on the catalogue of ``data``.
         data
             Holds the parts train and valid.
-        companions
-            Fitted likewise; by default those that the options name are fitted.
+        beside
+            Companions, fitted likewise; by default those that the options name are fitted.
         **options
             Of the map.
 
@@ -190,7 +190,7 @@ class ColdMap(Recommender):
         model = cls(base=base.name, options=base.config.model_dump(mode="json"), **options)
         data = data.select("train", "valid")
         model.base, model.item_ids = base, data.item_ids
-        model._place(data, [m.fit(data) for m in model._companions()] if companions is None else companions)
+        model._place(data, [m.fit(data) for m in model._companions()] if beside is None else beside)
         return model
 
     def _place(self, data: Dataset, companions: Sequence[Recommender]) -> None:
