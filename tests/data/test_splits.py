@@ -128,6 +128,22 @@ def test_ensure_valid_takes_the_end_of_ordered_histories(goodbooks):
     assert splits.ensure_valid(data, seed=1).interactions.equals(given_one.interactions)
 
 
+def test_ensure_valid_takes_several_of_a_user_where_test_has_several(goodbooks):
+    whole = goodbooks.interactions.with_columns(place=pl.int_range(pl.len()).over("user"), n=pl.len().over("user"))
+    behind = pl.when(pl.col("place") >= 0.7 * pl.col("n")).then(pl.lit("test")).otherwise(pl.lit("train"))
+    frame = whole.with_columns(split=behind).drop("place", "n")
+    data = Dataset("d", frame, goodbooks.user_ids, goodbooks.item_ids, goodbooks.items, goodbooks.users)
+    split = splits.ensure_valid(data).interactions
+    counts = split.group_by("user").agg(
+        trained=(pl.col("split") == "train").sum(), held=(pl.col("split") == "valid").sum()
+    )
+    assert counts["trained"].min() >= 1
+    share = counts["held"].sum() / (counts["trained"].sum() + counts["held"].sum())
+    assert share == pytest.approx(0.05, abs=0.01)
+    assert counts["held"].max() > 1
+    assert splits.asks_what_follows(splits.ensure_valid(data)), "each user's are the last before test"
+
+
 def test_ensure_valid_takes_data_without_a_split_as_train(goodbooks):
     frame = goodbooks.interactions.drop("split")
     data = Dataset("d", frame, goodbooks.user_ids, goodbooks.item_ids, goodbooks.items, goodbooks.users)
@@ -219,9 +235,9 @@ def test_valid_is_drawn_as_test_was():
     later = frame.with_columns(split=pl.when(pl.col("position") >= 32).then(pl.lit("test")).otherwise(pl.lit("train")))
     for table, behind in ((drawn, False), (later, True)):
         found = splits.ensure_valid(build("drawn", table)).interactions
-        last = found.filter(pl.col("split") != "test").group_by("user").agg(pl.col("position").max())
-        valid = found.filter(pl.col("split") == "valid").join(last, on="user", suffix="_last")
-        share = float((valid["position"] == valid["position_last"]).mean())
+        trained = found.filter(pl.col("split") == "train").group_by("user").agg(pl.col("position").max())
+        valid = found.filter(pl.col("split") == "valid").join(trained, on="user", suffix="_trained")
+        share = float((valid["position"] > valid["position_trained"]).mean())
         assert share == 1.0 if behind else share < 0.5
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import CapabilityError, ConfigError, FitInterrupted
+from honeyguide.core.errors import CapabilityError, ConfigError, DataError, FitInterrupted
 from honeyguide.core.fitting import FitOptions
 from honeyguide.core.recommender import Recommender
 from honeyguide.data.load import load_data
@@ -133,6 +133,29 @@ def test_an_interrupted_search_goes_on(books: Dataset, found: Auto, tmp_path: Pa
 def test_without_text_there_is_no_place_for_new_items(found: Auto) -> None:
     with pytest.raises(CapabilityError, match="without text"):
         found.add_items(pl.DataFrame({"item_id": [10_000_000], "title": ["A novelty"]}))
+
+
+def test_texts_that_cannot_be_read_within_the_budget_are_left_unread(
+    books: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("honeyguide.models.auto.encoding_seconds", lambda *_: 1e6)
+    model = Auto(budget=20.0, models=("popularity", "itemknn"), text="use").fit(books)
+    last = model.report.search[-1]
+    assert (last["step"], last["label"]) == ("skipped", "cold-map")
+    assert "1000000 CPU-seconds" in last["why"]
+    assert model.chosen.name != "cold-map"
+
+
+def test_the_ladder_tells_of_the_place_for_cold_items(books: Dataset) -> None:
+    model = Auto(budget=60.0, models=("popularity", "itemknn"), text="use").fit(books)
+    assert model.report.search[-1]["step"] == "cold"
+    assert model.report.search[-1]["cpu_seconds"] > 0
+
+
+def test_nothing_to_learn_from_is_an_error(books: Dataset) -> None:
+    nobody = replace(books, interactions=books.interactions.with_columns(split=pl.lit("test")))
+    with pytest.raises(DataError, match="no positive event"):
+        Auto(budget=5.0).fit(nobody)
 
 
 def test_the_portfolio_follows_from_the_shape_of_the_data(books: Dataset) -> None:

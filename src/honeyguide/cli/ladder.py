@@ -24,6 +24,8 @@ def line(entry: dict[str, Any]) -> str:
             f"{spent}blend of {entry['label']}: {value} on users its weights have not seen, "
             f"best single {entry['best_single']:.4f}: {entry['verdict']} (p = {entry['p']:.2g})"
         )
+    if entry["step"] == "cold":
+        return f"{spent}a place for items without events ({entry['verdict']}) for {entry['cpu_seconds']:.0f} CPU-s"
     more = "" if entry.get("finished", True) else ", not at its end"
     return f"{spent}{entry['label']}: {value} for {entry['cpu_seconds']:.0f} CPU-s{more}"
 
@@ -42,8 +44,8 @@ def table(entries: Sequence[dict[str, Any]]) -> Table:
 
 
 def additions(entries: Sequence[dict[str, Any]]) -> Table | None:
-    """What each part of the last blend adds on users its weights have not seen; ``None`` without a blend."""
-    blends = [entry for entry in entries if entry["step"] == "blend"]
+    """What each part of the blend that was taken adds on users its weights have not seen; ``None`` without one."""
+    blends = [entry for entry in entries if entry["step"] == "blend" and entry["verdict"] == "better"]
     if not blends:
         return None
     rows = [[label, f"{added['ndcg@10']:+.4f}", f"{added['se']:.4f}"] for label, added in blends[-1]["adds"].items()]

@@ -198,7 +198,8 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
     Where the events have an order, the *last* train event of a random choice of users is taken (as
     many as make up the share, never a user's only one), because a model of sequences that is
     chosen on events from the middle of them would have seen what follows. If that share is more
-    than the users have to give, everyone with two events or more gives one. Without an order, or where the
+    than the users have to give, everyone with two events or more gives one; where those of test are several of a user,
+    everyone gives that share of the own events, from the end. Without an order, or where the
     events of test stand among those of train rather than behind them, any event may be taken, never a user's
     only one: what is chosen on valid is to be right on test. Data without any split are all train.
     """
@@ -214,7 +215,15 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
     order = np.arange(len(train)) if last else np.lexsort((rng.random(len(train)), users))
     starts = np.flatnonzero(np.diff(users, prepend=-1))
     ends = np.append(starts[1:], len(users))
-    candidates = order[ends[ends - starts > 1] - 1] if last else np.delete(order, starts)
+    own = ends - starts
+    several = np.count_nonzero(split == "test") >= 2 * max(1, len(np.unique(frame["user"].to_numpy()[split == "test"])))
+    if last and several:
+        gives = np.where(own > 1, np.clip(np.round(share * own), 1, own - 1), 0).astype(np.int64)
+        from_end = np.repeat(ends, own) - 1 - np.arange(len(train))
+        candidates = np.flatnonzero(from_end < np.repeat(gives, own))
+        wanted = len(candidates)
+    else:
+        candidates = order[ends[own > 1] - 1] if last else np.delete(order, starts)
     chosen = rng.permutation(candidates)[:wanted]
     codes = np.select([split == "train", split == "valid"], [_TRAIN, _VALID], _TEST).astype(np.int8)
     codes[train[chosen]] = _VALID

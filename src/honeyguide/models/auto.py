@@ -15,13 +15,15 @@ from pydantic import Field
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import CapabilityError, ConfigError
+from honeyguide.core.errors import CapabilityError, ConfigError, DataError
 from honeyguide.core.fitting import Change, FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.data.splits import asks_what_follows
+from honeyguide.encode.items import encoding_seconds
+from honeyguide.encode.text import text_encoder
 from honeyguide.models.blend import Blend
 from honeyguide.models.choice import alike
 from honeyguide.models.content.cold_map import ColdMap
@@ -40,6 +42,7 @@ _CLOSE, _WALKS = 0.7, 3  # of the best score on valid: whose options are searche
 _FUSION = 0.1  # share of the budget that is kept for learning the blend
 _FIRST = 0.15  # share of what is left that the first round of halving spends on all arms together
 _CERTAIN = 0.05  # level of the paired test below which a blend is called better
+_OVER = 0.15  # share of the budget by which reading texts for cold items may pass it
 _WEAK = 0.2  # of the best score on valid: a model below this share of it is no part of a blend
 _REPEATS = 4  # most seeds of the best arm
 _MOST_OF = 0.5  # share of a fit of the best arm below which another seed is not worth it
@@ -100,6 +103,11 @@ class Auto(Recommender):
         return Estimate(min(costs, default=0.0) + 3e8, self.config.budget)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
+        if not len(data.histories("train").values):
+            raise DataError(
+                f"{self.name} has no positive event to learn from.",
+                "See what 'honeyguide data describe' says of the ratings, and lower --positive.",
+            )
         with tempfile.TemporaryDirectory() as temporary:
             folder = options.checkpoint or Path(temporary)
             trials = Trials(data, folder, options, self.config.budget, self.config.wall, self.config.seed)
@@ -225,10 +233,21 @@ class Auto(Recommender):
 
     def _place_cold(self, data: Dataset, trials: Trials) -> None:
         """A map for cold items over what was chosen, with the best of the models that read no order beside it."""
+        cost = encoding_seconds(data.items, text_encoder(self.config.text))
+        if cost > trials.left + _OVER * self.config.budget:
+            why = f"reading the texts is expected to take {cost:.0f} CPU-seconds, more than the {trials.left:.0f} left"
+            trials.skip(
+                Arm(ColdMap.name, ColdMap.name), f"{why}: items without events have no place, none can be added"
+            )
+            return
         found = [t for t in trials.done if t.arm.model in _WITHOUT_ORDER]
         found = sorted(found, key=lambda trial: -trial.value)[:_COMPANIONS]
-        options = {"encoder": self.config.text, "seed": self.config.seed}
-        self._choose(ColdMap.over(self.chosen, data, [t.model for t in found], **options), trials)
+        with trials.spending() as spent:
+            chosen = ColdMap.over(
+                self.chosen, data, [t.model for t in found], encoder=self.config.text, seed=self.config.seed
+            )
+        trials.note_cold(chosen.report.search, spent.cpu)
+        self._choose(chosen, trials)
 
     def _choose(self, model: Recommender, trials: Trials) -> None:
         self.chosen = model

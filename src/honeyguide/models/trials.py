@@ -260,6 +260,22 @@ class Trials:
         )
         return kept
 
+    def note_cold(self, search: Sequence[dict[str, Any]], cpu: float) -> None:
+        """Write down what the map for cold items cost, and what its calibration found on valid.
+
+        Parameters
+        ----------
+        search
+            Of :class:`~honeyguide.models.content.cold_map.ColdMap`.
+        cpu
+            What making it cost.
+        """
+        warm = [float(point["warm ndcg@10"]) for point in search if "warm_text" in point]
+        cold = [float(point["cold ndcg@10"]) for point in search if point.get("kept")]
+        found = f"NDCG@10 of cold items {max(cold):.4f}" if cold else "no events to choose its weights by"
+        entry = {"step": "cold", "label": "cold-map", "verdict": found, "cpu_seconds": round(cpu, 1)}
+        self._tell(entry | {"ndcg@10": max(warm, default=0.0)})
+
     def _judge(self, model: Recommender) -> Values:
         """NDCG@10 on valid of the users who are judged on."""
         users = np.sort(drawn_users(self.valid, _MOST, self.seed))
