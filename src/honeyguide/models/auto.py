@@ -242,10 +242,9 @@ class Auto(Recommender):
             return
         found = [t for t in trials.done if t.arm.model in _WITHOUT_ORDER]
         found = sorted(found, key=lambda trial: -trial.value)[:_COMPANIONS]
+        options = {"encoder": self.config.text, "seed": self.config.seed, "valid_users": trials.judges}
         with trials.spending() as spent:
-            chosen = ColdMap.over(
-                self.chosen, data, [t.model for t in found], encoder=self.config.text, seed=self.config.seed
-            )
+            chosen = ColdMap.over(self.chosen, data, [t.model for t in found], **options)
         trials.note_cold(chosen.report.search, spent.cpu)
         self._choose(chosen, trials)
 

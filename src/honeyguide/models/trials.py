@@ -27,6 +27,7 @@ from honeyguide.models.registry import load_model
 
 _MOST = 10_000  # users whom a model is judged on
 _PER_SECOND, _FEWEST = 12, 1_000  # users whom a blend is learnt on, by CPU-second of the budget; and the least
+_LEAST_JUDGES, _MOST_JUDGES = 300, 2_000  # users by whom a place for cold items is judged
 
 Values = npt.NDArray[np.float64]
 
@@ -130,6 +131,11 @@ class Trials:
     def last(self, arm: Arm) -> Trial | None:
         """The last trial of an arm."""
         return next((trial for trial in self.done if trial.arm.label == arm.label), None)
+
+    @property
+    def judges(self) -> int:
+        """Users by whom a place for cold items is judged: as many as the budget has seconds for."""
+        return int(np.clip(self.budget * _PER_SECOND, _LEAST_JUDGES, _MOST_JUDGES))
 
     @property
     def last_blend(self) -> float:
