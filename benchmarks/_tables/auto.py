@@ -69,7 +69,7 @@ def valid_like_test() -> str:
         for model, cell in cells.items()
     ]
     header = ["data", "model", "valid", "test", "valid, histories under 12", "test, histories under 12"]
-    return markdown(header, rows) + "\n\n" + made_by(result)
+    return markdown(header, rows) + made_by(result)
 
 
 @table("every-set")
