@@ -15,7 +15,7 @@ from honeyguide.cli.main import app
 from honeyguide.core.errors import CapabilityError
 from honeyguide.experiment.bundle import open_bundle, save_bundle
 from honeyguide.models.graph.gfcf import GFCF
-from honeyguide.models.linear.slim import SLIM
+from honeyguide.models.ranking.itemrate import ItemRate
 from honeyguide.serve.refit import refit, told, whole_log
 
 
@@ -103,8 +103,8 @@ def test_the_command_brings_in_and_says_what(served: Served, unread: list[str]) 
 
 
 def test_a_model_that_cannot_be_updated_is_left_as_it_is(served: Served, books, unread: list[str]) -> None:
-    save_bundle(served.engine.directory, SLIM().fit(books), books)
-    assert "update" not in SLIM.capabilities and "update" in GFCF.capabilities
+    save_bundle(served.engine.directory, ItemRate().fit(books), books)
+    assert "update" not in ItemRate.capabilities and "update" in GFCF.capabilities
     served.post("/v1/events", events(("1", "13", unread[0], "like")))
     version = (served.engine.directory / "CURRENT").read_text()
     with pytest.raises(CapabilityError, match="update"):
