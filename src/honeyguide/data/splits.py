@@ -209,21 +209,22 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
     split = frame["split"].to_numpy() if "split" in frame.columns else np.full(frame.height, "train")
     train = np.flatnonzero(split == "train")
     wanted = round(share * len(train))
-    users = frame["user"].to_numpy()[train]
+    everybody = frame["user"].to_numpy()
+    users = everybody[train]
     rng = np.random.default_rng(seed)
-    last = data.ordered and _is_behind("test", frame["user"].to_numpy(), split)
+    last = data.ordered and _is_behind("test", everybody, split)
     order = np.arange(len(train)) if last else np.lexsort((rng.random(len(train)), users))
     starts = np.flatnonzero(np.diff(users, prepend=-1))
     ends = np.append(starts[1:], len(users))
     own = ends - starts
-    several = np.count_nonzero(split == "test") >= 2 * max(1, len(np.unique(frame["user"].to_numpy()[split == "test"])))
-    if last and several:
-        gives = np.where(own > 1, np.clip(np.round(share * own), 1, own - 1), 0).astype(np.int64)
-        from_end = np.repeat(ends, own) - 1 - np.arange(len(train))
+    candidates = np.delete(order, starts)
+    if last:
+        tested = everybody[split == "test"]
+        several = len(tested) >= 2 * max(1, len(np.unique(tested)))
+        gives = np.where(own > 1, np.clip(np.round(share * own), 1, own - 1) if several else 1, 0).astype(np.int64)
+        from_end = np.repeat(ends, own) - 1 - order
         candidates = np.flatnonzero(from_end < np.repeat(gives, own))
-        wanted = len(candidates)
-    else:
-        candidates = order[ends[own > 1] - 1] if last else np.delete(order, starts)
+        wanted = len(candidates) if several else wanted
     chosen = rng.permutation(candidates)[:wanted]
     codes = np.select([split == "train", split == "valid"], [_TRAIN, _VALID], _TEST).astype(np.int8)
     codes[train[chosen]] = _VALID

@@ -127,15 +127,27 @@ def holdout_ndcg(
 
 def ndcg_of_lists(lists: IntArray, truth: Ragged, k: int) -> npt.NDArray[np.float64]:
     """Binary NDCG@k of lists ``[n, k]``, float64 ``[n]``; every row has a held-out item."""
+    hits, n_relevant = _hits(lists, truth)
+    discounts = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.concatenate([[0.0], np.cumsum(discounts)])
+    values: npt.NDArray[np.float64] = hits @ discounts / ideal[np.minimum(n_relevant, k)]
+    return values
+
+
+def recall_of_lists(lists: IntArray, truth: Ragged) -> npt.NDArray[np.float64]:
+    """Recall of lists ``[n, k]``, float64 ``[n]``; every row has a held-out item."""
+    hits, n_relevant = _hits(lists, truth)
+    values: npt.NDArray[np.float64] = hits.sum(axis=1) / n_relevant
+    return values
+
+
+def _hits(lists: IntArray, truth: Ragged) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    """Which places of ``lists`` ``[n, k]`` hold something held out, and how many items are: ``[n]``."""
     n_items = int(max(lists.max(initial=0), truth.values.max(initial=0))) + 1
     relevant = np.unique(truth.rows * n_items + truth.values)  # (user, item) pairs as one number
     pairs = np.arange(len(truth))[:, None] * n_items + lists
     hits = np.isin(pairs, relevant) & (lists >= 0)
-    discounts = 1.0 / np.log2(np.arange(2, k + 2))
-    ideal = np.concatenate([[0.0], np.cumsum(discounts)])
-    n_relevant = np.bincount(relevant // n_items, minlength=len(truth))
-    values: npt.NDArray[np.float64] = hits @ discounts / ideal[np.minimum(n_relevant, k)]
-    return values
+    return hits, np.bincount(relevant // n_items, minlength=len(truth))
 
 
 def _weighed_dcg(lists: IntArray, truth: Ragged, weights: FloatArray, k: int) -> npt.NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.topk import NEVER, exclude_in_place, top_k
-from honeyguide.metrics.holdout import ndcg_of_lists
+from honeyguide.metrics.holdout import ndcg_of_lists, recall_of_lists
 from honeyguide.metrics.slices import keep_items
 
 Mask = npt.NDArray[np.bool_]
@@ -99,10 +100,41 @@ def kth_best(scores: FloatArray, hidden: Mask, histories: Ragged) -> FloatArray:
     allowed = scores.copy()
     allowed[:, hidden] = NEVER
     exclude_in_place(allowed, histories)
-    best = np.sort(top_k(allowed, K)[1], axis=1)  # [n, K], -inf first
-    finite = np.isfinite(best)
-    lowest = np.take_along_axis(best, np.argmax(finite, axis=1)[:, None], axis=1)
-    return np.where(finite.any(axis=1, keepdims=True), lowest, np.float32(0))
+    return _lowest(top_k(allowed, K)[1])
+
+
+def _lowest(best: FloatArray) -> FloatArray:
+    """float32 ``[n, 1]``: the last score of each list ``[n, K]`` that is one; 0 where there are none."""
+    filled = np.isfinite(best).sum(axis=1, keepdims=True)
+    return np.where(filled > 0, np.take_along_axis(best, np.maximum(filled - 1, 0), axis=1), np.float32(0))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Users of whom something among the items in question is held out, and what: ``[n]`` rows and a list each."""
+
+    rows: npt.NDArray[np.int64]
+    truth: Ragged
+
+    @classmethod
+    def of(cls, truth: Ragged, items: Mask) -> HeldOut:
+        """Those of ``truth`` with one of ``items`` ``[m]``."""
+        kept, _ = keep_items(truth, items)
+        rows = np.flatnonzero(kept.lengths)
+        return cls(rows, kept.take(rows))
+
+    def ndcgs(self, lists: IntArray) -> npt.NDArray[np.float64]:
+        """NDCG at K of each of them, in the lists of all users."""
+        return ndcg_of_lists(lists[self.rows], self.truth, K)
+
+    def recalls(self, lists: IntArray) -> npt.NDArray[np.float64]:
+        """Recall at K, likewise."""
+        return recall_of_lists(lists[self.rows], self.truth)
+
+    def ndcg(self, lists: IntArray) -> float:
+        """Mean NDCG at K; zero where nothing is held out."""
+        values = self.ndcgs(lists)
+        return float(values.mean()) if len(values) else 0.0
 
 
 @dataclass(frozen=True)
@@ -175,6 +207,16 @@ class Trial:
         """``[m]``: the others."""
         return ~(self.cold | self.pseudo.items)
 
+    @cached_property
+    def held_out_warm(self) -> HeldOut:
+        """Of the warm items."""
+        return HeldOut.of(self.truth, self.warm)
+
+    @cached_property
+    def held_out_cold(self) -> HeldOut:
+        """Of those that stand for the cold ones."""
+        return HeldOut.of(self.truth, self.pseudo.items)
+
     def warm_lists(self, text: float) -> tuple[IntArray, FloatArray]:
         """Top K of the warm items."""
         scores = self.base + np.float32(text) * self.cosines
@@ -182,42 +224,20 @@ class Trial:
         exclude_in_place(scores, self.histories)
         return top_k(scores, K)
 
-    def rivals(self, weights: Calibration, companion: int | None, own: FloatArray) -> list[tuple[IntArray, FloatArray]]:
+    def rivals(
+        self, weights: Calibration, companion: int | None, own: FloatArray, plain: FloatArray
+    ) -> list[tuple[IntArray, FloatArray]]:
         """Top K of those who will stand beside the warm items: in the place of cold ones, and without events.
 
         The more cold items there are, the higher the best of them scores: what they cost the warm ones is seen
-        with all that the catalogue has, not with the few that stand for them.
+        with all that the catalogue has, not with the few that stand for them. ``own`` and ``plain`` ``[n, 1]`` are the
+        K-th best scores among the warm items, with text and without.
         """
         beside = [self.pseudo] if self.absent is None else [self.pseudo, self.absent]
-        best = None if companion is None else self.bests[companion]
-        plain = kth_best(self.base, ~self.warm, self.histories) if weights.level else own
-        level = weights.raised(own, plain, best)
+        level = weights.raised(own, plain, None if companion is None else self.bests[companion])
         return [
             (items, scores + level) for items, scores in (newcomers.lists(weights, companion) for newcomers in beside)
         ]
-
-    def ndcg(self, lists: IntArray, items: Mask) -> float:
-        """Mean NDCG at K with only ``items`` relevant; zero where none is held out."""
-        values = self.ndcgs(lists, items)
-        return float(values.mean()) if len(values) else 0.0
-
-    def recalls(self, lists: IntArray, items: Mask) -> npt.NDArray[np.float64]:
-        """Recall at K with only ``items`` relevant, of every user of whom one is held out."""
-        truth, _ = keep_items(self.truth, items)
-        asked = np.flatnonzero(truth.lengths)
-        taken = truth.take(asked)
-        pairs = np.arange(len(asked))[:, None] * len(items) + np.where(
-            lists[asked] >= 0, lists[asked], -(len(items) ** 2)
-        )
-        hits = np.isin(pairs, taken.rows * len(items) + taken.values).sum(axis=1)
-        recalls: npt.NDArray[np.float64] = hits / np.maximum(taken.lengths, 1)
-        return recalls
-
-    def ndcgs(self, lists: IntArray, items: Mask) -> npt.NDArray[np.float64]:
-        """NDCG at K with only ``items`` relevant, of every user of whom one is held out."""
-        truth, _ = keep_items(self.truth, items)
-        asked = np.flatnonzero(truth.lengths)
-        return ndcg_of_lists(lists[asked], truth.take(asked), K)
 
 
 def calibrate(trial: Trial, tolerance: float, generous: bool) -> tuple[Calibration, int | None, Search]:
@@ -244,7 +264,7 @@ def calibrate(trial: Trial, tolerance: float, generous: bool) -> tuple[Calibrati
         The weights, the companion that they count with, and what was tried.
     """
     by_text = {text: trial.warm_lists(text) for text in WARM_TEXT}
-    reached = {text: trial.ndcgs(lists[0], trial.warm) for text, lists in by_text.items()}
+    reached = {text: trial.held_out_warm.ndcgs(lists[0]) for text, lists in by_text.items()}
     search = [{"warm_text": text, "warm ndcg@10": float(np.mean(v)) if len(v) else 0.0} for text, v in reached.items()]
     best = Calibration(warm_text=_beyond_noise(reached))
     if not len(reached[0.0]):
@@ -254,14 +274,14 @@ def calibrate(trial: Trial, tolerance: float, generous: bool) -> tuple[Calibrati
     before = 0.0 if generous else best.warm_text
     limits = (
         (1 - tolerance) * float(reached[before].mean()),
-        (1 - tolerance) * float(trial.recalls(by_text[before][0], trial.warm).mean()),
+        (1 - tolerance) * float(trial.held_out_warm.recalls(by_text[before][0]).mean()),
     )
     warm_lists = by_text[best.warm_text]
-    own = kth_best(warm_lists[1], np.zeros(warm_lists[1].shape[1], bool), Ragged.empty(len(warm_lists[1])))
+    own, plain = _lowest(warm_lists[1]), _lowest(by_text[0.0][1])
     found = []
     for scale, level in product(SCALES, LEVELS):
         scaled = replace(weights.scaled(scale), level=level)
-        offset, gained, tried = _offset(trial, warm_lists, trial.rivals(scaled, companion, own), limits)
+        offset, gained, tried = _offset(trial, warm_lists, trial.rivals(scaled, companion, own, plain), limits)
         search += [{"scale": scale, "level": level} | point for point in tried]
         found.append((gained, replace(scaled, offset=offset)))
     return max(found, key=lambda entry: entry[0])[1], companion, search
@@ -281,7 +301,7 @@ def _alone(trial: Trial, start: Calibration) -> tuple[tuple[Calibration, int | N
                 weights = replace(
                     start, cold_text=text, cold_mapped=1 - share, cold_companion=share, cold_decay=decay, offset=0.0
                 )
-                values = trial.ndcgs(trial.pseudo.lists(weights, companion)[0], trial.pseudo.items)
+                values = trial.held_out_cold.ndcgs(trial.pseudo.lists(weights, companion)[0])
                 mean = float(values.mean()) if len(values) else 0.0
                 tried = {"cold_text": text, "cold_companion": share, "cold_decay": decay, "companion": companion}
                 search.append(tried | {"cold ndcg@10 alone": mean})
@@ -320,17 +340,17 @@ def _offset(
     gaps = gaps[np.isfinite(gaps)]
     if not len(gaps):
         return 0.0, 0.0, []
-    measures = (trial.ndcgs, trial.recalls)
-    alone = [values(warm_lists[0], trial.warm) for values in measures]
+    measures = (trial.held_out_warm.ndcgs, trial.held_out_warm.recalls)
+    alone = [values(warm_lists[0]) for values in measures]
     tried: Search = []
     for offset in np.quantile(gaps, np.linspace(0.0, 1.0, OFFSETS) ** 3) + 1e-4:  # fine where little is lost
         lists = [merged([warm_lists, (items, scores + np.float32(offset))]) for items, scores in rivals]
         kept = [
-            min(_certain(values(found, trial.warm), before) for found in lists)
+            min(_certain(values(found), before) for found in lists)
             for values, before in zip(measures, alone, strict=True)
         ]
         point = {"offset": float(offset), "warm ndcg@10": kept[0], "warm recall@10": kept[1]}
-        gained = trial.ndcg(lists[0], trial.pseudo.items)
+        gained = trial.held_out_cold.ndcg(lists[0])
         tried.append(point | {"cold ndcg@10": gained, "kept": kept[0] >= limits[0] and kept[1] >= limits[1]})
     possible = [point for point in tried if point["kept"]] or tried[:1]
     best = max(possible, key=lambda point: point["cold ndcg@10"])

@@ -41,6 +41,7 @@ from honeyguide.models.temper import sample_of
 _BLOCK = 1 << 22  # cosines held at once
 _MOST = 1 << 25  # scores held at once while weights are chosen
 _ENOUGH = 200  # held-out events of cold items by which they can be judged
+_FEW = 500  # histories on which the best scores are averaged
 _SMALL = 0.02  # of the best score: what a score of nothing is taken for before the logarithm
 
 
@@ -205,7 +206,7 @@ class ColdMap(Recommender):
         rng = np.random.default_rng(c.seed)
         users = np.sort(rng.permutation(users)[: min(c.valid_users, _MOST // data.n_items)])
         histories = train.take(users)
-        self.units, self.companion, self.weights = (_unit(self.base, histories),), None, Calibration()
+        self.units, self.companion, self.weights = (_unit_on(self.base, histories),), None, Calibration()
         if "valid" in data.parts and len(users):
             truth = valid.take(users)
             stand_ins = (rng.random(data.n_items) < c.pseudo_cold) & ~self.cold
@@ -221,17 +222,16 @@ class ColdMap(Recommender):
         companions: Sequence[Recommender],
     ) -> None:
         """Weights, with the items of the mask ``stand_ins`` as cold ones, unless in valid cold ones are ``taken``."""
-        models = [self.base, *companions]
-        units = [_unit(model, histories) for model in models]
         pseudo = self.cold if taken else stand_ins
         maps = {"pseudo": (pseudo, self._map(self.vectors[pseudo], ~(self.cold | pseudo)))}
         if not taken and self.cold.any():
             maps["absent"] = (self.cold, self.neighbours)
         scores = self.base.score_histories(histories)  # [n, n_items]
+        units, bests = [self.units[0]], []
         mapped = {name: [_transform(_mapped(scores, a), units[0])] for name, (_, a) in maps.items()}
-        bests = []
-        for model, unit in zip(companions, units[1:], strict=True):
+        for model in companions:
             own = model.score_histories(histories)
+            units.append(unit := _unit(model, own[:_FEW]))
             for name, (_, a) in maps.items():
                 mapped[name].append(_transform(_mapped(own, a), unit))
             bests.append(kth_best(_transform(own, unit), self.cold | pseudo, histories))
@@ -273,15 +273,26 @@ class ColdMap(Recommender):
         """float32 ``[n, n_items]``."""
         n_base, w = self.neighbours.shape[1], self.weights
         known = replace(histories, values=np.where(histories.values < n_base, histories.values, -1).astype(np.int32))
-        hidden, warm = self.cold[:n_base], np.flatnonzero(~self.cold)
-        base = self.base.score_histories(known)  # [n, n_base]
-        mapped = _transform(_mapped(base, self.neighbours), self.units[0])  # [n, n_cold]
-        base = _transform(base, self.units[0])
+        raw = self.base.score_histories(known)  # [n, n_base]
+        mapped = _mapped(raw, self.neighbours)  # [n, n_cold], before f is taken in place
+        base = _transform(raw, self.units[0])
         own = base
         if w.warm_text:
             own = base + np.float32(w.warm_text) * (
                 self._profiles(histories, self.config.decay) @ self.vectors[:n_base].T
             )
+        if not self.cold.any():
+            return own
+        scores, warm = np.empty((len(histories), len(self.vectors)), np.float32), ~self.cold
+        scores[:, warm] = own[:, warm[:n_base]]
+        scores[:, self.cold] = self._cold_scores(histories, known, _transform(mapped, self.units[0]), base, own)
+        return scores
+
+    def _cold_scores(
+        self, histories: Ragged, known: Ragged, mapped: FloatArray, base: FloatArray, own: FloatArray
+    ) -> FloatArray:
+        """float32 ``[n, n_cold]``, from the base model's scores: mapped, of its items without text, and with it."""
+        w, n_base = self.weights, self.neighbours.shape[1]
         companion = others = None
         if self.companion is not None:
             others = scores_of_part(self.companion, known)
@@ -289,15 +300,11 @@ class ColdMap(Recommender):
             companion = _transform(_mapped(others, self.neighbours), self.units[1])
         cosines = self._profiles(histories, w.cold_decay) @ self.vectors[self.cold].T
         cold = w.of_cold(mapped, companion, cosines)
-        if w.level and self.cold.any():
-            bests = [
-                kth_best(scores, hidden, known)
-                for scores in (own, base, *([] if others is None else [_transform(others, self.units[1])]))
-            ]
-            cold += w.raised(bests[0], bests[1], bests[2] if others is not None else None)
-        scores = np.empty((len(histories), len(self.vectors)), np.float32)
-        scores[:, self.cold], scores[:, warm] = cold, own[:, warm]
-        return scores
+        if w.level:
+            hidden = self.cold[:n_base]
+            beside = None if others is None else kth_best(_transform(others, self.units[1]), hidden, known)
+            cold += w.raised(kth_best(own, hidden, known), kth_best(base, hidden, known), beside)
+        return cold
 
     def _add_items(self, items: pl.DataFrame) -> None:
         n_base = self.neighbours.shape[1]
@@ -319,14 +326,14 @@ class ColdMap(Recommender):
         s follows the best scores of each model. A companion that cannot be updated scores new items with nothing.
         """
         new, some = self.text.new_vectors(change, len(self.vectors)), sample_of(change)
-        before = [_unit(part, some) for part in self._parts()]
+        before = [_unit_on(part, some) for part in self._parts()]
         update_parts(self, [self.base], change, options)
         if self.companion is not None and can_be_updated(self.companion):
             update_parts(self, [self.companion], change, options)
         elif self.companion is not None:
             self.companion.report.behind = True
         if len(some):
-            now = [_unit(part, some) for part in self._parts()]
+            now = [_unit_on(part, some) for part in self._parts()]
             self.units = tuple(u * n / b if b else u for u, n, b in zip(self.units, now, before, strict=True))
         self.vectors = appended(self.vectors, new)
         self.cold = np.concatenate([self.cold, np.ones(len(new), np.bool_)])
@@ -361,12 +368,17 @@ class ColdMap(Recommender):
         self.companion = others[0] if others else None
 
 
-def _unit(model: Recommender, histories: Ragged) -> float:
-    """Mean over ``histories`` of the best score of a model, at least a little above 0; 0 where scores are logits."""
+def _unit(model: Recommender, scores: FloatArray) -> float:
+    """Mean of the best of each row of a model's ``scores``, at least a little above 0; 0 where scores are logits."""
     if model.scale == "logit":
         return 0.0
-    best = model.score_histories(histories.take(slice(0, 500))).max(axis=1, initial=0.0)
+    best = scores.max(axis=1, initial=0.0)
     return float(max(best.mean() if len(best) else 0.0, 1e-6))
+
+
+def _unit_on(model: Recommender, histories: Ragged) -> float:
+    """The same on the first of ``histories``."""
+    return 0.0 if model.scale == "logit" else _unit(model, model.score_histories(histories.take(slice(0, _FEW))))
 
 
 def _mapped(scores: FloatArray, neighbours: sp.csr_matrix) -> FloatArray:

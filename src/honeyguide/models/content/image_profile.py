@@ -25,9 +25,8 @@ from honeyguide.encode.items import ItemText, encoding_seconds
 from honeyguide.encode.pictures import ItemPictures, centred, picture_seconds
 from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
+from honeyguide.models.content.profile_share import LEAST, moved_shares, shares
 from honeyguide.models.linear.transitions import recent_events
-
-_LEAST = 1e-6  # a profile shorter than this says nothing
 
 
 class ImageProfileConfig(ModelConfig):
@@ -107,14 +106,10 @@ class ImageProfile(Recommender):
         self.seen = centred(raw, self.mean)
         self.text = ItemText.of(data.items, text_encoder(c.text), c.columns) if self._reads_text() else None
         self.said = self._texts(data.items)
-        self._count(data.popularity("train"))
+        self.share, self.events = shares(data.popularity("train"))
         self.decay, self.weight = c.decays[0], c.text_weights[0]
         if "valid" in data.parts and len(c.decays) * len(c.text_weights) > 1:
             self._choose(data.histories("train"), data.histories("valid"))
-
-    def _count(self, counts: FloatArray) -> None:
-        self.events = max(1.0, float(counts.sum()))
-        self.share = (_LEAST * counts / self.events).astype(np.float32)
 
     def _update(self, change: Change, options: FitOptions) -> None:
         """New items get their vectors, and events are counted on; the mean picture, decay and weight stay."""
@@ -124,8 +119,7 @@ class ImageProfile(Recommender):
         seen = np.zeros((change.n_items - known, self.seen.shape[1]), np.float32)
         if rows is not None and rows.height:
             seen = centred(self.pictures.vectors(rows), self.mean)
-        counts = np.rint(self.share * (self.events / _LEAST))  # as they were
-        self._count((appended(counts, np.zeros(len(seen), np.float32)) + change.moved()).astype(np.float32))
+        self.share, self.events = moved_shares(self.share, self.events, change)
         self.seen = appended(self.seen, seen)
         self.said = appended(self.said, np.zeros((len(seen), 0), np.float32) if said is None else said)
 
@@ -150,7 +144,7 @@ class ImageProfile(Recommender):
         for weight, vectors in parts:
             profiles: FloatArray = events @ vectors
             lengths = np.linalg.norm(profiles, axis=1, keepdims=True)
-            unit = np.where(lengths > _LEAST, profiles / np.maximum(lengths, _LEAST), np.float32(0))
+            unit = np.where(lengths > LEAST, profiles / np.maximum(lengths, LEAST), np.float32(0))
             found.append(np.float32(weight) * unit)
         return np.concatenate(found, axis=1)
 

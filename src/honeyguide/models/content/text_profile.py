@@ -22,9 +22,8 @@ from honeyguide.core.topk import NEVER, top_k
 from honeyguide.encode.items import ItemText, encoding_seconds
 from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
+from honeyguide.models.content.profile_share import LEAST, moved_shares, shares
 from honeyguide.models.linear.transitions import recency, recent_events
-
-_LEAST = 1e-6  # a profile shorter than this says nothing
 
 
 class TextProfileConfig(ModelConfig):
@@ -81,20 +80,15 @@ class TextProfile(Recommender):
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         self.text = ItemText.of(data.items, text_encoder(self.config.encoder), self.config.columns)
         self.vectors = self.text.vectors(data.items)
-        self._count(data.popularity("train"))
+        self.share, self.events = shares(data.popularity("train"))
         self.decay = self.config.decays[0]
         if "valid" in data.parts and len(self.config.decays) > 1:
             self._choose(data.histories("train"), data.histories("valid"))
 
-    def _count(self, counts: FloatArray) -> None:
-        self.events = max(1.0, float(counts.sum()))
-        self.share = (_LEAST * counts / self.events).astype(np.float32)
-
     def _update(self, change: Change, options: FitOptions) -> None:
         """New items get their vectors, and events are counted on; the decay stays the one that the fit chose."""
         new = self.text.new_vectors(change, len(self.vectors))
-        counts = np.rint(self.share * (self.events / _LEAST))  # as they were
-        self._count((appended(counts, np.zeros(len(new), np.float32)) + change.moved()).astype(np.float32))
+        self.share, self.events = moved_shares(self.share, self.events, change)
         self.vectors = appended(self.vectors, new)
 
     def _choose(self, train: Ragged, valid: Ragged) -> None:
@@ -110,7 +104,7 @@ class TextProfile(Recommender):
         """float32 ``[n, dim]``: the profile of each history at length one; zeros where it has no text."""
         profiles: FloatArray = recent_events(histories, len(self.vectors), self.decay) @ self.vectors
         lengths = np.linalg.norm(profiles, axis=1, keepdims=True)
-        return np.where(lengths > _LEAST, profiles / np.maximum(lengths, _LEAST), np.float32(0))
+        return np.where(lengths > LEAST, profiles / np.maximum(lengths, LEAST), np.float32(0))
 
     def item_vectors(self) -> FloatArray:
         """float32 ``[n_items, dim]``; a score is the dot product of a user's vector with an item's."""
@@ -128,7 +122,7 @@ class TextProfile(Recommender):
         weights = recency(Ragged.from_lists([history]), self.decay)
         texts = self.vectors[np.maximum(history, 0)] * weights[:, None]  # [len(history), dim]
         length = np.linalg.norm(texts.sum(axis=0))
-        if length <= _LEAST:
+        if length <= LEAST:
             return np.zeros(len(history), np.float32)
         terms: FloatArray = texts @ self.vectors[item] / length
         return terms.astype(np.float32)
