@@ -87,7 +87,7 @@ DATA: dict[str, Stream] = {
     "ml-1m": Stream(times="interpolated", refits=(10,)),
     "amazon-beauty": Stream(times="drawn", ahead=5, refits=(5, 10), models=(*MATRICES, "slim", *COMPOSED)),
 }
-SASREC = {"dim": 32, "max_len": 50, "epochs": 12, "loss": "sampled", "update_lr": 0.3}
+SASREC = {"dim": 32, "max_len": 50, "epochs": 12, "loss": "sampled"}
 OPTIONS: dict[str, dict[str, Any]] = {  # the rest is what the models default to
     "sasrec": SASREC,
     "blend": {"models": ("floor", "ials", "sasrec"), "options": ({}, {}, SASREC)},

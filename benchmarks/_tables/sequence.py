@@ -9,14 +9,6 @@ from _tables.figures import ACCURACY_BARS
 from result_file import read_result
 
 NEXT_ITEM = ("gru4rec", "esasrec", "bert4rec", "hstu")  # beside SASRec, which has tables of its own
-_SAME = {"dim": 64, "loss": "sampled"}  # what networks are compared under
-_BLOCK_NAMES = {
-    ("sasrec", "sasrec"): "SASRec, block of the paper",
-    ("sasrec", None): "SASRec, LiGR block",
-    ("hstu", None): "HSTU",
-    ("gru4rec", None): "GRU4Rec",
-    ("bert4rec", None): "BERT4Rec",
-}
 _NEXT_ITEM_HEADER = ["seeds", "valid NDCG@10", "test Recall@10 / NDCG@10", "the same, seen kept", "fit, CPU-s"]
 
 
@@ -60,48 +52,55 @@ def next_item_table(model: str) -> str:
     return markdown(["data", "options", *_NEXT_ITEM_HEADER], cells)
 
 
+def network_rows() -> list[dict[str, Any]]:
+    """What was measured of networks side by side."""
+    result = read_result("sequence_networks")
+    return result["results"] if result else []
+
+
+def network_cells(row: dict[str, Any]) -> list[str]:
+    """Seeds, epochs, accuracy, the test against the block of SASRec's paper, and what a fit took."""
+    cells = row["cells"]
+    seeds, valid, test, unfiltered, _ = next_item_cells({**row, "seeds": cells, "cpu_seconds": 0.0})
+    epochs = f"{mean(cells, 'best_epoch'):.0f} of {mean(cells, 'epochs'):.0f}"
+    ended = "" if all(cell["finished"] for cell in cells) else ", cut off"
+    return [seeds, epochs + ended, valid, test, unfiltered, p_text(row.get("p")), f"{mean(cells, 'wall_seconds'):.0f}"]
+
+
+def mean(cells: list[dict[str, Any]], name: str) -> float:
+    """Over seeds."""
+    return sum(cell[name] for cell in cells) / len(cells)
+
+
+def p_text(p: float | None) -> str:
+    """One digit that counts."""
+    return "–" if p is None else f"{p:.1g}"
+
+
+_NETWORK_HEADER = ["seeds", "best epoch", *_NEXT_ITEM_HEADER[1:-1], "p", "fit, s"]
+
+
+def network_table(rows: list[dict[str, Any]]) -> str:
+    """Networks under one another, and on what they were trained."""
+    if not rows:
+        return MISSING
+    cells = [[row["dataset"], row["recipe"], *network_cells(row)] for row in rows]
+    devices = sorted({cell["device"] for row in rows for cell in row["cells"]})
+    command = "\n\n`python benchmarks/sequence_networks.py`"
+    note = f" ({', '.join(devices)}, several fits at once; p: paired over users, against the block of SASRec's paper)"
+    return markdown(["data", "network", *_NETWORK_HEADER], cells) + command + note
+
+
 for _model in NEXT_ITEM:
     table(f"model-{_model}")(
-        lambda model=_model: (
-            next_item_table(model)
-            + f"\n\n`python benchmarks/sequence_accuracy.py --models {model}`, and `--set` for options"
-        )
+        lambda model=_model: network_table([row for row in network_rows() if row["recipe"].startswith(model)])
     )
 
 
 @table("sequence-blocks")
 def sequence_blocks() -> str:
-    """Networks side by side under the same width and loss, with the same start and schedule."""
-    rows = [
-        row
-        for name in SEQUENTIAL
-        for model in ("sasrec", *NEXT_ITEM)
-        for row in next_item_rows(model, name)
-        if {option: value for option, value in row["options"].items() if option not in ("block", "epochs")} == _SAME
-    ]
-    if not rows:
-        return MISSING
-    rows.sort(key=lambda row: (SEQUENTIAL.index(row["dataset"]), -row["valid_ndcg@10"]))
-    cells = [
-        [row["dataset"], _BLOCK_NAMES[row["model"], row["options"].get("block")], *next_item_cells(row)] for row in rows
-    ]
-    notes = [f"Options of all: {options_text(_SAME)}."]
-    for name in dict.fromkeys(row["dataset"] for row in rows):
-        values = [row["valid_ndcg@10"] for row in rows if row["dataset"] == name and row["model"] in ("sasrec", "hstu")]
-        notes.append(
-            f"On {name}, HSTU and the blocks of SASRec are within {digits(max(values) - min(values))} on valid;"
-        )
-        notes.append(f"seeds of one SASRec were up to {digits(seed_spread('sasrec', name))} apart.")
-    return markdown(["data", "network", *_NEXT_ITEM_HEADER], cells) + "\n\n" + " ".join(notes)
-
-
-def seed_spread(model: str, dataset: str) -> float:
-    """Largest difference on valid between seeds of the same options."""
-    result = read_result(f"{model}_{dataset}")
-    groups: dict[str, list[float]] = {}
-    for cell in result["results"]["cells"] if result else ():
-        groups.setdefault(str(sorted(cell["options"].items())), []).append(cell["valid_ndcg@10"])
-    return max((max(values) - min(values) for values in groups.values()), default=0.0)
+    """Networks side by side, each recipe trained to its end."""
+    return network_table(network_rows())
 
 
 @table("sasrec-speed")

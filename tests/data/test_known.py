@@ -30,7 +30,7 @@ COUNTS: dict[str, tuple[int, int, int, tuple[str, ...], bool]] = {
     "explain-google": (411_840, 22_582, 16_557, ("train", "valid", "test"), False),
     "foursquare-nyc": (95_372, 535, 3_817, ("train", "valid", "test"), True),
     "foursquare-nyc-coords": (147_938, 1_083, 5_135, ("train",), True),
-    "foursquare-nyc-weekly": (66_962, 193, 15_213, ("train", "test"), True),
+    "foursquare-nyc-weekly": (66_962, 193, 15_213, ("train", "test"), False),
     "goodbooks-mini": (201_709, 2_672, 2_000, ("train", "valid", "test"), True),
     "goodbooks-sample": (298_176, 2_672, 10_000, ("train", "valid", "test"), True),
     "gowalla-lightgcn": (1_027_370, 29_858, 40_981, ("train", "test"), False),

@@ -144,6 +144,34 @@ def test_ensure_valid_takes_several_of_a_user_where_test_has_several(goodbooks):
     assert splits.asks_what_follows(splits.ensure_valid(data)), "each user's are the last before test"
 
 
+def test_ensure_valid_takes_whole_groups_where_test_does():
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({"user_id": np.repeat(np.arange(40), 60), "item_id": rng.integers(0, 500, 2_400)})
+    table = table.with_columns(group_id=pl.int_range(pl.len()) // 6)  # ten baskets of six each
+    whole = table.with_columns(
+        split=pl.when(pl.col("group_id") % 5 == 2).then(pl.lit("test")).otherwise(pl.lit("train"))
+    )
+    found = splits.ensure_valid(build("baskets", whole), seed=3, share=0.1).interactions
+    assert found.group_by("user", "group_id").agg(pl.col("split").n_unique())["split"].max() == 1
+    assert found["split"].eq("valid").sum() == 40 * 6, "one of everybody, which is less than twice the share"
+    many = splits.ensure_valid(build("baskets", whole), share=0.4).interactions
+    assert many["split"].eq("valid").sum() == pytest.approx(0.4 * many["split"].ne("test").sum(), abs=6)
+    few = splits.ensure_valid(build("baskets", whole), share=0.01).interactions
+    assert few["split"].eq("valid").sum() == pytest.approx(0.02 * few["split"].ne("test").sum(), abs=6)
+    assert found.filter(split="train")["user"].n_unique() == 40
+    assert found["split"].eq("test").sum() == whole["split"].eq("test").sum()
+    drawn = np.where(rng.random(2_400) < 0.2, "test", "train")  # cuts through baskets: events are drawn
+    cut = splits.ensure_valid(build("baskets", table.with_columns(split=pl.Series(drawn))), seed=3).interactions
+    assert cut.group_by("user", "group_id").agg(pl.col("split").n_unique())["split"].max() > 1
+
+
+def test_ensure_valid_leaves_everyone_a_group():
+    table = pl.DataFrame({"user_id": [0, 0, 0, 0, 1, 1], "item_id": range(6), "group_id": [0, 0, 1, 1, 2, 2]})
+    table = table.with_columns(split=pl.Series(["train", "train", "test", "test", "train", "train"]))
+    found = splits.ensure_valid(build("few", table), share=0.9).interactions
+    assert "valid" not in set(found["split"]), "each has one train group and keeps it"
+
+
 def test_ensure_valid_takes_data_without_a_split_as_train(goodbooks):
     frame = goodbooks.interactions.drop("split")
     data = Dataset("d", frame, goodbooks.user_ids, goodbooks.item_ids, goodbooks.items, goodbooks.users)

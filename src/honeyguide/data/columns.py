@@ -31,7 +31,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "label": ("label", "rating", "score", "stars", "overall"),
     "event": ("event", "event_type", "action", "behavior", "behaviour", "interaction_type"),
     "weight": ("weight", "count", "plays", "play_count", "quantity", "qty"),
-    "group_id": ("group_id", "basket_id", "cart_id", "order_id", "list_id"),
+    "group_id": ("group_id", "basket_id", "cart_id", "order_id", "list_id", "trajectory_id"),
     "query_id": ("query_id",),
     "split": ("split", "part", "subset"),
     "positive": ("positive",),

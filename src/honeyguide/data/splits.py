@@ -201,7 +201,8 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
     than the users have to give, everyone with two events or more gives one; where those of test are several of a user,
     everyone gives that share of the own events, from the end. Without an order, or where the
     events of test stand among those of train rather than behind them, any event may be taken, never a user's
-    only one: what is chosen on valid is to be right on test. Data without any split are all train.
+    only one: what is chosen on valid is to be right on test. If every group of those events (``group_id``: a basket, a
+    trajectory) is wholly in one part, it is whole groups that are drawn. Data without any split are all train.
     """
     if "valid" in data.parts:
         return data
@@ -213,6 +214,8 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
     users = everybody[train]
     rng = np.random.default_rng(seed)
     last = data.ordered and _is_behind("test", everybody, split)
+    if not last and "test" in data.parts and (groups := _whole_groups(frame)) is not None:
+        return _with_codes(data, _valid_groups(everybody, groups, _codes_of(split), wanted, rng))
     order = np.arange(len(train)) if last else np.lexsort((rng.random(len(train)), users))
     starts = np.flatnonzero(np.diff(users, prepend=-1))
     ends = np.append(starts[1:], len(users))
@@ -226,9 +229,46 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
         candidates = np.flatnonzero(from_end < np.repeat(gives, own))
         wanted = len(candidates) if several else wanted
     chosen = rng.permutation(candidates)[:wanted]
-    codes = np.select([split == "train", split == "valid"], [_TRAIN, _VALID], _TEST).astype(np.int8)
+    codes = _codes_of(split)
     codes[train[chosen]] = _VALID
     return _with_codes(data, codes)
+
+
+def _codes_of(split: npt.NDArray[np.generic]) -> Codes:
+    return np.select([split == "train", split == "valid"], [_TRAIN, _VALID], _TEST).astype(np.int8)
+
+
+def _whole_groups(frame: pl.DataFrame) -> npt.NDArray[np.int64] | None:
+    """Number of the group of every event, each user's own; None without groups, or if the split cuts through them."""
+    if "group_id" not in frame.columns or frame["group_id"].null_count():
+        return None
+    numbered = frame.select("split", group=pl.struct("user", "group_id").rank("dense").cast(pl.Int64) - 1)
+    groups = numbered["group"].to_numpy()
+    parts = numbered.group_by("group").agg(pl.col("split").n_unique())["split"]
+    return groups if parts.max() == 1 and len(parts) < len(groups) else None
+
+
+def _valid_groups(
+    users: npt.NDArray[np.integer],
+    groups: npt.NDArray[np.int64],
+    codes: Codes,
+    wanted: int,
+    rng: np.random.Generator,
+) -> Codes:
+    """``codes`` with whole train groups drawn for valid, until they hold ``wanted`` events; every user keeps one.
+
+    One of each user comes before anybody's second, and up to twice as much is drawn for everybody to give one: few
+    users would be few to choose by.
+    """
+    number, first, size = np.unique(groups[codes == _TRAIN], return_index=True, return_counts=True)
+    drawn = rng.permutation(len(number))
+    drawn = drawn[np.argsort(users[codes == _TRAIN][first][drawn], kind="stable")]
+    owner = users[codes == _TRAIN][first][drawn]
+    place = np.arange(len(drawn)) - np.searchsorted(owner, owner)
+    given = drawn[order := np.lexsort((rng.random(len(drawn)), place))][place[order] > 0]
+    before = np.cumsum(size[given]) - size[given]
+    taken = given[before < np.where(np.sort(place[place > 0]) == 1, 2 * wanted, wanted)]
+    return np.where(np.isin(groups, number[taken]) & (codes == _TRAIN), np.int8(_VALID), codes)
 
 
 def asks_what_follows(data: Dataset) -> bool:

@@ -118,10 +118,11 @@ class Auto(Recommender):
                     arms.append(arm)
                 else:
                     trials.skip(arm, f"the extra [{extra}] is not installed")
-            self._closed_forms([arm for arm in arms if not arm.epochs], data, trials)
+            put_off = self._closed_forms([arm for arm in arms if not arm.epochs], data, trials)
             if not asks_what_follows(data):
                 self._refine(trials)
             best = self._halve([arm for arm in arms if arm.epochs], trials)
+            self._put_off(put_off, trials)
             if trials.best is None:
                 raise ConfigError(
                     f"{self.name} could not fit any of {', '.join(arm.label for arm in arms) or 'no models'}.",
@@ -139,18 +140,34 @@ class Auto(Recommender):
 
     # -- the search ---------------------------------------------------------------------------
 
-    def _closed_forms(self, arms: list[Arm], data: Dataset, trials: Trials) -> None:
-        """The floors, then every arm that is not expected to cost too much, cheapest first."""
+    def _closed_forms(self, arms: list[Arm], data: Dataset, trials: Trials) -> list[tuple[Arm, float]]:
+        """The floors, then every arm that is not expected to cost too much, cheapest first.
+
+        Returns those that are, and what they are expected to cost: the budget may have room for them later.
+        """
+        put_off: list[tuple[Arm, float]] = []
         costs = {arm.label: arm.build(self.config.seed).estimate(data).cpu_seconds for arm in arms}
         for arm in sorted(arms, key=lambda arm: (arm.model not in _FLOORS, costs[arm.label])):
             allowed = min(_CHEAP * trials.left, _CLOSED * self.config.budget - trials.spent)
             if arm.model not in _FLOORS and trials.best is not None and costs[arm.label] > allowed:
-                expected, most = costs[arm.label], max(0.0, allowed)
+                put_off.append((arm, costs[arm.label]))
+                continue
+            self._try(arm, trials)
+        return put_off
+
+    def _put_off(self, arms: list[tuple[Arm, float]], trials: Trials) -> None:
+        """The models in closed form that were too dear at first, where those that learn in epochs left room."""
+        for arm, expected in arms:
+            most = max(0.0, trials.left * (1 - _FUSION))
+            if expected > most and trials.best is not None:
                 trials.skip(arm, f"expected to take {expected:.0f} CPU-seconds, more than the {most:.0f} it may")
                 continue
-            trial = trials.run(arm)
-            if trial is not None and trial is trials.best:
-                self._choose(trial.model, trials)
+            self._try(arm, trials)
+
+    def _try(self, arm: Arm, trials: Trials) -> None:
+        trial = trials.run(arm)
+        if trial is not None and trial is trials.best:
+            self._choose(trial.model, trials)
 
     def _refine(self, trials: Trials) -> None:
         """Better options for the best of the models in closed form; where order says nothing, these carry the rest."""

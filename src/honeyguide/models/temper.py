@@ -11,11 +11,8 @@ import numpy as np
 
 from honeyguide.core.fitting import Change
 from honeyguide.core.ragged import FloatArray, Ragged
-from honeyguide.models.fusion import score_features
 
 _SAMPLE = 50  # histories by which sharpness is measured
-_RANGE = 16.0  # by which a temperature may move at once
-_HALVINGS = 10
 
 
 def sample_of(change: Change) -> Ragged:
@@ -26,22 +23,17 @@ def sample_of(change: Change) -> Ragged:
 
 
 def sharpness(logits: FloatArray) -> float:
-    """Mean deviation over the catalogue of the logarithm of the share, the second of the features of a score.
+    """Mean deviation of the logits over the catalogue: unlike that of log-shares, no floor keeps it from growing.
 
     Parameters
     ----------
     logits
         float32 ``[n, m]``.
     """
-    return float(score_features(logits, "logit")[1].std(axis=1).mean()) if len(logits) else 0.0
+    return float(logits.std(axis=1).mean()) if len(logits) else 0.0
 
 
 def temperature(logits: FloatArray, wanted: float) -> float:
-    """What to divide ``logits`` by for a :func:`sharpness` of ``wanted``: by bisection; 1 where it cannot be told."""
-    if not len(logits) or wanted <= 0 or sharpness(logits) <= 0:
-        return 1.0
-    low, high = 1 / _RANGE, _RANGE
-    for _ in range(_HALVINGS):
-        middle = float(np.sqrt(low * high))
-        low, high = (middle, high) if sharpness(logits / np.float32(middle)) > wanted else (low, middle)
-    return float(np.sqrt(low * high))
+    """What to divide ``logits`` by for a :func:`sharpness` of ``wanted``; 1 where it cannot be told."""
+    found = sharpness(logits)
+    return found / wanted if wanted > 0 and found > 0 else 1.0

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
+from honeyguide.core.dataset import Dataset
 from honeyguide.core.fitting import Change
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import Ragged
-from honeyguide.models.sequence.next_item_update import CONTEXT, unchanged, update_windows
+from honeyguide.models.registry import load_model
+from honeyguide.models.sequence.next_item_update import CONTEXT, Judges, bold_is_better, unchanged, update_windows
 
 ITEMS = Ids(pl.Series(range(100)))
 
@@ -43,3 +47,70 @@ def test_others_fill_the_rest_of_the_work(work: float, others: int) -> None:
     assert len(found) == 2 + others  # without a known work about as much as changed: 5 positions, and 4 each
     assert np.all(found.lengths <= 5)
     assert found[2].tolist() == [1, 2, 3, 4, 5]
+
+
+def many(n: int) -> Change:
+    """Users with three events of which the last is new, and one that lost an event."""
+    before = Ragged.from_lists([*([u % 50, u % 50 + 1] for u in range(n)), [7, 8, 9]])
+    after = Ragged.from_lists([*([u % 50, u % 50 + 1, u % 50 + 2] for u in range(n)), [7, 8]])
+    return Change(before, after, ITEMS)
+
+
+def test_judges_keep_their_last_new_event_back() -> None:
+    judges = Judges.drawn(many(100), seed=0)
+    assert judges is not None
+    assert len(judges.targets) == 50, "half of the users that have something new"
+    assert [[*row.tolist(), int(t)] for row, t in zip(judges.histories, judges.targets, strict=True)] == [
+        [t - 2, t - 1, t] for t in judges.targets
+    ]
+    assert len(judges.change.after) == 50 + 1, "who has nothing else that is new is left out; who lost an event is not"
+    assert set(judges.change.after.lengths[:-1]) == {3}
+    again = Judges.drawn(many(100), seed=0)
+    assert again is not None and np.array_equal(again.targets, judges.targets)
+    assert len(Judges.drawn(many(5_000), seed=0).targets) == 200  # type: ignore[union-attr]
+
+
+def test_few_users_judge_nothing() -> None:
+    assert Judges.drawn(many(59), seed=0) is None
+    assert Judges.drawn(many(60), seed=0) is not None
+    assert Judges.drawn(Change(Ragged.empty(0), Ragged.empty(0), ITEMS), seed=0) is None
+
+
+def test_the_bold_pace_has_to_win_beyond_noise() -> None:
+    rng = np.random.default_rng(0)
+    ranks = rng.normal(3.0, 1.0, 100)
+    assert bold_is_better(ranks, ranks - rng.normal(0.5, 1.0, 100))
+    assert not bold_is_better(ranks, ranks - rng.normal(0.05, 1.0, 100))
+    assert not bold_is_better(ranks, ranks + 1.0)
+    assert not bold_is_better(ranks, ranks)
+
+
+@pytest.mark.parametrize(("turns", "pace"), [(True, 0.3), (False, 0.03)])
+def test_the_first_update_chooses_its_pace(turns: bool, pace: float, data: Dataset, tmp_path: Path) -> None:
+    """Where people turn round on the ring there is much to learn, where they jump about there is nothing."""
+    pytest.importorskip("torch")
+    from honeyguide.models.sequence.sasrec import SASRec
+
+    small = {"dim": 16, "blocks": 1, "max_len": 20, "batch_tokens": 256, "dropout": 0.0, "event_dropout": 0.0}
+    model = SASRec(**small, lr=0.01, epochs=20, patience=20, average=0.0, update_share=0.3).fit(data)
+    old, rng = data.histories("train", "valid"), np.random.default_rng(0)
+    steps = -np.arange(1, 4) if turns else rng.integers(0, 30, (len(old), 3))
+    grown = (old.values.reshape(len(old), -1)[:, -1:] + steps) % 30
+    later = Ragged.from_lists([np.append(row, new) for row, new in zip(old, grown, strict=True)])
+    model.update(old, later)
+    assert model.pace == pace
+    if turns:
+        found = model.score_histories(Ragged.from_lists([row[:-1] for row in later])).argmax(axis=1)
+        assert (found == grown[:, -1]).mean() > 0.5
+    model.save(tmp_path)
+    assert load_model(tmp_path).pace == pace
+
+
+def test_a_pace_that_is_given_is_not_chosen(data: Dataset) -> None:
+    pytest.importorskip("torch")
+    from honeyguide.models.sequence.sasrec import SASRec
+
+    model = SASRec(dim=8, max_len=8, epochs=1, update_lr=0.1).fit(data)
+    later = Ragged.from_lists([np.append(row, (row[-1] - 1) % 30) for row in data.histories("train", "valid")])
+    model.update(data.histories("train", "valid"), later)
+    assert model.pace is None

@@ -7,6 +7,7 @@ is its dot product with that state. What differs is how the state is made: a sub
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,7 @@ from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_new_items
 from honeyguide.models.sequence.next_item_config import NextItemConfig
-from honeyguide.models.sequence.next_item_update import SMALLER, update_windows
+from honeyguide.models.sequence.next_item_update import PACES, SMALLER, Judges, bold_is_better, update_windows
 from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode, encode_positions, prefixes
@@ -143,6 +144,7 @@ class NextItemModel(Recommender):
     resolved: NextItemConfig
     network: NextItemNetwork
     work: float = 0.0  # positions that the fit read, all epochs together
+    pace: float | None = None  # learning rate of updates as a share of that of the fit, once one could tell
 
     # -- what a model of this kind says of itself -----------------------------------------------
 
@@ -206,6 +208,7 @@ class NextItemModel(Recommender):
         self.report.curve = trainer.run()
         self.report.finished = trainer.finished
         self.work = float(windows.targets_per_epoch * len(self.report.curve))
+        self.pace = None
 
     def _count(self, counts: FloatArray) -> None:
         self.counts = counts
@@ -222,15 +225,36 @@ class NextItemModel(Recommender):
         counts -= np.bincount(change.before.values, minlength=change.n_items)
         more = change.n_items - len(self.counts)
         self._count((np.pad(self.counts, (0, more)) + counts).astype(np.float32))
-        device = choose_device(options.device)
         if more:
             self._grow(change)
+        pace = c.update_lr or self.pace
+        judges = None if pace is not None else Judges.drawn(change, c.seed)
+        if judges is None:
+            self._train_on(change, PACES[0] if pace is None else pace, options)
+        else:
+            self._choose_pace(judges, replace(options, checkpoint=None))
+
+    def _choose_pace(self, judges: Judges, options: FitOptions) -> None:
+        """Train on carefully and boldly, and keep what ranks the last new events of the judges better."""
+        start, found = copy.deepcopy(self.network.state_dict()), []
+        for pace in PACES:
+            self.network.load_state_dict(start)
+            self._train_on(judges.change, pace, options)
+            ranks = judges.log_ranks(self.score_histories(judges.histories))
+            found.append((pace, ranks, copy.deepcopy(self.network.state_dict())))
+        careful, bold = found
+        self.pace, _, weights = bold if bold_is_better(careful[1], bold[1]) else careful
+        self.network.load_state_dict(weights)
+
+    def _train_on(self, change: Change, pace: float, options: FitOptions) -> None:
+        c: Any = self.resolved
+        device = choose_device(options.device)
         windows = update_windows(change, c.update_share * self.work, c.max_len, c.update_epochs)
         if (windows.lengths >= 2).any():
             self.network.to(device)
             tokens = max(c.max_len, c.batch_tokens // SMALLER)
             batches = self._windows(windows, c.seed + len(self.report.updates) + 1, tokens)
-            how = {"epochs": 1, "lr": c.lr * c.update_lr, "warmup": 0, "average": 0.0}
+            how = {"epochs": 1, "lr": c.lr * pace, "warmup": 0, "average": 0.0}
             settings = replace(c.trainer(), schedule="constant", patience=1, **how)
             Trainer(self.network, batch_loss(self._forward(), Hooks()), batches, settings, options).run()
 
@@ -347,12 +371,13 @@ class NextItemModel(Recommender):
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         arrays = {name: t.detach().cpu().numpy() for name, t in self.network.state_dict().items()}
-        meta = {"resolved": self.resolved.model_dump(mode="json"), "work": self.work}
+        meta = {"resolved": self.resolved.model_dump(mode="json"), "work": self.work, "pace": self.pace}
         return {**arrays, f"{STATISTICS}counts": self.counts}, meta
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.resolved = self.Config(**meta["resolved"])
         self.work = meta.get("work", 0.0)  # not in what older versions wrote: an update is small then
+        self.pace = meta.get("pace")
         weights = {name: torch.from_numpy(np.array(a)) for name, a in arrays.items() if not name.startswith(STATISTICS)}
         self._count(np.array(arrays[f"{STATISTICS}counts"]))
         self.network = self._build(len(self.log_share)).eval()

@@ -70,7 +70,8 @@ class NextItemConfig(ModelConfig):
         See :class:`~honeyguide.nn.trainer.TrainerSettings`.
     update_share, update_epochs, update_lr
         Work of an update as a share of that of the fit, most passes over what changed, and the learning rate as a
-        share of ``lr``.
+        share of ``lr``; ``None``: .03, or .3 if that ranks new events that it has not seen better beyond noise, which
+        the first update that brings enough of them tries.
     valid_users
         Largest number of users on whom an epoch is judged.
     batch_tokens
@@ -98,7 +99,7 @@ class NextItemConfig(ModelConfig):
     min_gain: float = Field(0.005, ge=0)
     update_share: float = Field(0.03, ge=0)
     update_epochs: int = Field(8, ge=1)
-    update_lr: float = Field(0.03, gt=0)
+    update_lr: float | None = Field(None, gt=0)
     valid_users: int = Field(10_000, ge=1)
     batch_tokens: int | Auto = "auto"
 
