@@ -179,6 +179,32 @@ def test_order_comes_from_what_is_complete():
     assert report.quarantine["reason"].to_list() == ["timestamp is missing, so its order is unknown"]
 
 
+def test_rows_that_stand_in_order_are_an_order(tmp_path):
+    """The same file with and without saying so: ids sort otherwise than rows do."""
+    rows = pl.DataFrame({"user": ["u", "v", "u", "u"], "item": ["c", "a", "a", "b"]})
+    path = write(rows, tmp_path / "log.csv")
+    silent, report = read_with_report(path)
+    assert not silent.ordered
+    assert any("--in-order" in note for note in report.notes)
+    data, report = read_with_report(path, order="rows")
+    assert data.ordered
+    assert data.item_ids.decode(data.histories()[0]).to_list() == ["c", "a", "b"]
+    assert not any("--in-order" in note for note in report.notes)
+    backwards = rows.with_columns(time=pl.Series([1_700_000_003, 1_700_000_000, 1_700_000_002, 1_700_000_001]))
+    timed = load_data(write(backwards, tmp_path / "timed.csv"), order="rows")
+    assert timed.item_ids.decode(timed.histories()[0]).to_list() == ["b", "a", "c"], "times go first"
+
+
+def test_rows_of_a_database_stand_in_no_order(tmp_path):
+    import sqlalchemy as sa
+
+    with sa.create_engine(f"sqlite:///{tmp_path / 'shop.db'}").begin() as connection:
+        connection.execute(sa.text("create table interactions (user_id text, item_id text)"))
+        connection.execute(sa.text("insert into interactions values ('u', 'a')"))
+    with pytest.raises(DataError, match="no order"):
+        load_data(f"sqlite:///{tmp_path / 'shop.db'}", order="rows")
+
+
 def test_ties_keep_their_order_and_positions_break_them():
     frame = pl.DataFrame({"user_id": [1, 1, 1], "item_id": [3, 2, 1], "timestamp": [7, 7, 7]})
     assert load_data(frame).item_ids.decode(load_data(frame).histories()[0]).to_list() == [3, 2, 1]

@@ -34,6 +34,7 @@ def attack(
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
     positive: options.Positive = None,
+    in_order: options.InOrder = False,
     json: options.Json = False,
 ) -> None:
     """Write a data set with fake users in its training part; its table 'attack' says who they are."""
@@ -43,7 +44,9 @@ def attack(
     from honeyguide.data.splits import auto_split, ensure_valid
     from honeyguide.experiment.attacks import attack as run
 
-    read = options.read_options(None, positive, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col)
+    read = options.read_options(
+        None, positive, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col, in_order=in_order
+    )
     genuine = ensure_valid(auto_split(load_data(data, **read)))
     codes = unpopular_items(genuine, seed=seed) if targets is None else _codes(genuine, targets)
     found = run(genuine, kind, codes, share=share, length=length, each=each, seed=seed)

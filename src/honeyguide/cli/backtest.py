@@ -38,6 +38,7 @@ def backtest(
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
     positive: options.Positive = None,
+    in_order: options.InOrder = False,
 ) -> None:
     """Test models on one slice of time after another, each fitted on what came before it.
 
@@ -57,6 +58,7 @@ def backtest(
         timestamp=time_col,
         label=label_col,
         weight=weight_col,
+        in_order=in_order,
     )
     dataset = load_data(data, **read)
     to_stdout = json is not None and str(json) == "-"

@@ -41,6 +41,7 @@ def compare(
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
     positive: options.Positive = None,
+    in_order: options.InOrder = False,
 ) -> None:
     """Fit and evaluate models, each in a process of its own; popularity and the floor are always there.
 
@@ -60,6 +61,7 @@ def compare(
         label=label_col,
         weight=weight_col,
         pictures=pictures,
+        in_order=in_order,
     )
     dataset = load_data(data, **read)
     to_stdout = json is not None and str(json) == "-"

@@ -33,6 +33,7 @@ def check(
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
     positive: options.Positive = None,
+    in_order: options.InOrder = False,
     json: options.Json = False,
 ) -> None:
     """Say which rows cannot be used, why, and what to do; exit code 3 if there are any."""
@@ -40,7 +41,14 @@ def check(
     from honeyguide.data.check import check_data
 
     read = options.read_options(
-        items, positive, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col, weight=weight_col
+        items,
+        positive,
+        user_id=user_col,
+        item_id=item_col,
+        timestamp=time_col,
+        label=label_col,
+        weight=weight_col,
+        in_order=in_order,
     )
     found = check_data(data, **read)
     if quarantine is not None:
@@ -78,6 +86,7 @@ def describe(
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
     positive: options.Positive = None,
+    in_order: options.InOrder = False,
     json: options.Json = False,
 ) -> None:
     """Sizes, histories, popularity and leakage of a data set."""
@@ -86,7 +95,14 @@ def describe(
     from honeyguide.data.load import load_data
 
     read = options.read_options(
-        items, positive, split, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col
+        items,
+        positive,
+        split,
+        user_id=user_col,
+        item_id=item_col,
+        timestamp=time_col,
+        label=label_col,
+        in_order=in_order,
     )
     dataset = load_data(data, **read)
     found, leakage = figures(dataset), leakage_report(dataset)
@@ -95,6 +111,8 @@ def describe(
         return
     console.results().print(str(found))
     console.results().print(str(leakage))
+    if not dataset.ordered:
+        console.notes().print("If the rows of a user stand in the order in which things happened, say --in-order.")
 
 
 @app.command()
@@ -108,13 +126,14 @@ def export(
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
     positive: options.Positive = None,
+    in_order: options.InOrder = False,
 ) -> None:
     """Write a data set as a clean folder that reads back equal."""
     from honeyguide.data.export import export as write
     from honeyguide.data.load import load_data
 
     read = options.read_options(
-        items, positive, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col
+        items, positive, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col, in_order=in_order
     )
     write(load_data(data, **read), out, format)
     console.notes().print(f"Wrote {out}.")
@@ -131,6 +150,7 @@ def split(
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
     positive: options.Positive = None,
+    in_order: options.InOrder = False,
 ) -> None:
     """Split a data set into train, valid and test, and write it with the split."""
     from honeyguide.data.describe import describe as figures
@@ -138,7 +158,7 @@ def split(
     from honeyguide.data.load import load_data
 
     read = options.read_options(
-        items, positive, by, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col
+        items, positive, by, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col, in_order=in_order
     )
     dataset = load_data(data, **read)
     write(dataset, out, "parquet")

@@ -44,6 +44,7 @@ def fit(
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
     positive: options.Positive = None,
+    in_order: options.InOrder = False,
     json: options.Json = False,
 ) -> None:
     """Fit a model and save it with the histories it serves from; without --model, find the best within --budget.
@@ -75,6 +76,7 @@ def fit(
         label=label_col,
         weight=weight_col,
         pictures=pictures,
+        in_order=in_order,
     )
     dataset, found = read_with_report(data, **read)
     dataset = with_valid(dataset)

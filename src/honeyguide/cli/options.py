@@ -36,6 +36,14 @@ Positive = Annotated[
     str | None,
     typer.Option("--positive", help="Which events count, such as 'rating>=4'.", rich_help_panel=_MAPPING),
 ]
+InOrder = Annotated[
+    bool,
+    typer.Option(
+        "--in-order",
+        help="Rows of a user stand in the order in which things happened; times, where there are any, go first.",
+        rich_help_panel=_MAPPING,
+    ),
+]
 Split = Annotated[
     str | None,
     typer.Option("--split", help="Split anew: leave-last-out, global-time, ratio, ... instead of the published one."),
@@ -70,6 +78,7 @@ def read_options(
     positive: str | None = None,
     split: str | None = None,
     pictures: str | None = None,
+    in_order: bool = False,
     **columns: str | None,
 ) -> ReadOptions:
     """What the options say about the data; ``columns`` by what they hold: ``user_id``, ``item_id``, ..."""
@@ -79,6 +88,7 @@ def read_options(
         "pictures": pictures,
         "positive": positive,
         "split": split,
+        "order": "rows" if in_order else None,
         "columns": named or None,
     }
 

@@ -28,6 +28,7 @@ def replay(
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
     positive: options.Positive = None,
+    in_order: options.InOrder = False,
 ) -> None:
     """Predict, then learn how it turned out: labelled events in the order of time.
 
@@ -40,7 +41,14 @@ def replay(
     from honeyguide.experiment.settings import parse_settings
 
     read = options.read_options(
-        items, positive, "none", user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col
+        items,
+        positive,
+        "none",
+        user_id=user_col,
+        item_id=item_col,
+        timestamp=time_col,
+        label=label_col,
+        in_order=in_order,
     )
     with progress() as tell:
         found = replay_models(

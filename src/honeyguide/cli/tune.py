@@ -44,6 +44,7 @@ def tune(
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
     positive: options.Positive = None,
+    in_order: options.InOrder = False,
 ) -> None:
     """Search the options of models on valid, all with the same budget; then test the best of each, once.
 
@@ -66,6 +67,7 @@ def tune(
         label=label_col,
         weight=weight_col,
         pictures=pictures,
+        in_order=in_order,
     )
     dataset = load_data(data, **read)
     to_stdout = json is not None and str(json) == "-"

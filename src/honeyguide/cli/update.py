@@ -25,6 +25,7 @@ def update(
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
     positive: options.Positive = None,
+    in_order: options.InOrder = False,
     json: options.Json = False,
 ) -> None:
     """Learn from new events without fitting anew; new users and items are welcome.
@@ -46,6 +47,7 @@ def update(
         timestamp=time_col,
         label=label_col,
         weight=weight_col,
+        in_order=in_order,
     )
     dataset, found = read_with_report(events, **read)
     say = console.report(json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 import polars as pl
 
@@ -60,6 +60,9 @@ class ReadOptions(TypedDict, total=False):
         What to do with repeated events: ``keep`` (the default), ``drop`` or ``error``.
     time_unit
         Unit of a numeric time; found by magnitude where not given.
+    order
+        ``"rows"`` if the rows of a user stand in the order in which things happened; times, where there are any, go
+        first.
     tables
         Table to file name or database table, for example ``{"interactions": "events"}``.
     name
@@ -75,6 +78,7 @@ class ReadOptions(TypedDict, total=False):
     split: str | None
     duplicates: Duplicates | None
     time_unit: TimeUnit | None
+    order: Literal["rows"] | None
     tables: Mapping[str, str] | None
     name: str | None
 
@@ -186,7 +190,7 @@ class _Reader:
         raw = self._raw("interactions")
         if raw is None:
             raise DataError("there is no table of interactions.", "Name one: tables={'interactions': ...}.")
-        spec, audit, file = self.source.table_spec("interactions"), self.audit, raw.file
+        spec, audit, file = self._spec_of_events(), self.audit, raw.file
         explicit = self.options.get("columns") or {}
         frame, renamed = prepare(raw, spec, INTERACTION_COLUMNS, explicit, audit)
         require(frame.columns, ("user_id", "item_id"), raw.names, file)
@@ -198,6 +202,14 @@ class _Reader:
         frame = self._duplicates(frame, file)
         audit.table("interactions", file, frame.height)
         return frame.drop(ROW)
+
+    def _spec_of_events(self) -> TableSpec:
+        spec, order = self.source.table_spec("interactions"), self.options.get("order")
+        if order is None:
+            return spec
+        if self.source.url is not None:
+            raise DataError("the rows of a database table stand in no order.", "Name a column of times or positions.")
+        return spec.model_copy(update={"order": order})
 
     def features(self, table: str, key: str) -> pl.DataFrame | None:
         """A table with one row per item or user, or ``None``."""
@@ -356,6 +368,10 @@ def _settle_order(frame: pl.DataFrame, file: str, audit: Audit) -> pl.DataFrame:
             remedy = f"Fill in the {column}, or leave out the column if order does not matter."
             return audit.sift(frame, missing, file, column, f"{column} is missing, so its order is unknown", remedy)
         audit.note(f"{file}: most rows have no {column}, so it does not order the events")
+    audit.note(
+        f"{file}: the events have no order, for there are no times; if the rows of a user stand in the order in which "
+        "things happened, say so with --in-order (order='rows' in Python)"
+    )
     return frame
 
 

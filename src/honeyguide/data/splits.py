@@ -69,7 +69,7 @@ def leave_last_out(data: Dataset, *, valid: int = 1, test: int = 1) -> Dataset:
     if not data.ordered:
         raise DataError(
             "the events have no order, so no event is a user's last.",
-            "Map a timestamp or position column, or use ratio.",
+            "Map a timestamp or position column, say --in-order (order='rows') if rows stand in order, or use ratio.",
         )
     from_end, _, length = _within_users(data)
     room = length - 1

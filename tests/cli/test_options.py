@@ -1,0 +1,52 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer.main
+from typer.testing import CliRunner
+
+from honeyguide.cli.main import app
+from honeyguide.experiment.bundle import open_bundle
+
+RUNNER = CliRunner()
+
+
+def test_whatever_takes_columns_of_events_takes_their_order() -> None:
+    root = typer.main.get_command(app)
+    commands = {**root.commands, **root.commands["data"].commands}
+    takes = {name: {flag for p in command.params for flag in p.opts} for name, command in commands.items()}
+    readers = [name for name, flags in takes.items() if "--user-col" in flags]
+    assert {"fit", "compare", "tune", "backtest", "update", "check", "describe", "export", "split"} <= set(readers)
+    assert [name for name in readers if "--in-order" not in takes[name]] == []
+
+
+def test_a_log_in_order_without_times(tmp_path: Path) -> None:
+    """Everybody goes from d to a, which neither ids nor popularity tell."""
+    rows = [f"u{n},{item}" for n in range(30) for item in "dcba"]
+    (tmp_path / "log.csv").write_text("\n".join(["user,item", *rows]) + "\n")
+    fit = ["fit", str(tmp_path / "log.csv"), "--model", "floor", "--out"]
+    silent = RUNNER.invoke(app, [*fit, str(tmp_path / "bag")])
+    assert silent.exit_code == 0, silent.output
+    assert "--in-order" in silent.output
+    said = RUNNER.invoke(app, [*fit, str(tmp_path / "model"), "--in-order"])
+    assert said.exit_code == 0, said.output
+    assert "order: yes" in said.output
+    bundle = open_bundle(tmp_path / "model")
+    assert bundle.item_ids.decode(bundle.history("u7")).to_list() == ["d", "c", "b", "a"]
+    (tmp_path / "two.csv").write_text("user,item\nzoe,d\nzoe,c\n")
+    more = RUNNER.invoke(app, ["update", str(tmp_path / "model"), str(tmp_path / "two.csv"), "--in-order"])
+    assert more.exit_code == 0, more.output
+    bundle = open_bundle(tmp_path / "model")
+    assert bundle.item_ids.decode(bundle.history("zoe")).to_list() == ["d", "c"]
+    shown = RUNNER.invoke(app, ["recommend", str(tmp_path / "model"), "--user", "zoe", "-k", "1", "--json"])
+    assert '"item_id": "b"' in shown.stdout, "what follows c"
+
+
+def test_describe_says_how_an_order_is_given(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user,item\nu,b\nu,a\nv,a\n")
+    assert "--in-order" in RUNNER.invoke(app, ["data", "describe", str(tmp_path / "log.csv")]).stderr
+    said = RUNNER.invoke(app, ["data", "describe", str(tmp_path / "log.csv"), "--in-order"])
+    assert "--in-order" not in said.output
+    assert "order: yes" in said.stdout
