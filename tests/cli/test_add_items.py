@@ -74,3 +74,12 @@ def test_a_missing_column_and_a_missing_id_are_named(model: Path, tmp_path: Path
     refused = run("add-items", model, tmp_path / "new.csv", code=3).stderr
     assert "--item-col NAME on the command line" in refused
     assert "Added x" in run("add-items", model, tmp_path / "new.csv", "--item-col", "thing").stdout
+
+
+def test_the_column_of_ids_is_that_of_the_fit(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("user,thing\n" + "".join(f"u{n},t{n % 5}\n" for n in range(20)))
+    (tmp_path / "items.csv").write_text("thing,title\n" + "".join(f"t{n},A tale of {n} cities\n" for n in range(5)))
+    fit = ("fit", tmp_path / "events.csv", "--items", tmp_path / "items.csv", "--item-col", "thing")
+    run(*fit, "--model", "text-profile", "--set", "encoder=use", "--out", tmp_path / "model")
+    (tmp_path / "new.csv").write_text("thing,title\nt9,A tale of nine cities\n")
+    assert "Added A tale of nine cities" in run("add-items", tmp_path / "model", tmp_path / "new.csv").stdout

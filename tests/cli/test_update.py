@@ -43,6 +43,34 @@ def test_update_with_mapped_columns(tmp_path: Path) -> None:
     assert run("recommend", model, "--user", "p0", "--version", "v000001")
 
 
+def test_columns_and_the_rule_are_those_of_the_fit(tmp_path: Path) -> None:
+    columns = ["--user-col", "who", "--item-col", "what", "--label-col", "stars", "--time-col", "day"]
+    old = [f"p{n % 7};b{(n * n) % 9};{5 if n % 5 else 1};2024-01-{1 + n % 28:02d}" for n in range(60)]
+    (tmp_path / "old.csv").write_text("\n".join(["who;what;stars;day", *old]) + "\n")
+    new = ["p0;novel;5;2024-02-01", "p1;dull;2;2024-02-01", "zoe;novel;4;2024-02-02"]
+    (tmp_path / "new.csv").write_text("\n".join(["who;what;stars;day", *new]) + "\n")
+    model = tmp_path / "model"
+    run("fit", tmp_path / "old.csv", *columns, "--positive", "stars>=4", "--model", "itemknn", "--out", model)
+    kept = (model / "reading.json").read_text(encoding="utf-8")
+    assert json.loads(kept) == {
+        "columns": {"user_id": "who", "item_id": "what", "label": "stars", "timestamp": "day"},
+        "positive": "stars>=4",
+        "order": None,
+    }
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    told = run("update", model, tmp_path / "new.csv")
+    assert "who as user_id" in told
+    assert "2 new events" in told, "not the one of two stars"
+    assert "3 new events" in run("update", other, tmp_path / "new.csv", "--positive", "")
+    assert (model / "reading.json").read_text(encoding="utf-8") == kept
+    (other / "reading.json").unlink()  # as older versions left it
+    refused = RUNNER.invoke(app, ["update", str(other), str(tmp_path / "new.csv")])
+    assert refused.exit_code == 3
+    assert "--user-col" in refused.stderr
+    assert "0 new events" in run("update", other, tmp_path / "new.csv", *columns)
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log of readers who finish one of three series in order, its books, and what the default makes of it."""

@@ -8,8 +8,9 @@ import pytest
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ArtifactError, DataError
 from honeyguide.data.build import build
+from honeyguide.data.reading import Reading
 from honeyguide.data.store import HistoryStore
-from honeyguide.experiment.bundle import Bundle, open_bundle, open_store, save_bundle
+from honeyguide.experiment.bundle import Bundle, open_bundle, open_store, reading_of, save_bundle
 from honeyguide.models.content.text_profile import TextProfile
 from honeyguide.models.popularity import Popularity
 
@@ -24,6 +25,17 @@ def test_histories_hold_everything_people_did(bundle: Bundle, books: Dataset) ->
     user = books.user_ids.values[5]
     assert bundle.of_users([user]).histories[0].tolist() == books.histories()[5].tolist()
     assert bundle.of_users([str(user)]).histories[0].tolist() == books.histories()[5].tolist()
+
+
+def test_how_the_data_was_read_is_kept_until_another_fit(books: Dataset, tmp_path: Path) -> None:
+    model, root = Popularity().fit(books), tmp_path / "model"
+    save_bundle(root, model, books, Reading({"user_id": "who"}, "stars>=4", "rows"))
+    assert reading_of(root) == Reading({"user_id": "who"}, "stars>=4", "rows")
+    (root / "reading.json").write_text("{", encoding="utf-8")
+    assert reading_of(root) is None, "damaged: as if nobody knew"
+    save_bundle(root, model, books)
+    assert not (root / "reading.json").exists()
+    assert open_bundle(root).model.name == "popularity"
 
 
 def test_all_users_come_in_blocks(bundle: Bundle, books: Dataset) -> None:

@@ -12,6 +12,8 @@ from honeyguide.cli import console, options
 if TYPE_CHECKING:
     import polars as pl
 
+    from honeyguide.data.reading import Reading
+
 
 def add_items(
     model: options.Bundle,
@@ -22,14 +24,15 @@ def add_items(
 ) -> None:
     """Add items to a saved model: they are scored from their text or picture and can be recommended at once.
 
-    A new version of the model is published and the item table beside it extended; nothing is fitted.
+    A new version of the model is published and the item table beside it extended; nothing is fitted. The column of
+    ids is that of the fit unless --item-col says otherwise.
     """
-    from honeyguide.experiment.bundle import open_bundle
+    from honeyguide.experiment.bundle import open_bundle, reading_of
 
     bundle = open_bundle(model)
     bundle.model.require("add_items")
     before = len(bundle.item_ids)
-    grown = bundle.add_items(_read(items, item_col, pictures))
+    grown = bundle.add_items(_read(items, item_col, pictures, reading_of(model)))
     new = grown.item_ids.values[before:].to_list()
     if json:
         console.emit({"model": bundle.model.name, "added": new, "n_items": len(grown.item_ids)})
@@ -39,11 +42,11 @@ def add_items(
     console.results().print(f"Added {shown}{more}. The catalogue has {len(grown.item_ids):,} items.")
 
 
-def _read(path: Path, item_col: str | None, pictures: str | None) -> pl.DataFrame:
+def _read(path: Path, item_col: str | None, pictures: str | None, remembered: Reading | None) -> pl.DataFrame:
     """The table of items as any data set's is read: its id column may have another name; bad rows are set aside."""
     from honeyguide.data.load import read_items
 
-    items, report = read_items(path, {"item_id": item_col} if item_col is not None else None, pictures)
+    items, report = read_items(path, {"item_id": item_col} if item_col is not None else None, pictures, remembered)
     if not report.ok:
         console.notes().print(str(report))
     return items

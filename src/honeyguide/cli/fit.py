@@ -14,6 +14,7 @@ from honeyguide.cli import console, ladder, options
 if TYPE_CHECKING:
     from honeyguide.core.dataset import Dataset
     from honeyguide.core.recommender import Recommender
+    from honeyguide.data.reading import Reading
     from honeyguide.data.report import CheckReport
 
 DEFAULT_MODEL = "auto"
@@ -89,19 +90,19 @@ def fit(
         memory_limit=options.parse_bytes(memory_limit),
         device=device,
         precision=precision,
-        on_better=publisher(out, dataset) if first and recommender.name == DEFAULT_MODEL else None,
+        on_better=publisher(out, dataset, found.reading) if first and recommender.name == DEFAULT_MODEL else None,
         on_trial=lambda entry: console.notes().print(ladder.line(entry)),
     )
     recommender.fit(dataset, how)
     if not first:
         return
-    save_bundle(out, recommender, dataset)
+    save_bundle(out, recommender, dataset, found.reading)
     if checkpoint is None:
         shutil.rmtree(out / "checkpoint", ignore_errors=True)
     summarise(recommender, out, say, json)
 
 
-def publisher(out: Path, data: Dataset) -> Callable[[Recommender], None]:
+def publisher(out: Path, data: Dataset, reading: Reading | None) -> Callable[[Recommender], None]:
     """A function that saves what a search has found so far: the histories once, the model each time."""
     from honeyguide.experiment.bundle import save_bundle
 
@@ -111,7 +112,7 @@ def publisher(out: Path, data: Dataset) -> Callable[[Recommender], None]:
         if saved:
             model.save(out)
         else:
-            save_bundle(out, model, data)
+            save_bundle(out, model, data, reading)
         saved.append(model.name)
         console.notes().print(f"Saved to {out} for now: {model.name}.")
 

@@ -51,9 +51,10 @@ def tune(
     Popularity and the floor are searched too. An interrupted search goes on where it stopped when
     the command is given again, and a larger budget goes on from where the smaller one ended.
     """
-    from honeyguide.data.load import load_data
+    from honeyguide.data.load import read_with_report
     from honeyguide.experiment import compare as comparing
     from honeyguide.experiment import tune as tuning
+    from honeyguide.experiment.bundle import remember_reading
     from honeyguide.experiment.settings import parse_settings
 
     seconds = options.parse_seconds(budget)
@@ -69,7 +70,7 @@ def tune(
         pictures=pictures,
         in_order=in_order,
     )
-    dataset = load_data(data, **read)
+    dataset, report = read_with_report(data, **read)
     to_stdout = json is not None and str(json) == "-"
     with progress() as tell:
         found = tuning.tune(
@@ -91,6 +92,8 @@ def tune(
             ),
             progress=tell,
         )
+    if out is not None and found.document["winner"] is not None:
+        remember_reading(out, report.reading)
     say = console.report(to_stdout)
     show(found, say)
     show_comparison(found.comparison, say)

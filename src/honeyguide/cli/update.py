@@ -31,12 +31,14 @@ def update(
     """Learn from new events without fitting anew; new users and items are welcome.
 
     The histories are extended and a new version of the model is written; the one before it stays
-    loadable (--version). Events that are there already change nothing, so a file may be given twice.
+    loadable (--version). Events that are there already change nothing, so a file may be given twice. Columns and
+    --positive are those of the fit unless options say otherwise; --positive '' lets every event count.
     """
     from dataclasses import asdict
 
     from honeyguide.core.fitting import FitOptions
     from honeyguide.data.load import read_with_report
+    from honeyguide.experiment.bundle import reading_of
     from honeyguide.experiment.update import update_bundle
 
     read = options.read_options(
@@ -49,6 +51,7 @@ def update(
         weight=weight_col,
         in_order=in_order,
     )
+    read["remembered"] = reading_of(model)
     dataset, found = read_with_report(events, **read)
     say = console.report(json)
     say.print(str(found))

@@ -22,10 +22,11 @@ from honeyguide.data.clean import (
     guess_types,
 )
 from honeyguide.data.columns import ALIASES, require
-from honeyguide.data.expressions import condition
+from honeyguide.data.declared import settle_order, with_positives, with_weights
 from honeyguide.data.locate import MAIN_TABLES, Source, known_data, locate
 from honeyguide.data.pictures import attach, where
 from honeyguide.data.readers import RawTable, from_frame, read_file, read_sql
+from honeyguide.data.reading import Reading
 from honeyguide.data.report import ROW, Audit, CheckReport
 from honeyguide.data.spec import DatasetSpec, Duplicates, TableSpec, TimeUnit
 from honeyguide.data.tables import INTERACTION_COLUMNS, prepare
@@ -33,8 +34,6 @@ from honeyguide.data.tables import INTERACTION_COLUMNS, prepare
 __all__ = ["ReadOptions", "known_data", "load_data", "read_items", "read_with_report"]
 
 Table = str | Path | pl.DataFrame
-_MOSTLY = 0.5
-_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 class ReadOptions(TypedDict, total=False):
@@ -48,7 +47,7 @@ class ReadOptions(TypedDict, total=False):
         The pictures of items: a column of their table with paths or bytes, a table of them, or a folder of files
         named by item id.
     positive
-        Which events count as positive, for example ``"rating >= 4"`` or ``"event in buy,cart"``.
+        Which events count as positive, for example ``"rating >= 4"`` or ``"event in buy,cart"``; ``""`` for all.
     weights
         Weight of an event by the value of ``event``.
     columns
@@ -63,6 +62,8 @@ class ReadOptions(TypedDict, total=False):
     order
         ``"rows"`` if the rows of a user stand in the order in which things happened; times, where there are any, go
         first.
+    remembered
+        How events were read before (``CheckReport.reading``); it wins over guessing and yields to everything else.
     tables
         Table to file name or database table, for example ``{"interactions": "events"}``.
     name
@@ -79,6 +80,7 @@ class ReadOptions(TypedDict, total=False):
     duplicates: Duplicates | None
     time_unit: TimeUnit | None
     order: Literal["rows"] | None
+    remembered: Reading | None
     tables: Mapping[str, str] | None
     name: str | None
 
@@ -132,7 +134,10 @@ def read_with_report(ref: str | Path | pl.DataFrame, **options: Unpack[ReadOptio
 
 
 def read_items(
-    path: str | Path, columns: Mapping[str, str] | None = None, pictures: str | Path | None = None
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    pictures: str | Path | None = None,
+    remembered: Reading | None = None,
 ) -> tuple[pl.DataFrame, CheckReport]:
     """Read a table of items alone, one row per id, and say what was set aside.
 
@@ -142,7 +147,7 @@ def read_items(
         A file whose id column has one of the names by which a data set's item id is known.
     columns
         Or its name: ``{"item_id": "sku"}``.
-    pictures
+    pictures, remembered
         As in :class:`ReadOptions`.
 
     Raises
@@ -152,6 +157,7 @@ def read_items(
     """
     audit = Audit(Path(path).name)
     options: ReadOptions = {"items": path, "name": audit.name, "columns": columns, "pictures": pictures}
+    options["remembered"] = remembered
     reader = _Reader(pl.DataFrame(), options, audit)
     items = reader.pictured(reader.features("items", "item_id"), pl.Series("item_id", []))
     audit.warn()
@@ -192,24 +198,31 @@ class _Reader:
             raise DataError("there is no table of interactions.", "Name one: tables={'interactions': ...}.")
         spec, audit, file = self._spec_of_events(), self.audit, raw.file
         explicit = self.options.get("columns") or {}
-        frame, renamed = prepare(raw, spec, INTERACTION_COLUMNS, explicit, audit)
+        remembered = self.options.get("remembered")
+        frame, renamed = prepare(raw, spec, INTERACTION_COLUMNS, explicit, audit, remembered)
         require(frame.columns, ("user_id", "item_id"), raw.names, file)
         for column, kind in (("user_id", self.spec.ids.get("user")), ("item_id", self.spec.ids.get("item"))):
             frame = clean_ids(frame, column, file, raw.typed, kind, audit)
         frame = self._meanings(frame, file, spec)
-        frame = self._declared(frame, file, renamed)
-        frame = _settle_order(frame, file, audit)
+        positive = self.options.get("positive")
+        rule = self.spec.positive if positive is None else positive
+        frame, rule = with_positives(frame, rule, remembered, renamed, file, audit)
+        frame = with_weights(frame, self.options.get("weights") or self.spec.weights, file, audit)
+        frame = settle_order(frame, file, audit)
         frame = self._duplicates(frame, file)
         audit.table("interactions", file, frame.height)
+        audit.reading = Reading.of(renamed, rule, spec.order)
         return frame.drop(ROW)
 
     def _spec_of_events(self) -> TableSpec:
         spec, order = self.source.table_spec("interactions"), self.options.get("order")
-        if order is None:
-            return spec
-        if self.source.url is not None:
+        remembered, in_database = self.options.get("remembered"), self.source.url is not None
+        if order is not None and in_database:
             raise DataError("the rows of a database table stand in no order.", "Name a column of times or positions.")
-        return spec.model_copy(update={"order": order})
+        if order is None and remembered is not None and not in_database:
+            declared = "position" in spec.columns or "position" in (self.options.get("columns") or {})
+            order = None if declared else remembered.order
+        return spec if order is None else spec.model_copy(update={"order": order})
 
     def features(self, table: str, key: str) -> pl.DataFrame | None:
         """A table with one row per item or user, or ``None``."""
@@ -241,7 +254,8 @@ class _Reader:
         base = folder if given is None or isinstance(given, pl.DataFrame) else Path(given).resolve().parent
         table = None
         if ref not in items.columns and Path(ref).is_file():
-            read = _Reader(pl.DataFrame(), {"items": ref, "columns": self.options.get("columns")}, self.audit)
+            told: ReadOptions = {"columns": self.options.get("columns"), "remembered": self.options.get("remembered")}
+            read = _Reader(pl.DataFrame(), {**told, "items": ref}, self.audit)
             table = read.features("items", "item_id")
         return attach(items, ref, base, self.audit, table)
 
@@ -288,7 +302,13 @@ class _Reader:
         plain = {name.partition(":")[0].casefold().replace("_", "") for name in raw.names}
         if key in spec.columns or any(alias.replace("_", "") in plain for alias in ALIASES[key]):
             return spec
-        candidates = ((self.options.get("columns") or {}).get(key), self.spec.interactions.columns.get(key), "id")
+        before = self.options.get("remembered") or Reading()
+        candidates = (
+            (self.options.get("columns") or {}).get(key),
+            self.spec.interactions.columns.get(key),
+            before.columns.get(key),
+            "id",
+        )
         name = next((name for name in candidates if name in raw.names), None)
         return spec if name is None else spec.model_copy(update={"columns": {**spec.columns, key: name}})
 
@@ -310,22 +330,6 @@ class _Reader:
             frame = clean_events(frame, file)
         return frame
 
-    def _declared(self, frame: pl.DataFrame, file: str, renamed: Mapping[str, str]) -> pl.DataFrame:
-        if "positive" in frame.columns:
-            frame = frame.with_columns(_boolean(frame["positive"], file))
-        positive = self.options.get("positive") or self.spec.positive
-        if positive:
-            frame = frame.with_columns(condition(positive, frame.schema, renamed).alias("positive"))
-        weights = self.options.get("weights") or self.spec.weights
-        if weights:
-            if "event" not in frame.columns:
-                raise DataError("weights by event need a column event.", "Map it with columns=.", file=file)
-            known = frame["event"].replace_strict(dict(weights), default=None, return_dtype=pl.Float32)
-            remedy = f"Give it a weight; there are weights for {', '.join(weights)}."
-            frame = self.audit.sift(frame, known.is_null(), file, "event", "the event has no weight", remedy)
-            frame = frame.with_columns(known.drop_nulls().alias("weight"))
-        return frame
-
     def _duplicates(self, frame: pl.DataFrame, file: str) -> pl.DataFrame:
         keys = [c for c in ("user_id", "item_id", "timestamp", "position", "event", "split") if c in frame.columns]
         if frame.select(keys).n_unique() == frame.height:
@@ -340,39 +344,6 @@ class _Reader:
             return self.audit.sift(frame, repeated, file, "item_id", "the event is repeated", "Nothing to do.")
         self.audit.note(f"{file}: {count:,} events are there more than once and were kept (duplicates='drop' removes)")
         return frame
-
-
-def _boolean(column: pl.Series, file: str) -> pl.Series:
-    if column.dtype == pl.String:
-        column = column.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
-    if column.dtype.is_nested() or column.dtype.is_temporal() or column.null_count():
-        raise DataError("positive must be true or false in every row.", "Correct it.", file=file, column="positive")
-    return column.cast(pl.Boolean)
-
-
-def _settle_order(frame: pl.DataFrame, file: str, audit: Audit) -> pl.DataFrame:
-    """Make sure that whatever orders the events is known for all of them.
-
-    Complete times order the events; else complete positions do; else a few rows without a time
-    are set aside, and where most have none the data has no order.
-    """
-    complete = [c for c in ("timestamp", "position") if c in frame.columns and frame[c].null_count() == 0]
-    if complete:
-        if "timestamp" in frame.columns and complete[0] == "position":
-            share = frame["timestamp"].null_count() / frame.height
-            audit.note(f"{file}: {share:.0%} of the times are missing, so events are ordered by position")
-        return frame
-    for column in (c for c in ("timestamp", "position") if c in frame.columns):
-        missing = frame[column].is_null()
-        if missing.mean() <= _MOSTLY:  # type: ignore[operator]
-            remedy = f"Fill in the {column}, or leave out the column if order does not matter."
-            return audit.sift(frame, missing, file, column, f"{column} is missing, so its order is unknown", remedy)
-        audit.note(f"{file}: most rows have no {column}, so it does not order the events")
-    audit.note(
-        f"{file}: the events have no order, for there are no times; if the rows of a user stand in the order in which "
-        "things happened, say so with --in-order (order='rows' in Python)"
-    )
-    return frame
 
 
 def _note_unmatched(data: Dataset, items: pl.DataFrame | None, audit: Audit) -> None:

@@ -6,11 +6,14 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from honeyguide.core.errors import DataError
+
+if TYPE_CHECKING:
+    from honeyguide.data.reading import Reading
 
 ROW = "__row"  # number of a data row, from 1, while tables are being read
 QUARANTINE_SCHEMA = {
@@ -44,6 +47,8 @@ class CheckReport:
         What was guessed or converted, in words.
     error
         The fault that makes the data set unusable as it is, or ``None``.
+    reading
+        How the events were read; ``None`` where there were none.
     """
 
     name: str
@@ -51,6 +56,7 @@ class CheckReport:
     quarantine: pl.DataFrame
     notes: tuple[str, ...]
     error: DataError | None = None
+    reading: Reading | None = None
 
     @property
     def ok(self) -> bool:
@@ -117,6 +123,7 @@ class Audit:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.reading: Reading | None = None
         self._rejected: list[pl.DataFrame] = []
         self._notes: list[str] = []
         self._tables: list[dict[str, str | int]] = []
@@ -200,6 +207,7 @@ class Audit:
             quarantine=pl.concat([empty, *self._rejected]),
             notes=tuple(self._notes),
             error=error,
+            reading=self.reading,
         )
 
 

@@ -12,6 +12,7 @@ from honeyguide.data.clean import guess_types, read_parts
 from honeyguide.data.columns import ALIASES, RESERVED, match_columns
 from honeyguide.data.expressions import condition
 from honeyguide.data.readers import RawTable
+from honeyguide.data.reading import Reading
 from honeyguide.data.report import ROW, Audit
 from honeyguide.data.spec import TIME_UNITS, Shape, TableSpec, parse_dtype
 
@@ -22,7 +23,12 @@ _SEQUENCE = {"token_seq": pl.List(pl.String()), "float_seq": pl.List(pl.Float64(
 
 
 def prepare(
-    raw: RawTable, spec: TableSpec, wanted: Sequence[str], explicit: Mapping[str, str], audit: Audit
+    raw: RawTable,
+    spec: TableSpec,
+    wanted: Sequence[str],
+    explicit: Mapping[str, str],
+    audit: Audit,
+    remembered: Reading | None = None,
 ) -> tuple[pl.DataFrame, dict[str, str]]:
     """Rename, filter, derive and unfold the columns of a table.
 
@@ -38,6 +44,8 @@ def prepare(
         Meaning to column, from the caller; wins over ``spec.columns``.
     audit
         Is told what was guessed and left out.
+    remembered
+        How a table of this kind was read before; wins over guessing.
 
     Returns
     -------
@@ -52,6 +60,9 @@ def prepare(
     mapping = {**spec.columns, **explicit}
     frame = _plain(raw.frame)
     names = [name for name in frame.columns if name != ROW]
+    if remembered is not None:
+        settled, claimed = {*mapping, *derived}, set(mapping.values())
+        mapping = remembered.columns_in(names, settled, claimed, raw.file, audit) | mapping
     meanings = [m for m in wanted if m not in derived]
     renamed = match_columns(names, meanings, mapping, raw.file, audit)
     taken = set(renamed.values()) | derived

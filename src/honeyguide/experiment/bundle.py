@@ -1,7 +1,8 @@
 """What ``fit`` leaves behind: a model, and beside it the store with people's histories.
 
 Layout of ``DIR``: the versions of the model (:mod:`honeyguide.core.artifact`), which hold nothing
-personal, and ``DIR/store``, which does and from which a user can be deleted.
+personal; ``DIR/store``, which does and from which a user can be deleted; and ``DIR/reading.json``, the names of
+the columns that were read and the rule by which events counted.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Requests
+from honeyguide.data.reading import Reading
 from honeyguide.data.store import HistoryStore
+from honeyguide.experiment.records import read_json, write_json
 from honeyguide.explain.because import titles_of
 from honeyguide.models.registry import load_model
 from honeyguide.pipeline.stock import Stock
 
-_STORE = "store"
+_STORE, _READING = "store", "reading.json"
 
 
 @dataclass(frozen=True)
@@ -156,13 +159,23 @@ class Bundle:
         return None if same else self.item_ids.encode(kept)
 
 
-def save_bundle(directory: str | Path, model: Recommender, data: Dataset) -> Bundle:
+def save_bundle(directory: str | Path, model: Recommender, data: Dataset, reading: Reading | None = None) -> Bundle:
     """Write the histories of ``data`` (all parts: what people did is what they did), and then ``model``.
 
     In this order a service that takes up the model finds its histories there.
+
+    Parameters
+    ----------
+    directory
+        Of the bundle; what is there is replaced.
+    model, data
+        The fitted model, and what it was fitted on.
+    reading
+        How the data was read, where it came from a file: later events are read in the same way.
     """
     root = Path(directory)
     store = HistoryStore.create(root / _STORE, data)
+    remember_reading(root, reading)
     model.save(root)
     return Bundle(root, model, store)
 
@@ -177,6 +190,21 @@ def open_bundle(directory: str | Path, version: str | None = None) -> Bundle:
     """
     root = Path(directory)
     return Bundle(root, load_model(root, version), open_store(root))
+
+
+def remember_reading(directory: str | Path, reading: Reading | None) -> None:
+    """Keep with a bundle how its data was read; with ``None``, that nobody knows."""
+    path = Path(directory) / _READING
+    if reading is not None:
+        write_json(path, reading.to_meta())
+    else:
+        path.unlink(missing_ok=True)
+
+
+def reading_of(directory: str | Path) -> Reading | None:
+    """How the data of a bundle was read; ``None`` where it does not say, as older ones do not."""
+    found = read_json(Path(directory) / _READING)
+    return None if found is None else Reading.from_meta(found)
 
 
 def open_store(directory: str | Path) -> HistoryStore:

@@ -17,6 +17,7 @@ from honeyguide.core.resources import cpu_seconds
 from honeyguide.data.describe import describe
 from honeyguide.data.leakage import leakage_report
 from honeyguide.data.load import read_with_report
+from honeyguide.data.reading import Reading
 from honeyguide.experiment.bundle import Bundle, save_bundle
 from honeyguide.experiment.child import environment
 from honeyguide.experiment.compare import Options, Progress, compare
@@ -105,7 +106,7 @@ def quickstart(
 
     label, folder = comparison.winner(), out / MODEL
     say(f"\n4. The winner by NDCG on valid (test was not looked at for this): {label}")
-    bundle = save_winner(comparison, label, dataset, folder)
+    bundle = save_winner(comparison, label, dataset, folder, found.reading)
     say(f"Saved to {folder}, with the histories beside it.")
     checked = faithfulness(bundle.model, dataset.histories("train", "valid"), n_users=EXPLAINED)
     write_json(out / FAITHFULNESS, asdict(checked))
@@ -131,10 +132,12 @@ def _available(models: Sequence[str], say: Callable[[str], None]) -> list[str]:
     return found
 
 
-def save_winner(comparison: Comparison, label: str, data: Dataset, folder: Path) -> Bundle:
+def save_winner(
+    comparison: Comparison, label: str, data: Dataset, folder: Path, reading: Reading | None = None
+) -> Bundle:
     """Save the model that was fitted for ``label`` as a bundle, that of its first seed."""
     cell = next(cell for cell in comparison.cells if cell.label == label and not cell.failed)
-    return save_bundle(folder, load_model(cell.record["model_out"]), data)
+    return save_bundle(folder, load_model(cell.record["model_out"]), data, reading)
 
 
 def typical_reader(data: Dataset) -> str:
