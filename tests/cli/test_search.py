@@ -48,7 +48,7 @@ def test_every_kind_of_step_is_told_in_a_line() -> None:
     blend |= {"adds": {"a": {"ndcg@10": 0.05, "se": 0.01}}, "cpu_seconds": 1.0, "spent": 13.0}
     assert "left out" in ladder.line(skipped)
     assert "not at its end" in ladder.line(model)
-    assert "better (p = 0.01)" in ladder.line(blend)
+    assert "better than the best single model: taken (p = 0.01)" in ladder.line(blend)
     assert ladder.table([skipped, model, blend]).row_count == 3
     assert ladder.additions([skipped, model]) is None
     added = ladder.additions([blend])

@@ -163,6 +163,7 @@ def summarise(model: Recommender, out: Path, say: Any, as_json: bool) -> None:
         added = ladder.additions(report.search)
         if added is not None:
             say.print(added)
+        say.print(f"Chosen: {model.stands_for}.")
     elif report.search:
         best = max(report.search, key=lambda entry: next((v for k, v in entry.items() if "ndcg" in k), 0.0))
         say.print(
@@ -174,5 +175,11 @@ def summarise(model: Recommender, out: Path, say: Any, as_json: bool) -> None:
     say.print(f"Saved to {out}. Next: honeyguide recommend {out} --user ID --why")
     if as_json:
         console.emit(
-            {"model": model.name, "out": str(out), "params": model.config.model_dump(mode="json")} | asdict(report)
+            {
+                "model": model.name,
+                "out": str(out),
+                "params": model.config.model_dump(mode="json"),
+                "chosen": model.stands_for,
+            }
+            | asdict(report)
         )

@@ -10,6 +10,12 @@ from honeyguide.cli import console
 if TYPE_CHECKING:
     from rich.table import Table
 
+_VERDICTS = {
+    "better": "better than the best single model: taken",
+    "within noise": "within noise of the best single model",
+    "within noise, and not chosen by luck": "none is better beyond noise: their mean is taken",
+}
+
 
 def line(entry: dict[str, Any]) -> str:
     """One step, as it is told while the search goes on; a stage of another kind with the figures that it has."""
@@ -22,12 +28,17 @@ def line(entry: dict[str, Any]) -> str:
     if entry["step"] == "blend":
         return (
             f"{spent}blend of {entry['label']}: {value} on users its weights have not seen, "
-            f"best single {entry['best_single']:.4f}: {entry['verdict']} (p = {entry['p']:.2g})"
+            f"best single {entry['best_single']:.4f}: {_verdict(entry)} (p = {entry['p']:.2g})"
         )
     if entry["step"] == "cold":
         return f"{spent}a place for items without events ({entry['verdict']}) for {entry['cpu_seconds']:.0f} CPU-s"
     more = "" if entry.get("finished", True) else ", not at its end"
     return f"{spent}{entry['label']}: {value} for {entry['cpu_seconds']:.0f} CPU-s{more}"
+
+
+def _verdict(entry: dict[str, Any]) -> str:
+    verdict = str(entry.get("verdict", ""))
+    return _VERDICTS.get(verdict, verdict)
 
 
 def table(entries: Sequence[dict[str, Any]]) -> Table:
@@ -37,7 +48,7 @@ def table(entries: Sequence[dict[str, Any]]) -> Table:
         if entry["step"] == "skipped":
             rows.append([entry["label"], entry["why"], "", "", f"{entry['spent']:.0f}"])
             continue
-        note = entry.get("verdict") or ("" if entry.get("finished", True) else "stopped early")
+        note = _verdict(entry) or ("" if entry.get("finished", True) else "stopped early")
         cost = f"{entry['cpu_seconds']:.1f}"
         rows.append([entry["label"], note, f"{entry['ndcg@10']:.4f}", cost, f"{entry['spent']:.0f}"])
     return console.table("What was tried", ["model", "", "valid NDCG@10", "CPU-s", "spent"], rows, numeric=3)

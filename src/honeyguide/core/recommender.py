@@ -218,6 +218,11 @@ class Recommender(ABC):
         return "exact_update" in self.capabilities
 
     @property
+    def stands_for(self) -> str:
+        """What answers, in words: of a model that is made of models, these."""
+        return self.name
+
+    @property
     def left_behind(self) -> tuple[str, ...]:
         """Names of the parts that updates have passed by, because they cannot be updated; of a model made of models."""
         return ()

@@ -26,13 +26,19 @@ class Estimate:
         Peak memory above what the process holds already.
     cpu_seconds
         On one core of a current server CPU; a rough guide (within a factor of three).
+    most_bytes
+        Peak memory if there is enough of it, of what gets by with less where there is not: a search.
     """
 
     memory_bytes: float
     cpu_seconds: float
+    most_bytes: float | None = None
 
     def __str__(self) -> str:
-        return f"about {_bytes(self.memory_bytes)} of memory and {_seconds(self.cpu_seconds)} of CPU time"
+        memory = _bytes(self.memory_bytes)
+        if self.most_bytes is not None:
+            memory = f"{memory} to {_bytes(self.most_bytes)}"
+        return f"about {memory} of memory and {_seconds(self.cpu_seconds)} of CPU time"
 
 
 def available_memory() -> int:

@@ -44,6 +44,7 @@ _FIRST = 0.15  # share of what is left that the first round of halving spends on
 _CERTAIN = 0.05  # level of the paired test below which a blend is called better
 _OVER = 0.15  # share of the budget by which reading texts for cold items may pass it
 _WEAK = 0.2  # of the best score on valid: a model below this share of it is no part of a blend
+_BESIDE = 3e8  # bytes of the models that were fitted before, and of the blend of them
 _REPEATS = 4  # most seeds of the best arm
 _MOST_OF = 0.5  # share of a fit of the best arm below which another seed is not worth it
 
@@ -97,10 +98,12 @@ class Auto(Recommender):
     chosen: Recommender
 
     def estimate(self, data: Dataset) -> Estimate:
-        """The budget; and the least memory that an answer takes, for models that need more are left out."""
+        """The budget; the least memory that an answer takes, and the most: models that do not fit are left out."""
         arms = [arm for arm in self._portfolio(data) if arm.lacks() is None]
-        costs = [arm.build(self.config.seed).estimate(data).memory_bytes for arm in arms]
-        return Estimate(min(costs, default=0.0) + 3e8, self.config.budget)
+        costs = [arm.build(self.config.seed).estimate(data) for arm in arms]
+        tried = [c.memory_bytes for c in costs if c.cpu_seconds <= self.config.budget]
+        least = min((c.memory_bytes for c in costs), default=0.0) + _BESIDE
+        return Estimate(least, self.config.budget, max(tried, default=0.0) + _BESIDE)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         if not len(data.histories("train").values):
@@ -140,27 +143,28 @@ class Auto(Recommender):
 
     # -- the search ---------------------------------------------------------------------------
 
-    def _closed_forms(self, arms: list[Arm], data: Dataset, trials: Trials) -> list[tuple[Arm, float]]:
+    def _closed_forms(self, arms: list[Arm], data: Dataset, trials: Trials) -> list[tuple[Arm, float, float]]:
         """The floors, then every arm that is not expected to cost too much, cheapest first.
 
-        Returns those that are, and what they are expected to cost: the budget may have room for them later.
+        Returns those that are, what they are expected to cost and what they might: there may be room for them later.
         """
-        put_off: list[tuple[Arm, float]] = []
+        put_off: list[tuple[Arm, float, float]] = []
         costs = {arm.label: arm.build(self.config.seed).estimate(data).cpu_seconds for arm in arms}
         for arm in sorted(arms, key=lambda arm: (arm.model not in _FLOORS, costs[arm.label])):
             allowed = min(_CHEAP * trials.left, _CLOSED * self.config.budget - trials.spent)
             if arm.model not in _FLOORS and trials.best is not None and costs[arm.label] > allowed:
-                put_off.append((arm, costs[arm.label]))
+                put_off.append((arm, costs[arm.label], max(0.0, allowed)))
                 continue
             self._try(arm, trials)
         return put_off
 
-    def _put_off(self, arms: list[tuple[Arm, float]], trials: Trials) -> None:
+    def _put_off(self, arms: list[tuple[Arm, float, float]], trials: Trials) -> None:
         """The models in closed form that were too dear at first, where those that learn in epochs left room."""
-        for arm, expected in arms:
-            most = max(0.0, trials.left * (1 - _FUSION))
+        for arm, expected, allowed in arms:
+            most = trials.left * (1 - _FUSION)
             if expected > most and trials.best is not None:
-                trials.skip(arm, f"expected to take {expected:.0f} CPU-seconds, more than the {most:.0f} it may")
+                why = f"more than the {allowed:.0f} it might at first, and {most:.0f} were left later"
+                trials.skip(arm, f"expected to take {expected:.0f} CPU-seconds: {why}")
                 continue
             self._try(arm, trials)
 
@@ -304,6 +308,11 @@ class Auto(Recommender):
     def updates_exactly(self) -> bool:
         """Whether the model that was chosen does."""
         return self.chosen.updates_exactly
+
+    @property
+    def stands_for(self) -> str:
+        """What was chosen, in words."""
+        return self.chosen.stands_for
 
     @property
     def left_behind(self) -> tuple[str, ...]:

@@ -203,6 +203,11 @@ class Blend(Recommender):
         return alike and not self.left_behind and all(part.updates_exactly for part in self.parts)
 
     @property
+    def stands_for(self) -> str:
+        """Its parts, in words."""
+        return f"a blend of {', '.join(part.stands_for for part in self.parts)}"
+
+    @property
     def left_behind(self) -> tuple[str, ...]:
         """Names of the parts that stayed as they were."""
         return left_behind(self.parts)

@@ -344,6 +344,11 @@ class ColdMap(Recommender):
         return [self.base] if self.companion is None else [self.base, self.companion]
 
     @property
+    def stands_for(self) -> str:
+        """The model below it, in words."""
+        return f"{self.base.stands_for}, with a place for items without events ({self.name})"
+
+    @property
     def left_behind(self) -> tuple[str, ...]:
         """Names of the models under the map, and of their parts, that stayed as they were."""
         return left_behind(self._parts())
@@ -370,10 +375,8 @@ class ColdMap(Recommender):
 
 def _unit(model: Recommender, scores: FloatArray) -> float:
     """Mean of the best of each row of a model's ``scores``, at least a little above 0; 0 where scores are logits."""
-    if model.scale == "logit":
-        return 0.0
     best = scores.max(axis=1, initial=0.0)
-    return float(max(best.mean() if len(best) else 0.0, 1e-6))
+    return 0.0 if model.scale == "logit" else float(max(best.mean() if len(best) else 0.0, 1e-6))
 
 
 def _unit_on(model: Recommender, histories: Ragged) -> float:
