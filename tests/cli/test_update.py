@@ -103,6 +103,27 @@ def test_what_fit_makes_without_a_model_can_be_updated(shop: Path, tmp_path: Pat
     assert run("recommend", model, "--user", "r57") == shown
 
 
+def test_new_items_without_text_are_told(shop: Path, tmp_path: Path) -> None:
+    model, names = tmp_path / "model", tmp_path / "names.csv"
+    shutil.copytree(shop / "model", model)
+    names.write_text("item_id,name,price\n100,Book 4 of the dragons,3\n")
+    store = sorted(path.name for path in (model / "store").iterdir())
+    refused = RUNNER.invoke(app, ["update", str(model), str(shop / "new.csv"), "--items", str(names)])
+    assert refused.exit_code == 3
+    assert "it reads title, and the table has name, price" in refused.stderr
+    assert sorted(path.name for path in (model / "store").iterdir()) == store, "nothing was changed"
+    new = tmp_path / "new.csv"
+    new.write_text("user,item,time\nr0,100,2024-02-01\nr3,101,2024-02-01\nr6,0,2024-02-02\n")
+    told = run("update", model, new, "--items", shop / "novelty.csv")
+    assert "1 of 2 new items have no row in the items table" in told, "those that are known need none"
+    assert "1 of 2 new items have no text: the model reads title" in told
+    new.write_text("user,item,time\nr0,102,2024-02-01\n")
+    told = run("update", model, new)
+    assert "1 of 1 new items have no text: the model reads title, which --items TABLE would give" in told
+    new.write_text("user,item,time\nr0,0,2024-03-01\n")
+    assert "no text" not in run("update", model, new, "--items", names), "no new item, so nothing to read"
+
+
 def test_refit_brings_events_of_a_service_into_what_fit_makes(shop: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(shop / "model", model)

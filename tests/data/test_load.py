@@ -195,6 +195,19 @@ def test_rows_that_stand_in_order_are_an_order(tmp_path):
     assert timed.item_ids.decode(timed.histories()[0]).to_list() == ["b", "a", "c"], "times go first"
 
 
+def test_items_without_a_row_are_counted_where_nobody_else_describes_them():
+    items = pl.DataFrame({"item_id": ["z"], "title": ["new"]})
+    events = pl.concat([EVENTS, EVENTS.with_columns(item_id=pl.lit("z"))])
+    _, report = read_with_report(events, items=items)
+    assert "2 of 3 items with interactions have no row in the items table" in report.notes
+    _, report = read_with_report(events, items=items, known_items=pl.Series(["x", "y"]))
+    assert not any("no row" in note for note in report.notes)
+    _, report = read_with_report(events, items=items, known_items=pl.Series(["x"]))
+    assert "1 of 2 new items have no row in the items table" in report.notes
+    _, report = read_with_report(events.with_columns(item_id=7), items=items, known_items=pl.Series(["7"]))
+    assert not any("no row" in note for note in report.notes), "the same id, as text"
+
+
 def test_rows_of_a_database_stand_in_no_order(tmp_path):
     import sqlalchemy as sa
 

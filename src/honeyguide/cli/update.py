@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from honeyguide.cli import console, options
+
+if TYPE_CHECKING:
+    from honeyguide.core.dataset import Dataset
+    from honeyguide.experiment.update import Updated
 
 
 def update(
@@ -38,9 +42,12 @@ def update(
 
     from honeyguide.core.fitting import FitOptions
     from honeyguide.data.load import read_with_report
-    from honeyguide.experiment.bundle import reading_of
+    from honeyguide.experiment.bundle import open_bundle, reading_of
+    from honeyguide.experiment.new_texts import require_words
     from honeyguide.experiment.update import update_bundle
 
+    bundle = open_bundle(model)
+    bundle.model.require("update")
     read = options.read_options(
         items,
         positive,
@@ -51,16 +58,19 @@ def update(
         weight=weight_col,
         in_order=in_order,
     )
-    read["remembered"] = reading_of(model)
+    read["remembered"], read["known_items"] = reading_of(model), bundle.store.item_ids.values
     dataset, found = read_with_report(events, **read)
     say = console.report(json)
     say.print(str(found))
+    require_words(bundle, dataset)
     how = FitOptions(progress=not console.is_quiet(), device=device, precision=precision)
-    done = update_bundle(model, dataset, replay=replay, options=how)
+    done = update_bundle(bundle, dataset, replay=replay, options=how)
     say.print(
         f"{done.events:,} new events ({done.known_events:,} were there already), {done.new_users:,} new users, "
         f"{done.new_items:,} new items."
     )
+    if done.without_text:
+        say.print(untold(done, dataset))
     if done.changed_users:
         same = "as a fit on the whole log would" if done.exact else "not exactly as a fit on the whole log would"
         say.print(
@@ -72,3 +82,17 @@ def update(
         say.print(f"{done.model} had learnt all of it: version {done.version}.")
     if json:
         console.emit(asdict(done))
+
+
+def untold(done: Updated, events: Dataset) -> str:
+    """That new items have no text although the model reads text, and what would have given them some."""
+    given = [name for name in events.items.columns if name != "item_id"]
+    lacking = [name for name in done.text_columns if name not in given]
+    why = (
+        "; the table of items has " + ", ".join(given) if lacking else ", which the table of items does not say of them"
+    )
+    return (
+        f"{done.without_text:,} of {done.new_items:,} new items have no text: the model reads "
+        f"{', '.join(done.text_columns)}{why if given else ', which --items TABLE would give'}. "
+        "They are known by their events alone until the next fit."
+    )

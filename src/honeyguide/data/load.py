@@ -64,6 +64,8 @@ class ReadOptions(TypedDict, total=False):
         first.
     remembered
         How events were read before (``CheckReport.reading``); it wins over guessing and yields to everything else.
+    known_items
+        Ids of items that somebody else describes: it is no matter for a note that the item table has no row of theirs.
     tables
         Table to file name or database table, for example ``{"interactions": "events"}``.
     name
@@ -81,6 +83,7 @@ class ReadOptions(TypedDict, total=False):
     time_unit: TimeUnit | None
     order: Literal["rows"] | None
     remembered: Reading | None
+    known_items: pl.Series | None
     tables: Mapping[str, str] | None
     name: str | None
 
@@ -172,7 +175,7 @@ def read_audited(ref: str | Path | pl.DataFrame, options: ReadOptions, audit: Au
     items, users = reader.features("items", "item_id"), reader.features("users", "user_id")
     shown = reader.pictured(items, interactions["item_id"])
     data = build(audit.name, interactions, shown, users, reader.further())
-    _note_unmatched(data, items, audit)
+    _note_unmatched(data, items, options.get("known_items"), audit)
     split = options.get("split")
     if split is None:
         return data
@@ -346,11 +349,13 @@ class _Reader:
         return frame
 
 
-def _note_unmatched(data: Dataset, items: pl.DataFrame | None, audit: Audit) -> None:
+def _note_unmatched(data: Dataset, items: pl.DataFrame | None, known: pl.Series | None, audit: Audit) -> None:
     if items is None:
         return
-    used = data.interactions["item"].unique()
-    described = items["item_id"].cast(data.item_ids.dtype)
-    without = len(used) - int(data.item_ids.values.gather(used).is_in(described.implode()).sum())
+    used = data.item_ids.values.gather(data.interactions["item"].unique())
+    if known is not None:
+        used = used.filter(~used.cast(known.dtype, strict=False).is_in(known.implode()))
+    without = len(used) - int(used.is_in(items["item_id"].cast(used.dtype).implode()).sum())
     if without:
-        audit.note(f"{without:,} of {len(used):,} items with interactions have no row in the items table")
+        which = "items with interactions" if known is None else "new items"
+        audit.note(f"{without:,} of {len(used):,} {which} have no row in the items table")

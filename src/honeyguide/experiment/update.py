@@ -14,6 +14,7 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.fitting import FitOptions
 from honeyguide.data.pictures import with_bytes, without_bytes
 from honeyguide.experiment.bundle import Bundle, open_bundle
+from honeyguide.experiment.new_texts import columns_read, without_text
 
 REPLAY = 20.0  # others for each that changed: models take as many as their work has room for
 
@@ -40,6 +41,10 @@ class Updated:
         Users whose histories the model has learnt anew.
     cpu_seconds
         Of the model's update; 0 if it had learnt everything already.
+    text_columns
+        Columns of the item table that the model takes words from.
+    without_text
+        How many of the new items have no word in any of them; 0 where the model reads none.
     """
 
     model: str
@@ -52,10 +57,12 @@ class Updated:
     new_items: int
     changed_users: int
     cpu_seconds: float
+    text_columns: tuple[str, ...] = ()
+    without_text: int = 0
 
 
 def update_bundle(
-    directory: str | Path,
+    bundle: str | Path | Bundle,
     events: Dataset,
     *,
     replay: float = REPLAY,
@@ -70,8 +77,8 @@ def update_bundle(
 
     Parameters
     ----------
-    directory
-        A bundle of :func:`~honeyguide.experiment.bundle.save_bundle`.
+    bundle
+        What :func:`~honeyguide.experiment.bundle.save_bundle` wrote, or its folder.
     events
         Its positive events are added; features of new items are taken from its item table.
     replay
@@ -90,7 +97,7 @@ def update_bundle(
     DataError
         If the events do not fit the store.
     """
-    bundle = open_bundle(directory)
+    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     bundle.model.require("update")
     store, model = bundle.store, bundle.model
     users, items = len(store), len(store.item_ids)
@@ -109,6 +116,7 @@ def update_bundle(
         model.save(bundle.directory)
     if digest is not None:
         store.mark_learnt()
+    read = columns_read(model)
     return Updated(
         model=model.name,
         version=(bundle.directory / "CURRENT").read_text(encoding="utf-8").split()[0],
@@ -120,6 +128,8 @@ def update_bundle(
         new_items=len(store.item_ids) - items,
         changed_users=changed,
         cpu_seconds=seconds,
+        text_columns=read,
+        without_text=without_text(store.items.slice(items), read),
     )
 
 
