@@ -163,6 +163,9 @@ def test_interrupt_keeps_the_checkpoint_and_says_how_to_go_on(tmp_path: Path) ->
     assert [row["epoch"] for row in resumed.run()] == [1, 2, 3, 4, 5, 6]
     with pytest.raises(FitInterrupted, match="Nothing was kept"):
         build(FitOptions(), lambda: (_ for _ in ()).throw(KeyboardInterrupt)).run()
+    with pytest.raises(FitInterrupted, match="No checkpoint was written to") as caught:
+        build(FitOptions(checkpoint=tmp_path / "new"), lambda: (_ for _ in ()).throw(KeyboardInterrupt)).run()
+    assert "Nothing was kept" not in str(caught.value), "a folder was given"
 
 
 def test_gradient_clipping_bounds_the_step() -> None:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from honeyguide.cli import console, ladder, options
+from honeyguide.cli import answers, console, ladder, options
 
 if TYPE_CHECKING:
     from honeyguide.core.dataset import Dataset
     from honeyguide.core.recommender import Recommender
-    from honeyguide.data.reading import Reading
     from honeyguide.data.report import CheckReport
 
 DEFAULT_MODEL = "auto"
 
 
 def fit(
+    ctx: typer.Context,
     data: options.DataRef,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model and the histories.")],
     model: options.Model = None,
@@ -58,6 +58,7 @@ def fit(
 
     Started by torchrun, several processes fit one model together; the first of them prints and saves it.
     """
+    from honeyguide.core.errors import FitInterrupted
     from honeyguide.core.fitting import FitOptions
     from honeyguide.core.processes import this_process
     from honeyguide.data.load import read_with_report
@@ -83,17 +84,25 @@ def fit(
     dataset = with_valid(dataset)
     say = console.report(json)
     announce(recommender, dataset, found, say)
+    folder, best = checkpoint or out / "checkpoint", None
+    if first and recommender.name == DEFAULT_MODEL:
+        best = answers.Answers(out, folder, dataset, found.reading, seed=recommender.config.seed, resume=resume)
     how = FitOptions(
         progress=not console.is_quiet(),
-        checkpoint=checkpoint or out / "checkpoint",
+        checkpoint=folder,
         resume=resume,
         memory_limit=options.parse_bytes(memory_limit),
         device=device,
         precision=precision,
-        on_better=publisher(out, dataset, found.reading) if first and recommender.name == DEFAULT_MODEL else None,
-        on_trial=lambda entry: console.notes().print(ladder.line(entry)),
+        on_better=best.publish if best is not None else None,
+        on_trial=partial(tell, best),
     )
-    recommender.fit(dataset, how)
+    if resume and not folder.is_dir():
+        console.notes().print(f"There is no checkpoint in {folder}: the fit begins anew.")
+    try:
+        recommender.fit(dataset, how)
+    except (KeyboardInterrupt, FitInterrupted) as error:
+        raise answers.interrupted(error, folder, best, ctx) from None
     if not first:
         return
     save_bundle(out, recommender, dataset, found.reading)
@@ -102,21 +111,11 @@ def fit(
     summarise(recommender, out, say, json)
 
 
-def publisher(out: Path, data: Dataset, reading: Reading | None) -> Callable[[Recommender], None]:
-    """A function that saves what a search has found so far: the histories once, the model each time."""
-    from honeyguide.experiment.bundle import save_bundle
-
-    saved: list[str] = []
-
-    def publish(model: Recommender) -> None:
-        if saved:
-            model.save(out)
-        else:
-            save_bundle(out, model, data, reading)
-        saved.append(model.name)
-        console.notes().print(f"Saved to {out} for now: {model.name}.")
-
-    return publish
+def tell(best: answers.Answers | None, entry: dict[str, Any]) -> None:
+    """Print a step of the search, of which a better answer may follow."""
+    if best is not None:
+        best.follow(entry)
+    console.notes().print(ladder.line(entry) + answers.from_checkpoint(entry))
 
 
 def build(
@@ -163,6 +162,9 @@ def summarise(model: Recommender, out: Path, say: Any, as_json: bool) -> None:
         added = ladder.additions(report.search)
         if added is not None:
             say.print(added)
+        carried = [entry["carried"] for entry in report.search if "taken_over" in entry]
+        if carried:
+            say.print(f"From the checkpoint: {len(carried)} fits, which had cost {sum(carried):.1f} CPU-seconds.")
         say.print(f"Chosen: {model.stands_for}.")
     elif report.search:
         best = max(report.search, key=lambda entry: next((v for k, v in entry.items() if "ndcg" in k), 0.0))

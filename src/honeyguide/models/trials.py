@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import FitInterrupted, HoneyguideError
+from honeyguide.core.errors import ArtifactError, FitInterrupted, HoneyguideError
 from honeyguide.core.fitting import FitOptions
+from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import cpu_seconds
 from honeyguide.metrics.holdout import drawn_users, model_ndcg
@@ -109,8 +110,7 @@ class Trials:
     def __post_init__(self) -> None:
         self.began, self.began_wall, self.carried = cpu_seconds(), time.monotonic(), 0.0
         self.train, self.valid = self.data.histories("train"), self.data.histories("valid")
-        parts = (self.train.offsets, self.train.values, self.valid.offsets, self.valid.values)
-        self.digest = hashlib.sha256(b"".join(p.tobytes() for p in parts)).hexdigest()[:16]
+        self.digest, self.begun = digest_of(self.train, self.valid), set[Path]()
 
     @property
     def spent(self) -> float:
@@ -148,46 +148,52 @@ class Trials:
 
         An arm that was fitted before, in this search or in one that is resumed, goes on where it stood.
         """
-        started = self.spent
+        started, earlier = self.spent, self.last(arm)
         folder = self.folder / hashlib.sha256(f"{arm} {self.seed} {self.digest}".encode()).hexdigest()[:16]
         try:
-            model, before = self._fitted(arm, folder, limit)
+            model, origin = self._fitted(arm, folder, limit)
             values = self._judge(model)
         except FitInterrupted:
             raise
         except HoneyguideError as error:
             self.skip(arm, error.message)
             return None
-        cost = before + self.spent - started
+        cost = self.spent - started + (earlier.cpu_seconds if earlier is not None else 0.0)
         trial = Trial(arm, model, values, cost)
         self.done = [t for t in self.done if t.arm.label != arm.label] + [trial]
-        self._note(trial)
+        self._note(trial, origin)
         if self.options.checkpoint is not None:
             model.save(folder / "model")
             (folder / "cost.json").write_text(json.dumps({"cpu_seconds": cost}), encoding="utf-8")
         return trial
 
-    def _fitted(self, arm: Arm, folder: Path, limit: float | None) -> tuple[Recommender, float]:
-        """The model of an arm, and the CPU-seconds that went into it before now."""
-        earlier = self.last(arm)
-        before = earlier.cpu_seconds if earlier is not None else 0.0
-        if earlier is None and self.options.resume and (folder / "cost.json").is_file():
-            kept = load_model(folder / "model")
-            before = float(json.loads((folder / "cost.json").read_text(encoding="utf-8"))["cpu_seconds"])
-            self.carried += before
-            if kept.report.finished or (limit is not None and before >= limit):
-                return kept, before
-        checkpoint = folder / "checkpoint" if arm.epochs else None
+    def _fitted(self, arm: Arm, folder: Path, limit: float | None) -> tuple[Recommender, dict[str, Any]]:
+        """The model of an arm, and for the ladder what of it an interrupted search had done.
+
+        What that had cost counts as spent. Of a training without a saved model it is what the learning curve tells.
+        """
+        first = self.options.resume and self.last(arm) is None
+        kept, before = _kept(folder) if first else (None, 0.0)
+        self.carried += before
+        if kept is not None and (kept.report.finished or (limit is not None and before >= limit)):
+            return kept, {"taken_over": "fitted", "carried": round(before, 1)}
         options = replace(
             self.options,
             cpu_limit=limit,
-            checkpoint=checkpoint,
-            resume=True,
+            checkpoint=folder / "checkpoint" if arm.epochs else None,
+            resume=self.options.resume or folder in self.begun,
             on_better=None,
             on_trial=None,
             progress=self.options.progress and arm.epochs,
         )
-        return arm.build(int(arm.options.get("seed", self.seed))).fit(self.data, options), before
+        self.begun.add(folder)
+        started = self.spent
+        model = arm.build(int(arm.options.get("seed", self.seed))).fit(self.data, options)
+        if not (first and arm.epochs and model.report.curve):
+            return model, {}
+        more = max(0.0, model.report.curve[-1]["cpu_seconds"] - (self.spent - started) - before)
+        self.carried += more
+        return model, {"taken_over": "begun", "carried": round(before + more, 1)} if before + more > 0 else {}
 
     def drop(self, trial: Trial) -> None:
         """Let go of the model of a trial; what the ladder says of it stays."""
@@ -287,14 +293,29 @@ class Trials:
         users = np.sort(drawn_users(self.valid, _MOST, self.seed))
         return model_ndcg(model, self.train.take(users), self.valid.take(users))
 
-    def _note(self, trial: Trial) -> None:
+    def _note(self, trial: Trial, origin: dict[str, Any]) -> None:
         entry: dict[str, Any] = {"step": "model", "label": trial.arm.label, "ndcg@10": trial.value}
         if trial.arm.epochs:
             entry |= {"epochs": len(trial.model.report.curve), "finished": trial.model.report.finished}
-        self._tell(entry | {"cpu_seconds": round(trial.cpu_seconds, 1)})
+        self._tell(entry | {"cpu_seconds": round(trial.cpu_seconds, 1)} | origin)
 
     def _tell(self, entry: dict[str, Any]) -> None:
         """One more step of the ladder."""
         self.ladder.append(entry | {"spent": round(self.spent, 1)})
         if self.options.on_trial is not None:
             self.options.on_trial(self.ladder[-1])
+
+
+def digest_of(train: Ragged, valid: Ragged) -> str:
+    """Says which data a search is about."""
+    parts = (train.offsets, train.values, valid.offsets, valid.values)
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
+
+
+def _kept(folder: Path) -> tuple[Recommender | None, float]:
+    """The model that an interrupted search had fitted and its CPU-seconds; ``None`` where it is not whole."""
+    try:
+        cost = json.loads((folder / "cost.json").read_text(encoding="utf-8"))["cpu_seconds"]
+        return load_model(folder / "model"), float(cost)
+    except (ArtifactError, OSError, ValueError, KeyError, TypeError):
+        return None, 0.0

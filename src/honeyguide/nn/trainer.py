@@ -361,6 +361,8 @@ class Trainer(Generic[B]):
         folder = self.options.checkpoint
         if folder is not None and checkpoint.exists(folder):
             remedy = f"Go on with the checkpoint in {folder}: --checkpoint {folder} --resume."
+        elif folder is not None:
+            remedy = f"No checkpoint was written to {folder} yet, so it will begin anew."
         else:
             remedy = "Nothing was kept; give --checkpoint FOLDER to be able to resume."
         return FitInterrupted(f"Training was interrupted in epoch {self.progress.epoch + 1}.", remedy)

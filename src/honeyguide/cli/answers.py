@@ -1,0 +1,135 @@
+"""What ``fit`` saves while a search goes on, what it keeps when it is interrupted, and how it goes on."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from honeyguide.cli import console
+
+if TYPE_CHECKING:
+    import typer
+
+    from honeyguide.core.dataset import Dataset
+    from honeyguide.core.errors import FitInterrupted
+    from honeyguide.core.recommender import Recommender
+    from honeyguide.data.reading import Reading
+
+_FILE = "answer.json"
+
+
+class Answers:
+    """Saves every better answer of a search, and after an interruption none that is worse than what was saved before.
+
+    Parameters
+    ----------
+    out
+        Folder of the bundle.
+    folder
+        Of checkpoints; what was saved last is noted there.
+    data, reading
+        What is fitted on, and how it was read.
+    seed
+        Of the search.
+    resume
+        Whether an interrupted search goes on.
+    """
+
+    def __init__(
+        self, out: Path, folder: Path, data: Dataset, reading: Reading | None, *, seed: int, resume: bool
+    ) -> None:
+        from honeyguide.models.trials import digest_of
+
+        self.out, self.data, self.reading = out, data, reading
+        self.note, self.key = folder / _FILE, f"{digest_of(data.histories('train'), data.histories('valid'))} {seed}"
+        self.best, self.standing = 0.0, (0.0, False)  # of single models; of the answer: valid NDCG@10, a place for cold
+        self.last: str | None = None  # answer that stands in ``out``, in words
+        self.written = False
+        self.before = self._before() if resume else None
+
+    def follow(self, entry: dict[str, Any]) -> None:
+        """Take notice of a step of the search, of which an answer may follow.
+
+        A blend is judged on other users than single models are: it is worth as many times the best of them as there.
+        """
+        if entry["step"] == "model":
+            self.best = max(self.best, entry["ndcg@10"])
+            self.standing = (self.best, False)
+        elif entry.get("best_single"):
+            self.standing = (self.best * entry["ndcg@10"] / entry["best_single"], False)
+        elif entry["step"] == "cold":
+            self.standing = (self.standing[0], True)
+
+    def publish(self, model: Recommender) -> None:
+        """Save an answer: the histories once, the model each time."""
+        from honeyguide.core.artifact import current_version
+        from honeyguide.experiment.bundle import save_bundle
+        from honeyguide.experiment.records import write_json
+
+        if self.before is not None and self.standing <= self.before:
+            return
+        if self.written:
+            model.save(self.out)
+        else:
+            save_bundle(self.out, model, self.data, self.reading)
+        self.written, self.before, self.last = True, None, model.stands_for
+        value, cold = self.standing
+        about = {"answer": self.last, "value": value, "cold": cold, "version": current_version(self.out)}
+        write_json(self.note, {**about, "key": self.key})
+        console.notes().print(f"Saved to {self.out} for now: {model.name}.")
+
+    def _before(self) -> tuple[float, bool] | None:
+        """The standing of what the interrupted search saved last, if that is still what is saved."""
+        from honeyguide.core.artifact import current_version
+        from honeyguide.experiment.records import read_json
+
+        found = read_json(self.note)
+        if found is None or found.get("key") != self.key or found.get("version") != current_version(self.out):
+            return None
+        self.last, value = str(found["answer"]), float(found["value"])
+        console.notes().print(
+            f"{self.out} holds what the interrupted search had found: {self.last} (valid NDCG@10 {value:.4f}). "
+            "Until the end, only what is better takes its place."
+        )
+        return value, bool(found["cold"])
+
+
+def from_checkpoint(entry: dict[str, Any]) -> str:
+    """What a step of a search took over from an interrupted one, as the end of its line; nothing where it did not."""
+    if "taken_over" not in entry:
+        return ""
+    cost = f"{entry['carried']:.0f} CPU-s before the interruption"
+    return f"; from the checkpoint ({cost})" if entry["taken_over"] == "fitted" else f"; went on from {cost}"
+
+
+def interrupted(error: BaseException, folder: Path, answers: Answers | None, context: typer.Context) -> FitInterrupted:
+    """The error for a fit that somebody stopped: what is kept of it, and the command that goes on."""
+    from honeyguide.core.errors import FitInterrupted
+
+    message = error.message if isinstance(error, FitInterrupted) else "The fit was interrupted."
+    kept = any(path.is_file() and path.name != _FILE for path in folder.rglob("*"))
+    said = [f"What was fitted is kept in {folder}." if kept else "Nothing is kept yet from which it could go on."]
+    if answers is not None and answers.last is not None:
+        said.append(f"The best so far is in {answers.out} and can be used ({answers.last}).")
+    command = command_line(context, leave_out=("resume",))
+    said.append(f"Go on: {command} --resume" if kept else f"Begin anew: {command}")
+    return FitInterrupted(message, " ".join(said))
+
+
+def command_line(context: typer.Context, leave_out: tuple[str, ...] = ()) -> str:
+    """The command as it was given, without the options in ``leave_out``; of a database only ``DATA``."""
+    words = ["honeyguide", str(context.info_name)]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source, value = context.get_parameter_source(name), context.params.get(name)
+        if name in leave_out or source is None or source.name != "COMMANDLINE":
+            continue
+        if parameter.param_type_name == "argument":
+            words.append("DATA" if "://" in str(value) else shlex.quote(str(value)))  # its URL may hold a password
+        elif isinstance(value, bool):
+            words += parameter.opts[:1] if value else []
+        else:
+            for one in value if isinstance(value, list | tuple) else [value]:
+                words += [parameter.opts[0], shlex.quote(str(one))]
+    return " ".join(words)
