@@ -50,3 +50,21 @@ def test_describe_says_how_an_order_is_given(tmp_path: Path) -> None:
     said = RUNNER.invoke(app, ["data", "describe", str(tmp_path / "log.csv"), "--in-order"])
     assert "--in-order" not in said.output
     assert "order: yes" in said.stdout
+
+
+def test_a_log_of_one_item_or_one_user_is_no_model_of_nothing(tmp_path: Path) -> None:
+    log, out = tmp_path / "log.csv", tmp_path / "model"
+    log.write_text("user,item\n" + "".join(f"u{n},view\n" for n in range(20)))
+    refused = RUNNER.invoke(app, ["fit", str(log), "--model", "itemknn", "--out", str(out)])
+    assert refused.exit_code == 3
+    assert "about one item (view)" in refused.stderr and "--item-col" in refused.stderr
+    assert not out.exists()
+    log.write_text("user,item\n" + "".join(f"shop,i{n}\n" for n in range(20)))
+    refused = RUNNER.invoke(app, ["fit", str(log), "--model", "itemknn", "--out", str(out)])
+    assert refused.exit_code == 3 and "--user-col" in refused.stderr
+    (tmp_path / "books.csv").write_text("item,title\n" + "".join(f"i{n},Book {n} of tales\n" for n in range(40)))
+    fit = ["fit", str(log), "--items", str(tmp_path / "books.csv"), "--model", "text-profile", "--set", "encoder=use"]
+    told = RUNNER.invoke(app, [*fit, "--out", str(out)])
+    assert told.exit_code == 0, told.output
+    assert "All events are of one user" in told.stderr
+    assert "tales" in RUNNER.invoke(app, ["recommend", str(out), "--user", "shop"]).stdout

@@ -63,7 +63,7 @@ def fit(
     from honeyguide.core.processes import this_process
     from honeyguide.data.load import read_with_report
     from honeyguide.experiment.bundle import save_bundle
-    from honeyguide.experiment.parts import with_valid
+    from honeyguide.experiment.parts import what_is_learnt, with_valid
 
     first = this_process().rank == 0
     if not first:
@@ -83,7 +83,10 @@ def fit(
     dataset, found = read_with_report(data, **read)
     dataset = with_valid(dataset)
     say = console.report(json)
+    little = what_is_learnt(dataset, found.reading)
     announce(recommender, dataset, found, say)
+    if little is not None:
+        console.notes().print(little, style="yellow")
     folder, best = checkpoint or out / "checkpoint", None
     if first and recommender.name == DEFAULT_MODEL:
         best = answers.Answers(out, folder, dataset, found.reading, seed=recommender.config.seed, resume=resume)
