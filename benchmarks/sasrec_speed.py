@@ -1,8 +1,8 @@
-"""CPU-seconds of training per million real targets: SASRec here and in RecTools, in the same run.
+"""CPU-seconds of training per million real targets: SASRec here, in RecTools and in RecBole, in the same run.
 
 Same data, width, length, number of blocks and heads, dropout and loss (softmax over all items), one
-thread each, in processes of their own that take turns. Padding is not counted as a target for either.
-HONEYGUIDE_PEERS names the Python of the environment that holds RecTools.
+thread each, in processes of their own that take turns. Padding is not counted as a target for any.
+HONEYGUIDE_PEERS names the Python of the environment that holds the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy as np
 from result_file import write_result
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-BATCHES = {"ours": 60, "rectools": 8}  # a batch of theirs has 128 histories
+BATCHES = {"ours": 60, "rectools": 8, "recbole": 2}  # of RecTools 128 histories, of RecBole 512 rows with one target
+PEERS = {"rectools": {}, "recbole": {"rows": 512}}
 
 
 def ours(dataset: str) -> None:
@@ -69,26 +70,29 @@ def child(*command: str) -> dict[str, Any]:
     return result
 
 
-def compare(dataset: str, peers: str, repeats: int) -> tuple[dict[str, Any], str]:
-    """Both sides, in turns; medians and their ratio, and the other library's version."""
+def compare(dataset: str, peers: str, repeats: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """All sides, in turns; medians and ratios, and the other libraries' versions."""
     from honeyguide.data.load import load_data
     from honeyguide.models.sequence.sasrec import SASRec
 
     histories = load_data(dataset).histories("train")
     config = SASRec().config.resolve(histories.lengths).model_dump(mode="json")
     options = {name: config[name] for name in ("dim", "blocks", "heads", "max_len", "dropout")}
-    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "rectools": []}
+    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in ("ours", *PEERS)}
     with tempfile.TemporaryDirectory() as folder:
         events = str(Path(folder) / "events.npz")
         np.savez(events, users=histories.rows, items=histories.values)
-        script = str(Path(__file__).with_name("_sasrec_rectools.py"))
-        theirs = json.dumps({**options, "batches": BATCHES["rectools"]})
         for _ in range(repeats):
             runs["ours"].append(child(sys.executable, __file__, "--ours", dataset))
-            runs["rectools"].append(child(peers, script, events, theirs))
+            for peer, more in PEERS.items():
+                script = str(Path(__file__).with_name(f"_sasrec_{peer}.py"))
+                runs[peer].append(
+                    child(peers, script, events, json.dumps({**options, "batches": BATCHES[peer], **more}))
+                )
     cost = {side: median(1e6 * run["seconds"] / run["targets"] for run in found) for side, found in runs.items()}
     row = {"dataset": dataset, "options": options, "cpu_seconds_per_million_targets": cost, "runs": runs}
-    return {**row, "ratio": cost["ours"] / cost["rectools"]}, runs["rectools"][0]["library"].split()[-1]
+    versions = {peer: runs[peer][0]["library"].split()[-1] for peer in PEERS}
+    return {**row, "ratio": {peer: cost["ours"] / cost[peer] for peer in PEERS}}, versions
 
 
 def main() -> None:
@@ -103,12 +107,14 @@ def main() -> None:
         return
     peers = os.environ.get("HONEYGUIDE_PEERS")
     if not peers:
-        raise SystemExit("Set HONEYGUIDE_PEERS to the Python of the environment with RecTools ('make bench' makes it).")
-    rows, rectools = [], ""
+        raise SystemExit(
+            "Set HONEYGUIDE_PEERS to the Python of the environment with the others ('make bench' makes it)."
+        )
+    rows, versions = [], {}
     for dataset in arguments.datasets:
-        row, rectools = compare(dataset, peers, arguments.repeats)
+        row, versions = compare(dataset, peers, arguments.repeats)
         rows.append(row)
-        print(dataset, row["cpu_seconds_per_million_targets"], f"ratio {row['ratio']:.3f}")
+        print(dataset, row["cpu_seconds_per_million_targets"], row["ratio"], flush=True)
     write_result(
         "sasrec_speed",
         rows,
@@ -117,7 +123,7 @@ def main() -> None:
         protocol="CPU-seconds of training per million real targets, one thread, medians",
         seeds=[0],
         config={"batches": BATCHES, "repeats": arguments.repeats},
-        versions={"rectools": rectools},
+        versions=versions,
     )
 
 

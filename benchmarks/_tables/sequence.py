@@ -105,7 +105,7 @@ def sequence_blocks() -> str:
 
 @table("sasrec-speed")
 def sasrec_speed() -> str:
-    """CPU-seconds of training per million real targets, ours and RecTools'."""
+    """CPU-seconds of training per million real targets, ours, RecTools' and RecBole's."""
     result = read_result("sasrec_speed")
     if result is None:
         return MISSING
@@ -113,8 +113,9 @@ def sasrec_speed() -> str:
     for row in result["results"]:
         cost = row["cpu_seconds_per_million_targets"]
         shape = ", ".join(f"{name} {value}" for name, value in row["options"].items())
-        rows.append([row["dataset"], shape, f"{cost['ours']:.0f}", f"{cost['rectools']:.0f}", f"{row['ratio']:.3f}"])
-    return markdown(["data", "shape", "honeyguide", "RecTools", "ratio"], rows) + made_by(result)
+        peers = [f"{cost[peer]:,.0f} ({row['ratio'][peer]:.3f})" for peer in ("rectools", "recbole")]
+        rows.append([row["dataset"], shape, f"{cost['ours']:.0f}", *peers])
+    return markdown(["data", "shape", "honeyguide", "RecTools (ratio)", "RecBole (ratio)"], rows) + made_by(result)
 
 
 @bars
@@ -135,5 +136,7 @@ def sasrec_bars() -> list[list[str]]:
     for row in speed["results"] if speed else ():
         bar, limit = {"amazon-beauty": ("≤ 1/10", 1 / 10), "ml-1m": ("≤ 1/3", 1 / 3)}[row["dataset"]]
         what = f"sasrec training per target against RecTools, {row['dataset']}"
-        lines.append(bar_line(what, bar, f"{row['ratio']:.3f}", row["ratio"] <= limit, speed["command"]))
+        lines.append(
+            bar_line(what, bar, f"{row['ratio']['rectools']:.3f}", row["ratio"]["rectools"] <= limit, speed["command"])
+        )
     return lines

@@ -12,7 +12,7 @@ from honeyguide.core.fitting import Change
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import Ragged
 from honeyguide.models.registry import load_model
-from honeyguide.models.sequence.next_item_update import CONTEXT, Judges, bold_is_better, unchanged, update_windows
+from honeyguide.models.sequence.next_item_update import CONTEXT, unchanged, update_windows
 
 ITEMS = Ids(pl.Series(range(100)))
 
@@ -47,42 +47,6 @@ def test_others_fill_the_rest_of_the_work(work: float, others: int) -> None:
     assert len(found) == 2 + others  # without a known work about as much as changed: 5 positions, and 4 each
     assert np.all(found.lengths <= 5)
     assert found[2].tolist() == [1, 2, 3, 4, 5]
-
-
-def many(n: int) -> Change:
-    """Users with three events of which the last is new, and one that lost an event."""
-    before = Ragged.from_lists([*([u % 50, u % 50 + 1] for u in range(n)), [7, 8, 9]])
-    after = Ragged.from_lists([*([u % 50, u % 50 + 1, u % 50 + 2] for u in range(n)), [7, 8]])
-    return Change(before, after, ITEMS)
-
-
-def test_judges_keep_their_last_new_event_back() -> None:
-    judges = Judges.drawn(many(100), seed=0)
-    assert judges is not None
-    assert len(judges.targets) == 50, "half of the users that have something new"
-    assert [[*row.tolist(), int(t)] for row, t in zip(judges.histories, judges.targets, strict=True)] == [
-        [t - 2, t - 1, t] for t in judges.targets
-    ]
-    assert len(judges.change.after) == 50 + 1, "who has nothing else that is new is left out; who lost an event is not"
-    assert set(judges.change.after.lengths[:-1]) == {3}
-    again = Judges.drawn(many(100), seed=0)
-    assert again is not None and np.array_equal(again.targets, judges.targets)
-    assert len(Judges.drawn(many(5_000), seed=0).targets) == 200  # type: ignore[union-attr]
-
-
-def test_few_users_judge_nothing() -> None:
-    assert Judges.drawn(many(59), seed=0) is None
-    assert Judges.drawn(many(60), seed=0) is not None
-    assert Judges.drawn(Change(Ragged.empty(0), Ragged.empty(0), ITEMS), seed=0) is None
-
-
-def test_the_bold_pace_has_to_win_beyond_noise() -> None:
-    rng = np.random.default_rng(0)
-    ranks = rng.normal(3.0, 1.0, 100)
-    assert bold_is_better(ranks, ranks - rng.normal(0.5, 1.0, 100))
-    assert not bold_is_better(ranks, ranks - rng.normal(0.05, 1.0, 100))
-    assert not bold_is_better(ranks, ranks + 1.0)
-    assert not bold_is_better(ranks, ranks)
 
 
 @pytest.mark.parametrize(("turns", "pace"), [(True, 0.3), (False, 0.03)])

@@ -56,6 +56,7 @@ class MFConfig(PairConfig):
     lr: float = Field(0.01, gt=0)
     epochs: int = Field(60, ge=1)
     patience: int = Field(5, ge=1)
+    update_share: float = Field(0.02, ge=0)
 
 
 class PointwiseNetwork(nn.Module):

@@ -37,6 +37,7 @@ class MFBPRConfig(PairConfig):
     fold_in: How = "aggregate"
     lr: float = Field(0.02, gt=0)
     epochs: int = Field(60, ge=1)
+    update_share: float = Field(0.015, ge=0)
 
 
 class MFNetwork(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import numpy as np
@@ -23,6 +24,7 @@ from honeyguide.core.requests import Recommendations
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.factor import pair_update as up
 from honeyguide.models.factor.fold_in import FoldIn, How
+from honeyguide.models.pace import paced
 from honeyguide.nn import pair_losses
 from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, mean_reweighed
 from honeyguide.nn.pairs import PairBatch, PairSampler
@@ -72,7 +74,8 @@ class PairConfig(ModelConfig):
         See :class:`~honeyguide.nn.trainer.TrainerSettings`.
     update_share, update_epochs, update_lr
         Work of an update as a share of that of the fit, most passes over what changed, and the learning rate as a
-        share of ``lr``; read by models with capability ``update``.
+        share of ``lr`` (``None``: as the first update finds, see :mod:`honeyguide.models.pace`); read by models with
+        capability ``update``.
     valid_users
         Largest number of users on whom an epoch is judged, by NDCG@10.
     """
@@ -100,7 +103,7 @@ class PairConfig(ModelConfig):
     min_gain: float = Field(0.0, ge=0)
     update_share: float = Field(0.03, ge=0)
     update_epochs: int = Field(8, ge=1)
-    update_lr: float = Field(0.03, gt=0)
+    update_lr: float | None = Field(None, gt=0)
     valid_users: int = Field(5_000, ge=1)
 
     @model_validator(mode="after")
@@ -249,6 +252,7 @@ class PairModel(Recommender):
     counts: FloatArray | None = None  # [n_items], users who took each item, of models that can be updated
     work: float = 0.0  # pairs that the fit read, all epochs together
     fitted: float = 0.0  # pairs of the fit
+    pace: float | None = None  # learning rate of updates as a share of that of the fit, once one could tell
 
     def _train(
         self,
@@ -291,6 +295,7 @@ class PairModel(Recommender):
         pairs = data.matrix("train")
         self.counts = np.asarray(pairs.sum(axis=0), np.float32).ravel()
         self.fitted, self.work = float(pairs.nnz), float(pairs.nnz * len(self.report.curve))
+        self.pace = None
 
     def _update(self, change: Change, options: FitOptions) -> None:
         """Go on training, for ``update_share`` of the work of the fit, on what changed and on ``replay``.
@@ -302,17 +307,24 @@ class PairModel(Recommender):
         if not isinstance(served, FoldIn) or not isinstance(config, PairConfig):
             raise NotImplementedError(f"{self.name} serves from something else")
         self.counts = up.counted_on(self.counts, change, self.name)
-        served = up.grown_fold_in(served, change, self.counts)
+        start = up.grown_fold_in(served, change, self.counts)
+        train = partial(self._train_on, start, options)
+        given = config.update_lr or self.pace
+        self.served, pace = paced(change, given, config.seed, train, lambda model, h: model.scores(h))
+        self.pace = None if config.update_lr else pace
+
+    def _train_on(self, served: FoldIn, options: FitOptions, change: Change, pace: float) -> Served:
+        config: Any = self.config
         windows = up.windows_of(change, config, self.work)
+        if not (windows.lengths >= 2).any():
+            return served
         c = up.smaller_batches(config, self.fitted)
         c = c.model_copy(update={"seed": c.seed + len(self.report.updates) + 1})
-        if (windows.lengths >= 2).any():
-            device = choose_device(options.device)
-            with seeded(c.seed, device):
-                network, forward, batches, serve = self._go_on(served, windows, c, device)
-            Trainer(network, batch_loss(forward, Hooks()), batches, up.update_trainer(config), options).run()
-            served = serve()
-        self.served = served
+        device = choose_device(options.device)
+        with seeded(c.seed, device):
+            network, forward, batches, serve = self._go_on(served, windows, c, device)
+        Trainer(network, batch_loss(forward, Hooks()), batches, up.update_trainer(config, pace), options).run()
+        return serve()
 
     def _go_on(self, served: FoldIn, histories: Ragged, config: Any, device: torch.device) -> Continued:
         """A network that stands where ``served`` does, users being ``histories``, and what trains it further.
@@ -350,12 +362,13 @@ class PairModel(Recommender):
         arrays, meta = self.served.pack()
         if "update" not in self.capabilities or self.counts is None:
             return arrays, meta
-        return {**arrays, f"{STATISTICS}counts": self.counts}, {**meta, "work": self.work, "pairs": self.fitted}
+        own = {"work": self.work, "pairs": self.fitted, "pace": self.pace}
+        return {**arrays, f"{STATISTICS}counts": self.counts}, {**meta, **own}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         if "work" in meta:  # older versions kept nothing for updates
             self.counts, self.work = np.array(arrays[f"{STATISTICS}counts"]), meta["work"]
-            self.fitted = meta["pairs"]
+            self.fitted, self.pace = meta["pairs"], meta.get("pace")
         self.served = FoldIn.unpack(arrays, meta)
 
 

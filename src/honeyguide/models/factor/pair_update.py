@@ -64,7 +64,7 @@ def smaller_batches(config: PairConfig, fitted: float) -> PairConfig:
     return config.model_copy(update={"batch": max(_LEAST_BATCH, pairs)})
 
 
-def update_trainer(config: PairConfig) -> TrainerSettings:
-    """One pass, at a share of the learning rate."""
+def update_trainer(config: PairConfig, pace: float) -> TrainerSettings:
+    """One pass, at ``pace`` times the learning rate of the fit."""
     settings = replace(config.trainer(), schedule="constant", epochs=1, patience=1, average=0.0)
-    return replace(settings, lr=config.lr * config.update_lr)
+    return replace(settings, lr=config.lr * pace)

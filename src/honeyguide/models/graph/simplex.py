@@ -37,7 +37,7 @@ class SimpleXConfig(PairConfig):
     epochs: int = Field(40, ge=1)
     patience: int = Field(8, ge=1)
     update_share: float = Field(0.02, ge=0)
-    update_lr: float = Field(0.1, gt=0)
+    update_lr: float | None = Field(0.1, gt=0)
 
 
 class SimpleXNetwork(nn.Module):

@@ -60,7 +60,7 @@ class EASE(Recommender):
         n = float(data.n_items)
         products = float(products_per_item(data.matrix("train")).sum())
         gram = 8.0 * min(products, n * n)
-        return Estimate(4.0 * n * n + max(4.0 * n * n, gram) + gram / 2 + 1e8, 3e-11 * n**3 + 5e-9 * products)
+        return Estimate(4.0 * n * n + max(4.0 * n * n, gram) + gram / 2 + 1e8, 1.2e-11 * n**3 + 5e-9 * products)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         x = data.matrix("train")  # [n_users, n_items]

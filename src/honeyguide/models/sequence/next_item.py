@@ -33,9 +33,10 @@ from honeyguide.core.space import Choice, Real, Space
 from honeyguide.encode.items import ItemText
 from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
+from honeyguide.models.pace import paced
 from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_new_items
 from honeyguide.models.sequence.next_item_config import NextItemConfig
-from honeyguide.models.sequence.next_item_update import PACES, SMALLER, Judges, bold_is_better, update_windows
+from honeyguide.models.sequence.next_item_update import SMALLER, update_windows
 from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode, encode_positions, prefixes
@@ -227,31 +228,26 @@ class NextItemModel(Recommender):
         self._count((np.pad(self.counts, (0, more)) + counts).astype(np.float32))
         if more:
             self._grow(change)
-        pace = c.update_lr or self.pace
-        judges = None if pace is not None else Judges.drawn(change, c.seed)
-        if judges is None:
-            self._train_on(change, PACES[0] if pace is None else pace, options)
-        else:
-            self._choose_pace(judges, replace(options, checkpoint=None))
+        start, options = copy.deepcopy(self.network.state_dict()), replace(options, checkpoint=None)
 
-    def _choose_pace(self, judges: Judges, options: FitOptions) -> None:
-        """Train on carefully and boldly, and keep what ranks the last new events of the judges better."""
-        start, found = copy.deepcopy(self.network.state_dict()), []
-        for pace in PACES:
+        def train(part: Change, pace: float) -> dict[str, Tensor]:
             self.network.load_state_dict(start)
-            self._train_on(judges.change, pace, options)
-            ranks = judges.log_ranks(self.score_histories(judges.histories))
-            found.append((pace, ranks, copy.deepcopy(self.network.state_dict())))
-        careful, bold = found
-        self.pace, _, weights = bold if bold_is_better(careful[1], bold[1]) else careful
+            self._train_on(part, pace, options)
+            return copy.deepcopy(self.network.state_dict())
+
+        def scores(weights: dict[str, Tensor], histories: Ragged) -> FloatArray:
+            self.network.load_state_dict(weights)
+            return self.score_histories(histories)
+
+        weights, pace = paced(change, c.update_lr or self.pace, c.seed, train, scores)
         self.network.load_state_dict(weights)
+        self.pace = None if c.update_lr else pace
 
     def _train_on(self, change: Change, pace: float, options: FitOptions) -> None:
         c: Any = self.resolved
-        device = choose_device(options.device)
         windows = update_windows(change, c.update_share * self.work, c.max_len, c.update_epochs)
         if (windows.lengths >= 2).any():
-            self.network.to(device)
+            self.network.to(choose_device(options.device))
             tokens = max(c.max_len, c.batch_tokens // SMALLER)
             batches = self._windows(windows, c.seed + len(self.report.updates) + 1, tokens)
             how = {"epochs": 1, "lr": c.lr * pace, "warmup": 0, "average": 0.0}
