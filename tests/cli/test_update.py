@@ -43,6 +43,15 @@ def test_update_with_mapped_columns(tmp_path: Path) -> None:
     assert run("recommend", model, "--user", "p0", "--version", "v000001")
 
 
+def test_without_times_what_is_taken_again_is_not_new(tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text("user,item\n" + "".join(f"p{n % 7},b{(n * n) % 9}\n" for n in range(60)))
+    (tmp_path / "again.csv").write_text("user,item\np0,b0\np0,novel\n")
+    run("fit", tmp_path / "old.csv", "--model", "popularity", "--out", tmp_path / "model")
+    said = run("update", tmp_path / "model", tmp_path / "again.csv")
+    assert "1 new events (1 were there already)" in said
+    assert "what somebody took again is not counted" in " ".join(said.split())
+
+
 def test_columns_and_the_rule_are_those_of_the_fit(tmp_path: Path) -> None:
     columns = ["--user-col", "who", "--item-col", "what", "--label-col", "stars", "--time-col", "day"]
     old = [f"p{n % 7};b{(n * n) % 9};{5 if n % 5 else 1};2024-01-{1 + n % 28:02d}" for n in range(60)]

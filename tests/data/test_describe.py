@@ -28,9 +28,12 @@ def test_a_small_data_set_by_hand():
     assert found.cold_items == pytest.approx(2 / 3)
     assert json.loads(json.dumps(found.to_dict()))["first"] == "2024-01-01T00:00:00+00:00"
     assert "2024-01-01 to 2024-01-04" in str(found)
+    assert found.returns == 1 / 4
+    assert "returns: 25% of the events" in str(found) and "--seen" in str(found)
 
 
 def test_the_books(goodbooks):
+    assert "returns" not in str(describe(goodbooks)), "nobody has a book twice"
     found = describe(goodbooks)
     assert found.density == pytest.approx(201_709 / (2_672 * 2_000), rel=1e-6)
     assert 0.3 < found.gini < 0.6

@@ -183,6 +183,19 @@ def test_where_histories_are_long_the_last_fits_know_their_epochs(books: Dataset
     assert not any(arm.planned for arm in portfolio(short, text="off"))
 
 
+def test_few_users_on_valid_choose_nothing(books: Dataset) -> None:
+    """Two users whom chance serves well would make any model the best, and a blend better with certainty."""
+    held_out = books.interactions.filter(split="valid")["user"].unique().sort().head(2)
+    frame = books.interactions.filter((pl.col("split") != "valid") | pl.col("user").is_in(held_out.implode()))
+    model = Auto(budget=1000.0, models=CLOSED, text="off").fit(replace(books, interactions=frame))
+    assert model.stands_for == "floor"
+    skipped = {e["label"]: e["why"] for e in model.report.search if e["step"] == "skipped"}
+    assert "2 users on valid are too few" in skipped["itemknn"]
+    assert not [e for e in model.report.search if e["step"] in ("blend", "mean")]
+    asked = Auto(budget=1000.0, models=("itemknn",), text="off").fit(replace(books, interactions=frame))
+    assert asked.stands_for == "itemknn", "who names models gets them"
+
+
 def test_models_whose_extra_is_missing_are_named(books: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Arm, "lacks", lambda arm: "torch" if arm.epochs else None)
     model = Auto(budget=1000.0, models=("popularity", "sasrec"), text="off").fit(books)

@@ -48,7 +48,7 @@ def table(entries: Sequence[dict[str, Any]]) -> Table:
         if entry["step"] == "skipped":
             rows.append([entry["label"], entry["why"], "", "", f"{entry['spent']:.0f}"])
             continue
-        note = _verdict(entry) or ("" if entry.get("finished", True) else "stopped early")
+        note = _verdict(entry) or ("" if entry.get("finished", True) else "not at its end")
         cost = f"{entry['cpu_seconds']:.1f}"
         rows.append([entry["label"], note, f"{entry['ndcg@10']:.4f}", cost, f"{entry['spent']:.0f}"])
     return console.table("What was tried", ["model", "", "valid NDCG@10", "CPU-s", "spent"], rows, numeric=3)

@@ -69,6 +69,11 @@ def update(
         f"{done.events:,} new events ({done.known_events:,} were there already), {done.new_users:,} new users, "
         f"{done.new_items:,} new items."
     )
+    if done.known_events and dataset.times() is None:
+        say.print(
+            "Without times an event is the same as another if user and item are: what somebody took again is not "
+            "counted. Give times (--time-col), or fit anew, where that matters."
+        )
     if done.without_text:
         say.print(untold(done, dataset))
     if done.changed_users:

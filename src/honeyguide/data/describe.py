@@ -13,6 +13,10 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import FloatArray
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+_RETURNS = (
+    "returns: {:.0%} of the events are with an item that the user had before; models are chosen by what is new to a "
+    "user, and lists hide what was seen unless --seen is given"
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Description:
         Times of the first and the last event, or ``None``.
     cold_items
         Share of items without a train event.
+    returns
+        Share of positive events with an item that the user had taken before.
     """
 
     name: str
@@ -56,6 +62,7 @@ class Description:
     first: datetime | None
     last: datetime | None
     cold_items: float
+    returns: float
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form."""
@@ -73,6 +80,7 @@ class Description:
                 f"order: {'yes' if self.ordered else 'none'}, {span}",
                 f"history lengths: {lengths}",
                 f"popularity: Gini {self.gini:.3f}; items without a train event {self.cold_items:.1%}",
+                *([_RETURNS.format(self.returns)] if self.returns >= 0.1 else []),
             ]
         )
 
@@ -98,6 +106,7 @@ def describe(data: Dataset) -> Description:
         first=frame.select(pl.col("timestamp").min()).item() if timed else None,
         last=frame.select(pl.col("timestamp").max()).item() if timed else None,
         cold_items=float(np.mean(data.popularity("train") == 0)) if data.n_items else 0.0,
+        returns=1 - pairs / max(1, int(lengths.sum())) if len(lengths) else 0.0,
     )
 
 

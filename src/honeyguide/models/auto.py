@@ -102,8 +102,8 @@ class Auto(Recommender):
         arms = [arm for arm in self._portfolio(data) if arm.lacks() is None]
         costs = [arm.build(self.config.seed).estimate(data) for arm in arms]
         tried = [c.memory_bytes for c in costs if c.cpu_seconds <= self.config.budget]
-        least = min((c.memory_bytes for c in costs), default=0.0) + _BESIDE
-        return Estimate(least, self.config.budget, max(tried, default=0.0) + _BESIDE)
+        least = min((c.memory_bytes for c in costs), default=0.0) + _BESIDE / 6
+        return Estimate(least, self.config.budget, 1.2 * max(tried, default=0.0) + 1.5 * _BESIDE)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         if not len(data.histories("train").values):
@@ -114,15 +114,11 @@ class Auto(Recommender):
         with tempfile.TemporaryDirectory() as temporary:
             folder = options.checkpoint or Path(temporary)
             trials = Trials(data, folder, options, self.config.budget, self.config.wall, self.config.seed)
-            arms = []
-            for arm in self._portfolio(data):
-                extra = arm.lacks()
-                if extra is None:
-                    arms.append(arm)
-                else:
-                    trials.skip(arm, f"the extra [{extra}] is not installed")
+            arms = self._to_try(data, trials)
             put_off = self._closed_forms([arm for arm in arms if not arm.epochs], data, trials)
-            if not asks_what_follows(data):
+            if trials.few and trials.done and trials.done[-1].arm.model in _FLOORS:
+                self._choose(trials.done[-1].model, trials)  # the last floor: nobody can tell which is better
+            elif not asks_what_follows(data):
                 self._refine(trials)
             best = self._halve([arm for arm in arms if arm.epochs], trials)
             self._put_off(put_off, trials)
@@ -137,6 +133,19 @@ class Auto(Recommender):
             if readable(data, self.config.text):
                 self._place_cold(data, trials)
             self.report.search = trials.ladder
+
+    def _to_try(self, data: Dataset, trials: Trials) -> list[Arm]:
+        """The portfolio without what is not installed; where next to nobody is there to judge by, the floors alone."""
+        found, floors = [], [arm for arm in self._portfolio(data) if arm.model in _FLOORS]
+        for arm in self._portfolio(data):
+            extra = arm.lacks()
+            if extra is not None:
+                trials.skip(arm, f"the extra [{extra}] is not installed")
+            elif trials.few and floors and arm not in floors:
+                trials.skip(arm, f"{trials.n_judges} users on valid are too few to choose by")
+            else:
+                found.append(arm)
+        return found
 
     def _portfolio(self, data: Dataset) -> list[Arm]:
         return portfolio(data, self.config.models, self.config.text)
@@ -163,8 +172,8 @@ class Auto(Recommender):
         for arm, expected, allowed in arms:
             most = trials.left * (1 - _FUSION)
             if expected > most and trials.best is not None:
-                why = f"more than the {allowed:.0f} it might at first, and {most:.0f} were left later"
-                trials.skip(arm, f"expected to take {expected:.0f} CPU-seconds: {why}")
+                why = f"{allowed:.0f} were allowed at first, {most:.0f} were left at the end"
+                trials.skip(arm, f"expected to take {expected:.0f} CPU-seconds; {why}")
                 continue
             self._try(arm, trials)
 
@@ -227,7 +236,7 @@ class Auto(Recommender):
         many owes its place to luck too, their mean does not: nothing of it was chosen by a small difference.
         """
         best = trials.best
-        if best is None or not len(data.histories("valid").values):
+        if best is None or trials.few:
             return False
         pool = [trial for trial in trials.done if trial.value >= _WEAK * best.value]
         if len(pool) < 2:

@@ -26,6 +26,7 @@ from honeyguide.models.fusion import MOST_USERS, Candidates, collect
 from honeyguide.models.portfolio import Arm
 from honeyguide.models.registry import load_model
 
+_LEAST_VALID = 20  # users on valid, below which nothing is chosen by them
 _MOST = 10_000  # users whom a model is judged on
 _PER_SECOND, _FEWEST = 12, 1_000  # users whom a blend is learnt on, by CPU-second of the budget; and the least
 _LEAST_JUDGES, _MOST_JUDGES = 300, 2_000  # users by whom a place for cold items is judged
@@ -131,6 +132,16 @@ class Trials:
     def last(self, arm: Arm) -> Trial | None:
         """The last trial of an arm."""
         return next((trial for trial in self.done if trial.arm.label == arm.label), None)
+
+    @property
+    def n_judges(self) -> int:
+        """Users with something held out on valid."""
+        return int(np.count_nonzero(self.valid.lengths))
+
+    @property
+    def few(self) -> bool:
+        """Whether these are too few to tell models apart: of few, chance chooses."""
+        return self.n_judges < _LEAST_VALID
 
     @property
     def judges(self) -> int:
