@@ -7,7 +7,8 @@ One process for each cell: a recipe, a data set, a seed. Options are those of th
 test is read once, with train and valid as history. Tests are paired over users, on values averaged over the seeds,
 against the block of SASRec's paper under the same recipe, and Holm-corrected within a data set. A cell that ``--wall``
 seconds do not suffice for ends with the best epoch so far, and is marked. The data is looked for by name under
-``$HONEYGUIDE_DATA``. Rows of other recipes and data sets stay.
+``$HONEYGUIDE_DATA``. Rows that are there stay; ``--recipes`` measures
+recipes again, which is to be done together with the one that they are tested against.
 """
 
 from __future__ import annotations
@@ -182,13 +183,15 @@ def main() -> None:
     parser.add_argument("--wall", type=float, help="seconds after which everything ends")
     parser.add_argument("--datasets", nargs="+", default=list(DATA), choices=DATA)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), help="default: those that are missing")
     parser.add_argument("--cell", nargs=6, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.cell is not None:
         recipe, dataset, seed, device, out, seconds = asked.cell
         return cell(recipe, dataset, int(seed), device, float(seconds) if seconds else None, Path(out))
-    jobs = [(r, d, s) for d in asked.datasets[::-1] for s in asked.seeds for r in asked.recipes]
+    there = {(row["dataset"], row["recipe"]) for row in kept([])}
+    jobs = [(r, d, s) for d in asked.datasets[::-1] for s in asked.seeds for r in asked.recipes or RECIPES]
+    jobs = [job for job in jobs if asked.recipes or (job[1], job[0]) not in there]
     jobs = [(r, d, s) for r, d, s in jobs if r not in LONG or s in SEEDS_OF_LONG]
     jobs.sort(key=lambda job: job[0] not in LONG)  # so that none of them is left for the end
     devices = ["cuda"] * asked.gpu + ["cpu"] * asked.cpu
