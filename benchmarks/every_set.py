@@ -23,7 +23,7 @@ from honeyguide.core.errors import HoneyguideError
 from honeyguide.core.fitting import FitOptions
 from honeyguide.core.recommender import Recommender
 from honeyguide.data.load import load_data
-from honeyguide.data.splits import asks_what_follows, ensure_valid
+from honeyguide.data.valid import asks_what_follows, ensure_valid
 from honeyguide.experiment.cell import measure
 from honeyguide.metrics.stats import paired_test
 from honeyguide.models.auto import Auto

@@ -23,7 +23,8 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Stopwatch
 from honeyguide.data.load import load_data
-from honeyguide.data.splits import ensure_valid, leave_last_out
+from honeyguide.data.splits import leave_last_out
+from honeyguide.data.valid import ensure_valid
 from honeyguide.metrics.arrays import group_sum
 from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.metrics.predictive import auc, ece, gauc, grouped_auc, log_loss

@@ -32,7 +32,7 @@ from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Stopwatch
 from honeyguide.core.topk import NEVER, exclude_in_place
 from honeyguide.data.load import load_data
-from honeyguide.data.splits import ensure_valid
+from honeyguide.data.valid import ensure_valid
 from honeyguide.experiment.update import REPLAY
 from honeyguide.metrics.stats import paired_t
 from honeyguide.models.auto import Auto

@@ -16,7 +16,7 @@ import numpy as np
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.recommender import Recommender
 from honeyguide.data.load import load_data
-from honeyguide.data.splits import ensure_valid
+from honeyguide.data.valid import ensure_valid
 from honeyguide.metrics.catalogue import Catalogue
 from honeyguide.metrics.evaluate import evaluate_lists
 from honeyguide.metrics.holdout import rank_catalogue

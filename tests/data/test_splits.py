@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -16,6 +15,7 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, DataError, UnknownNameError
 from honeyguide.data import splits
 from honeyguide.data.build import build
+from honeyguide.data.valid import ensure_valid
 
 
 @st.composite
@@ -113,82 +113,6 @@ def test_cold_groups_are_in_one_part_only(goodbooks, strategy, column):
     assert share == pytest.approx(0.1, abs=0.001)
 
 
-def test_ensure_valid_takes_the_end_of_ordered_histories(goodbooks):
-    frame = goodbooks.interactions.filter(pl.col("split") != "valid")
-    data = Dataset("d", frame, goodbooks.user_ids, goodbooks.item_ids, goodbooks.items, goodbooks.users)
-    given_one = splits.ensure_valid(data, seed=1)
-    assert given_one.interactions["split"].eq("valid").sum() == pytest.approx(2_672, abs=5)  # fewer users than 5 %
-    assert splits.ensure_valid(given_one) is given_one
-    last = given_one.interactions.filter(pl.col("split") != "test").group_by("user", maintain_order=True).last()
-    assert (
-        last.filter(pl.col("user").is_in(given_one.select("valid").interactions["user"].implode()))["split"]
-        .eq("valid")
-        .all()
-    )
-    assert splits.ensure_valid(data, seed=1).interactions.equals(given_one.interactions)
-
-
-def test_ensure_valid_takes_several_of_a_user_where_test_has_several(goodbooks):
-    whole = goodbooks.interactions.with_columns(place=pl.int_range(pl.len()).over("user"), n=pl.len().over("user"))
-    behind = pl.when(pl.col("place") >= 0.7 * pl.col("n")).then(pl.lit("test")).otherwise(pl.lit("train"))
-    frame = whole.with_columns(split=behind).drop("place", "n")
-    data = Dataset("d", frame, goodbooks.user_ids, goodbooks.item_ids, goodbooks.items, goodbooks.users)
-    split = splits.ensure_valid(data).interactions
-    counts = split.group_by("user").agg(
-        trained=(pl.col("split") == "train").sum(), held=(pl.col("split") == "valid").sum()
-    )
-    assert counts["trained"].min() >= 1
-    share = counts["held"].sum() / (counts["trained"].sum() + counts["held"].sum())
-    assert share == pytest.approx(0.05, abs=0.01)
-    assert counts["held"].max() > 1
-    assert splits.asks_what_follows(splits.ensure_valid(data)), "each user's are the last before test"
-
-
-def test_ensure_valid_takes_whole_groups_where_test_does():
-    rng = np.random.default_rng(0)
-    table = pl.DataFrame({"user_id": np.repeat(np.arange(40), 60), "item_id": rng.integers(0, 500, 2_400)})
-    table = table.with_columns(group_id=pl.int_range(pl.len()) // 6)  # ten baskets of six each
-    whole = table.with_columns(
-        split=pl.when(pl.col("group_id") % 5 == 2).then(pl.lit("test")).otherwise(pl.lit("train"))
-    )
-    found = splits.ensure_valid(build("baskets", whole), seed=3, share=0.1).interactions
-    assert found.group_by("user", "group_id").agg(pl.col("split").n_unique())["split"].max() == 1
-    assert found["split"].eq("valid").sum() == 40 * 6, "one of everybody, which is less than twice the share"
-    many = splits.ensure_valid(build("baskets", whole), share=0.4).interactions
-    assert many["split"].eq("valid").sum() == pytest.approx(0.4 * many["split"].ne("test").sum(), abs=6)
-    few = splits.ensure_valid(build("baskets", whole), share=0.01).interactions
-    assert few["split"].eq("valid").sum() == pytest.approx(0.02 * few["split"].ne("test").sum(), abs=6)
-    assert found.filter(split="train")["user"].n_unique() == 40
-    assert found["split"].eq("test").sum() == whole["split"].eq("test").sum()
-    drawn = np.where(rng.random(2_400) < 0.2, "test", "train")  # cuts through baskets: events are drawn
-    cut = splits.ensure_valid(build("baskets", table.with_columns(split=pl.Series(drawn))), seed=3).interactions
-    assert cut.group_by("user", "group_id").agg(pl.col("split").n_unique())["split"].max() > 1
-
-
-def test_ensure_valid_leaves_everyone_a_group():
-    table = pl.DataFrame({"user_id": [0, 0, 0, 0, 1, 1], "item_id": range(6), "group_id": [0, 0, 1, 1, 2, 2]})
-    table = table.with_columns(split=pl.Series(["train", "train", "test", "test", "train", "train"]))
-    found = splits.ensure_valid(build("few", table), share=0.9).interactions
-    assert "valid" not in set(found["split"]), "each has one train group and keeps it"
-
-
-def test_ensure_valid_takes_data_without_a_split_as_train(goodbooks):
-    frame = goodbooks.interactions.drop("split")
-    data = Dataset("d", frame, goodbooks.user_ids, goodbooks.item_ids, goodbooks.items, goodbooks.users)
-    given_one = splits.ensure_valid(data, seed=1)
-    assert given_one.parts == ("train", "valid")
-    assert given_one.interactions.drop("split").equals(frame)
-    assert given_one.interactions["split"].eq("valid").sum() == pytest.approx(2_672, abs=5)
-
-
-@settings(max_examples=30, deadline=None)
-@given(data=logs(ordered=False), seed=st.integers(0, 5))
-def test_ensure_valid_leaves_every_user_something(data, seed):
-    split = splits.ensure_valid(splits.ratio(data, valid=0.0), seed=seed, share=0.5)
-    trained = set(split.select("train").interactions["user"])
-    assert trained == set(data.interactions["user"])
-
-
 def test_ties_are_shuffled_and_nothing_else():
     stamps = [datetime(2024, 1, 1 + i // 8, tzinfo=UTC) for i in range(40)]
     frame = pl.DataFrame({"user_id": [1] * 40, "item_id": range(40), "timestamp": stamps, "position": range(40)})
@@ -252,27 +176,9 @@ def test_cold_and_warm_holds_out_items_and_the_last_events_on_the_others(books):
         assert set(test[user]) == expected
 
 
-def test_valid_is_drawn_as_test_was():
-    """A published test part drawn at random asks for what fits in, not for what comes next."""
-    n, rng = 40, np.random.default_rng(0)
-    rows = [(u, int(i), p) for u in range(30) for p, i in enumerate(rng.permutation(60)[:n])]
-    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "position"], orient="row")
-    drawn = frame.with_columns(
-        split=pl.when(pl.Series(rng.random(len(rows)) < 0.2)).then(pl.lit("test")).otherwise(pl.lit("train"))
-    )
-    later = frame.with_columns(split=pl.when(pl.col("position") >= 32).then(pl.lit("test")).otherwise(pl.lit("train")))
-    for table, behind in ((drawn, False), (later, True)):
-        found = splits.ensure_valid(build("drawn", table)).interactions
-        trained = found.filter(pl.col("split") == "train").group_by("user").agg(pl.col("position").max())
-        valid = found.filter(pl.col("split") == "valid").join(trained, on="user", suffix="_trained")
-        share = float((valid["position"] > valid["position_trained"]).mean())
-        assert share == 1.0 if behind else share < 0.5
-
-
-def test_a_random_valid_does_not_ask_what_follows(books):
-    assert splits.asks_what_follows(books)
-    assert not splits.asks_what_follows(splits.ratio(books))
-    assert not splits.asks_what_follows(replace(books, ordered=False))
-    plain = replace(books, interactions=books.interactions.drop("split"))
-    assert splits.asks_what_follows(plain)
-    assert splits.asks_what_follows(splits.ensure_valid(plain))
+@settings(max_examples=30, deadline=None)
+@given(data=logs(ordered=False), seed=st.integers(0, 5))
+def test_ensure_valid_leaves_every_user_something(data, seed):
+    split = ensure_valid(splits.ratio(data, valid=0.0), seed=seed, share=0.5)
+    trained = set(split.select("train").interactions["user"])
+    assert trained == set(data.interactions["user"])

@@ -41,7 +41,8 @@ def attack(
     from honeyguide.data.attacks import fake_users, promoted_items, unpopular_items
     from honeyguide.data.export import export
     from honeyguide.data.load import load_data
-    from honeyguide.data.splits import auto_split, ensure_valid
+    from honeyguide.data.splits import auto_split
+    from honeyguide.data.valid import ensure_valid
     from honeyguide.experiment.attacks import attack as run
 
     read = options.read_options(

@@ -21,7 +21,8 @@ from honeyguide.core.errors import ConfigError, DataError, UnknownNameError
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import IntArray, Ragged
 from honeyguide.data.build import extend
-from honeyguide.data.splits import auto_split, ensure_valid
+from honeyguide.data.splits import auto_split
+from honeyguide.data.valid import ensure_valid
 
 Kind = Literal["random", "bandwagon", "segment"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

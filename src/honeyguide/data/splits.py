@@ -18,7 +18,7 @@ import polars as pl
 from honeyguide.core.dataset import PARTS, Dataset
 from honeyguide.core.errors import ConfigError, DataError, UnknownNameError
 
-_TRAIN, _VALID, _TEST = range(3)
+TRAIN, VALID, TEST = range(3)
 _EXACT = 1e-6  # so that .7 of ten events are seven, whatever .7 is in floating point
 
 Codes = npt.NDArray[np.int8]
@@ -75,8 +75,8 @@ def leave_last_out(data: Dataset, *, valid: int = 1, test: int = 1) -> Dataset:
     room = length - 1
     tested = np.minimum(test, room)
     validated = np.minimum(valid, room - tested)
-    codes = np.where(from_end < tested, _TEST, np.where(from_end < tested + validated, _VALID, _TRAIN))
-    return _with_codes(data, codes.astype(np.int8))
+    codes = np.where(from_end < tested, TEST, np.where(from_end < tested + validated, VALID, TRAIN))
+    return with_codes(data, codes.astype(np.int8))
 
 
 def global_time(data: Dataset, *, valid: float | datetime | str = 0.1, test: float | datetime | str = 0.1) -> Dataset:
@@ -105,8 +105,8 @@ def global_time(data: Dataset, *, valid: float | datetime | str = 0.1, test: flo
     valid_from = _moment(times, valid, share)
     if valid_from > test_from:
         raise ConfigError("valid must not begin after test.", "Exchange the two moments.")
-    codes = np.where(times >= test_from, _TEST, np.where(times >= valid_from, _VALID, _TRAIN))
-    return _with_codes(data, codes.astype(np.int8))
+    codes = np.where(times >= test_from, TEST, np.where(times >= valid_from, VALID, TRAIN))
+    return with_codes(data, codes.astype(np.int8))
 
 
 def rolling(data: Dataset, n: int = 3, *, share: float = 0.1) -> Iterator[Dataset]:
@@ -136,10 +136,10 @@ def rolling(data: Dataset, n: int = 3, *, share: float = 0.1) -> Iterator[Datase
     times = _times(data)
     bounds = [*(_moment(times, 0.0, 1.0 - share * (n + 1 - i)) for i in range(n + 1)), np.iinfo(np.int64).max]
     for fold in range(n):
-        codes = np.where(times >= bounds[fold + 1], _TEST, np.where(times >= bounds[fold], _VALID, _TRAIN))
+        codes = np.where(times >= bounds[fold + 1], TEST, np.where(times >= bounds[fold], VALID, TRAIN))
         seen = pl.Series(times < bounds[fold + 2])
         kept = replace(data, interactions=data.interactions.filter(seen), name=f"{data.name} fold {fold + 1}/{n}")
-        yield _with_codes(kept, codes[seen.to_numpy()].astype(np.int8))
+        yield with_codes(kept, codes[seen.to_numpy()].astype(np.int8))
 
 
 def ratio(data: Dataset, *, valid: float = 0.1, test: float = 0.2, seed: int = 0) -> Dataset:
@@ -153,8 +153,8 @@ def ratio(data: Dataset, *, valid: float = 0.1, test: float = 0.2, seed: int = 0
     tested = np.minimum(np.floor(length * test + 0.5), length - 1)
     validated = np.minimum(np.floor(length * valid + 0.5), length - 1 - tested)
     codes = np.empty(len(users), np.int8)
-    codes[shuffled] = np.where(from_start < tested, _TEST, np.where(from_start < tested + validated, _VALID, _TRAIN))
-    return _with_codes(data, codes)
+    codes[shuffled] = np.where(from_start < tested, TEST, np.where(from_start < tested + validated, VALID, TRAIN))
+    return with_codes(data, codes)
 
 
 def cold_item(data: Dataset, *, valid: float = 0.05, test: float = 0.1, seed: int = 0) -> Dataset:
@@ -190,106 +190,6 @@ def auto_split(data: Dataset, *, seed: int = 0) -> Dataset:
     if "test" in data.parts:
         return data
     return leave_last_out(data) if data.ordered else ratio(data, seed=seed)
-
-
-def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Dataset:
-    """Give a data set without a valid part one: a seeded share of its train events.
-
-    Where the events have an order, the *last* train event of a random choice of users is taken (as
-    many as make up the share, never a user's only one), because a model of sequences that is
-    chosen on events from the middle of them would have seen what follows. If that share is more
-    than the users have to give, everyone with two events or more gives one; where those of test are several of a user,
-    everyone gives that share of the own events, from the end. Without an order, or where the
-    events of test stand among those of train rather than behind them, any event may be taken, never a user's
-    only one: what is chosen on valid is to be right on test. If every group of those events (``group_id``: a basket, a
-    trajectory) is wholly in one part, it is whole groups that are drawn. Data without any split are all train.
-    """
-    if "valid" in data.parts:
-        return data
-    frame = data.interactions
-    split = frame["split"].to_numpy() if "split" in frame.columns else np.full(frame.height, "train")
-    train = np.flatnonzero(split == "train")
-    wanted = round(share * len(train))
-    everybody = frame["user"].to_numpy()
-    users = everybody[train]
-    rng = np.random.default_rng(seed)
-    last = data.ordered and _is_behind("test", everybody, split)
-    if not last and "test" in data.parts and (groups := _whole_groups(frame)) is not None:
-        return _with_codes(data, _valid_groups(everybody, groups, _codes_of(split), wanted, rng))
-    order = np.arange(len(train)) if last else np.lexsort((rng.random(len(train)), users))
-    starts = np.flatnonzero(np.diff(users, prepend=-1))
-    ends = np.append(starts[1:], len(users))
-    own = ends - starts
-    candidates = np.delete(order, starts)
-    if last:
-        tested = everybody[split == "test"]
-        several = len(tested) >= 2 * max(1, len(np.unique(tested)))
-        gives = np.where(own > 1, np.clip(np.round(share * own), 1, own - 1) if several else 1, 0).astype(np.int64)
-        from_end = np.repeat(ends, own) - 1 - order
-        candidates = np.flatnonzero(from_end < np.repeat(gives, own))
-        wanted = len(candidates) if several else wanted
-    chosen = rng.permutation(candidates)[:wanted]
-    codes = _codes_of(split)
-    codes[train[chosen]] = _VALID
-    return _with_codes(data, codes)
-
-
-def _codes_of(split: npt.NDArray[np.generic]) -> Codes:
-    return np.select([split == "train", split == "valid"], [_TRAIN, _VALID], _TEST).astype(np.int8)
-
-
-def _whole_groups(frame: pl.DataFrame) -> npt.NDArray[np.int64] | None:
-    """Number of the group of every event, each user's own; None without groups, or if the split cuts through them."""
-    if "group_id" not in frame.columns or frame["group_id"].null_count():
-        return None
-    numbered = frame.select("split", group=pl.struct("user", "group_id").rank("dense").cast(pl.Int64) - 1)
-    groups = numbered["group"].to_numpy()
-    parts = numbered.group_by("group").agg(pl.col("split").n_unique())["split"]
-    return groups if parts.max() == 1 and len(parts) < len(groups) else None
-
-
-def _valid_groups(
-    users: npt.NDArray[np.integer],
-    groups: npt.NDArray[np.int64],
-    codes: Codes,
-    wanted: int,
-    rng: np.random.Generator,
-) -> Codes:
-    """``codes`` with whole train groups drawn for valid, until they hold ``wanted`` events; every user keeps one.
-
-    One of each user comes before anybody's second, and up to twice as much is drawn for everybody to give one: few
-    users would be few to choose by.
-    """
-    number, first, size = np.unique(groups[codes == _TRAIN], return_index=True, return_counts=True)
-    drawn = rng.permutation(len(number))
-    drawn = drawn[np.argsort(users[codes == _TRAIN][first][drawn], kind="stable")]
-    owner = users[codes == _TRAIN][first][drawn]
-    place = np.arange(len(drawn)) - np.searchsorted(owner, owner)
-    given = drawn[order := np.lexsort((rng.random(len(drawn)), place))][place[order] > 0]
-    before = np.cumsum(size[given]) - size[given]
-    taken = given[before < np.where(np.sort(place[place > 0]) == 1, 2 * wanted, wanted)]
-    return np.where(np.isin(groups, number[taken]) & (codes == _TRAIN), np.int8(_VALID), codes)
-
-
-def asks_what_follows(data: Dataset) -> bool:
-    """Whether valid asks what comes next: events have an order, and those of valid stand behind those of train.
-
-    Where a random share of the events is held out, their order says nothing about what is asked, and what learns
-    from it answers another question. True without a part valid, if there is an order.
-    """
-    frame = data.interactions
-    if not data.ordered or "split" not in frame.columns:
-        return data.ordered
-    return _is_behind("valid", frame["user"].to_numpy(), frame["split"].to_numpy())
-
-
-def _is_behind(part: str, users: npt.NDArray[np.integer], split: npt.NDArray[np.generic]) -> bool:
-    """Whether most events of ``part`` come after all of their user's train events; true where there are none."""
-    rows = np.arange(len(users))
-    last = np.full(int(users.max(initial=-1)) + 1, -1)
-    np.maximum.at(last, users[split == "train"], rows[split == "train"])
-    held_out = split == part
-    return not held_out.any() or bool((rows[held_out] > last[users[held_out]]).mean() >= 0.5)
 
 
 def tie_shuffled(data: Dataset, seed: int = 0) -> Dataset:
@@ -370,8 +270,8 @@ def _by_group(data: Dataset, column: str, valid: float, test: float, seed: int) 
     draw = np.random.default_rng(seed).permutation(present)
     n_test, n_valid = round(test * len(present)), round(valid * len(present))
     kinds = np.zeros(int(present.max(initial=-1)) + 1, np.int8)
-    kinds[draw[:n_test]], kinds[draw[n_test : n_test + n_valid]] = _TEST, _VALID
-    return _with_codes(data, kinds[groups])
+    kinds[draw[:n_test]], kinds[draw[n_test : n_test + n_valid]] = TEST, VALID
+    return with_codes(data, kinds[groups])
 
 
 def _within_users(data: Dataset) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -407,7 +307,8 @@ def _moment(times: npt.NDArray[np.int64], given: float | datetime | str, share: 
     return int(utc.cast(pl.Datetime("us", "UTC")).cast(pl.Int64)[0])
 
 
-def _with_codes(data: Dataset, codes: Codes) -> Dataset:
+def with_codes(data: Dataset, codes: Codes) -> Dataset:
+    """``data`` split by ``codes``, int8 ``[n]``: for every event its place in the parts train, valid, test."""
     names = pl.Series("split", PARTS)
     return replace(data, interactions=data.interactions.with_columns(names.gather(codes.astype(np.uint32))))
 

@@ -10,7 +10,8 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.data.pictures import PICTURE
 from honeyguide.data.reading import Reading
-from honeyguide.data.splits import auto_split, ensure_valid
+from honeyguide.data.splits import auto_split
+from honeyguide.data.valid import ensure_valid
 from honeyguide.encode.items import item_texts, text_columns
 
 

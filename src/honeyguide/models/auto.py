@@ -21,7 +21,7 @@ from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
-from honeyguide.data.splits import asks_what_follows
+from honeyguide.data.valid import asks_what_follows
 from honeyguide.encode.items import encoding_seconds
 from honeyguide.encode.text import text_encoder
 from honeyguide.models.blend import Blend

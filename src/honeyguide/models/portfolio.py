@@ -9,7 +9,7 @@ from typing import Any
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import MissingExtraError
 from honeyguide.core.recommender import Recommender
-from honeyguide.data.splits import asks_what_follows
+from honeyguide.data.valid import asks_what_follows
 from honeyguide.encode.items import text_columns
 from honeyguide.encode.text import text_encoder
 from honeyguide.models.registry import model_class

@@ -13,7 +13,7 @@ from honeyguide.core.plugged import Plugged
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.requests import Requests
 from honeyguide.data.load import load_data
-from honeyguide.data.splits import ensure_valid
+from honeyguide.data.valid import ensure_valid
 from honeyguide.plugins.knn_embed import Neighbours
 
 N = 100  # candidates

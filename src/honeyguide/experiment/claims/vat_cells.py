@@ -144,7 +144,7 @@ def _data(profile: Profile) -> Dataset:
     """Gowalla with a valid part; in the profile cpu the events among a random choice of users, as a dense core."""
     from honeyguide.data.build import build, decoded
     from honeyguide.data.load import load_data
-    from honeyguide.data.splits import ensure_valid
+    from honeyguide.data.valid import ensure_valid
 
     if not (Path(os.environ.get("HONEYGUIDE_DATA", "")) / DATA).is_dir():
         raise DataError(f"the data set {DATA!r} is not here.", "Set HONEYGUIDE_DATA to the folder that holds it.")
