@@ -27,15 +27,16 @@ from result_file import read_result, write_result
 PROTOCOL = "full ranking, ties pessimistic, history = train + valid at test time; :kept does not remove seen items"
 
 
-def measure(model: NextItemModel, data: Dataset) -> dict[str, float]:
-    """Test metrics, with seen items removed and kept."""
+def measure(model: NextItemModel, data: Dataset) -> tuple[dict[str, float], np.ndarray]:
+    """Test metrics, with seen items removed and kept, and NDCG@10 of every user with them removed."""
     histories, truth = data.histories("train", "valid"), data.histories("test")
-    found = {}
+    found, per_user = {}, {}
     for suffix, remove_seen in (("", True), (":kept", False)):
         values = holdout_ndcg(model.score_histories, histories, truth, remove_seen=remove_seen)
+        per_user[suffix] = values
         found[f"ndcg@10{suffix}"] = float(values.mean())
         found[f"recall@10{suffix}"] = float((values > 0).mean())  # one relevant item per user
-    return found
+    return found, per_user[""]
 
 
 def run(name: str, data: Dataset, options: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def run(name: str, data: Dataset, options: dict[str, Any], seed: int) -> dict[st
     assert isinstance(model, NextItemModel), f"{name} is not a next-item model"
     model.fit(data)
     with Stopwatch() as watch:
-        test = measure(model, data)
+        test, _ = measure(model, data)
     values = [row["valid_ndcg@10"] for row in model.report.curve]
     return {
         "options": options,

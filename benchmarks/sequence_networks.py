@@ -31,11 +31,11 @@ import torch
 
 from honeyguide.core.fitting import FitOptions
 from honeyguide.data.load import load_data
-from honeyguide.metrics.holdout import holdout_ndcg
 from honeyguide.metrics.stats import holm, over_seeds, paired_test
 from honeyguide.models.registry import model_class
 from honeyguide.models.sequence.next_item import NextItemModel
 from result_file import read_result, write_result
+from sequence_accuracy import measure
 
 NAME = "sequence_networks"
 # Recipe: model, options, and the recipe that it is compared with.
@@ -65,16 +65,11 @@ def cell(recipe: str, dataset: str, seed: int, device: str, seconds: float | Non
     model = model_class(name)(**options, seed=seed)
     assert isinstance(model, NextItemModel)
     model.fit(data, FitOptions(device=device, cpu_limit=seconds))
-    histories, truth = data.histories("train", "valid"), data.histories("test")
-    values = {
-        suffix: holdout_ndcg(model.score_histories, histories, truth, remove_seen=not suffix)
-        for suffix in ("", ":kept")
-    }
+    test, values = measure(model, data)
     curve = [row[f"valid_ndcg@{K}"] for row in model.report.curve]
     found = {
         "seed": seed,
-        **{f"ndcg@{K}{suffix}": float(v.mean()) for suffix, v in values.items()},
-        **{f"recall@{K}{suffix}": float((v > 0).mean()) for suffix, v in values.items()},  # one relevant item per user
+        **test,
         f"valid_ndcg@{K}": max(curve),
         "best_epoch": int(np.argmax(curve)) + 1,
         "epochs": len(curve),
@@ -86,7 +81,7 @@ def cell(recipe: str, dataset: str, seed: int, device: str, seconds: float | Non
         "dim": model.resolved.dim,
     }
     with out.open("wb") as file:
-        np.savez(file, values=values[""].astype(np.float32), found=np.array(json.dumps(found)))
+        np.savez(file, values=values.astype(np.float32), found=np.array(json.dumps(found)))
 
 
 class Runner:

@@ -78,15 +78,18 @@ def _valid_groups(
     One of each user comes before anybody's second, and up to twice as much is drawn for everybody to give one: few
     users would be few to choose by.
     """
-    number, first, size = np.unique(groups[codes == TRAIN], return_index=True, return_counts=True)
+    train = codes == TRAIN
+    number, first, size = np.unique(groups[train], return_index=True, return_counts=True)
+    owner = users[train][first]
     drawn = rng.permutation(len(number))
-    drawn = drawn[np.argsort(users[codes == TRAIN][first][drawn], kind="stable")]
-    owner = users[codes == TRAIN][first][drawn]
-    place = np.arange(len(drawn)) - np.searchsorted(owner, owner)
-    given = drawn[order := np.lexsort((rng.random(len(drawn)), place))][place[order] > 0]
+    drawn = drawn[np.argsort(owner[drawn], kind="stable")]  # each user's groups together, in random order
+    place = np.arange(len(drawn)) - np.searchsorted(owner[drawn], owner[drawn])
+    order = np.lexsort((rng.random(len(drawn)), place))
+    order = order[place[order] > 0]  # the first of each user stays
+    given, turn = drawn[order], place[order]
     before = np.cumsum(size[given]) - size[given]
-    taken = given[before < np.where(np.sort(place[place > 0]) == 1, 2 * wanted, wanted)]
-    return np.where(np.isin(groups, number[taken]) & (codes == TRAIN), np.int8(VALID), codes)
+    taken = given[before < np.where(turn == 1, 2 * wanted, wanted)]
+    return np.where(train & np.isin(groups, number[taken]), np.int8(VALID), codes)
 
 
 def asks_what_follows(data: Dataset) -> bool:

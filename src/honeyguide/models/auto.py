@@ -44,7 +44,7 @@ _FIRST = 0.15  # share of what is left that the first round of halving spends on
 _CERTAIN = 0.05  # level of the paired test below which a blend is called better
 _OVER = 0.15  # share of the budget by which reading texts for cold items may pass it
 _WEAK = 0.2  # of the best score on valid: a model below this share of it is no part of a blend
-_BESIDE = 3e8  # bytes of the models that were fitted before, and of the blend of them
+_BESIDE, _BESIDE_MOST, _ABOVE = 5e7, 4.5e8, 1.2  # bytes beside one fit: least, most; and how far an estimate is passed
 _REPEATS = 4  # most seeds of the best arm
 _MOST_OF = 0.5  # share of a fit of the best arm below which another seed is not worth it
 
@@ -102,8 +102,8 @@ class Auto(Recommender):
         arms = [arm for arm in self._portfolio(data) if arm.lacks() is None]
         costs = [arm.build(self.config.seed).estimate(data) for arm in arms]
         tried = [c.memory_bytes for c in costs if c.cpu_seconds <= self.config.budget]
-        least = min((c.memory_bytes for c in costs), default=0.0) + _BESIDE / 6
-        return Estimate(least, self.config.budget, 1.2 * max(tried, default=0.0) + 1.5 * _BESIDE)
+        least = min((c.memory_bytes for c in costs), default=0.0) + _BESIDE
+        return Estimate(least, self.config.budget, _ABOVE * max(tried, default=0.0) + _BESIDE_MOST)
 
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         if not len(data.histories("train").values):
@@ -136,12 +136,13 @@ class Auto(Recommender):
 
     def _to_try(self, data: Dataset, trials: Trials) -> list[Arm]:
         """The portfolio without what is not installed; where next to nobody is there to judge by, the floors alone."""
-        found, floors = [], [arm for arm in self._portfolio(data) if arm.model in _FLOORS]
-        for arm in self._portfolio(data):
+        suitable, found = self._portfolio(data), []
+        floors = any(arm.model in _FLOORS for arm in suitable)
+        for arm in suitable:
             extra = arm.lacks()
             if extra is not None:
                 trials.skip(arm, f"the extra [{extra}] is not installed")
-            elif trials.few and floors and arm not in floors:
+            elif trials.few and floors and arm.model not in _FLOORS:
                 trials.skip(arm, f"{trials.n_judges} users on valid are too few to choose by")
             else:
                 found.append(arm)

@@ -146,7 +146,11 @@ class Trials:
     @property
     def judges(self) -> int:
         """Users by whom a place for cold items is judged: as many as the budget has seconds for."""
-        return int(np.clip(self.budget * _PER_SECOND, _LEAST_JUDGES, _MOST_JUDGES))
+        return self._affordable(_LEAST_JUDGES, _MOST_JUDGES)
+
+    def _affordable(self, least: int, most: int) -> int:
+        """Users that the budget has seconds for."""
+        return int(np.clip(self.budget * _PER_SECOND, least, most))
 
     @property
     def last_blend(self) -> float:
@@ -216,7 +220,7 @@ class Trials:
 
     def candidates(self, trials: Sequence[Trial]) -> Candidates:
         """Held-out users of valid with the best items of every trial."""
-        most = int(np.clip(self.budget * _PER_SECOND, _FEWEST, MOST_USERS))
+        most = self._affordable(_FEWEST, MOST_USERS)
         return collect([t.model for t in trials], self.train, self.valid, seed=self.seed, most=most)
 
     @contextmanager

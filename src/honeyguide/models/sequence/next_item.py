@@ -228,19 +228,18 @@ class NextItemModel(Recommender):
         self._count((np.pad(self.counts, (0, more)) + counts).astype(np.float32))
         if more:
             self._grow(change)
-        start, options = copy.deepcopy(self.network.state_dict()), replace(options, checkpoint=None)
+        start, options = self.network, replace(options, checkpoint=None)
 
-        def train(part: Change, pace: float) -> dict[str, Tensor]:
-            self.network.load_state_dict(start)
+        def train(part: Change, pace: float) -> NextItemNetwork:
+            self.network = copy.deepcopy(start)
             self._train_on(part, pace, options)
-            return copy.deepcopy(self.network.state_dict())
+            return self.network
 
-        def scores(weights: dict[str, Tensor], histories: Ragged) -> FloatArray:
-            self.network.load_state_dict(weights)
+        def scores(network: NextItemNetwork, histories: Ragged) -> FloatArray:
+            self.network = network
             return self.score_histories(histories)
 
-        weights, pace = paced(change, c.update_lr or self.pace, c.seed, train, scores)
-        self.network.load_state_dict(weights)
+        self.network, pace = paced(change, c.update_lr or self.pace, c.seed, train, scores)
         self.pace = None if c.update_lr else pace
 
     def _train_on(self, change: Change, pace: float, options: FitOptions) -> None:
