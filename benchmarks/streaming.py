@@ -35,9 +35,6 @@ from honeyguide.data.load import load_data
 from honeyguide.data.valid import ensure_valid
 from honeyguide.experiment.update import REPLAY
 from honeyguide.metrics.stats import paired_t
-from honeyguide.models.auto import Auto
-from honeyguide.models.blend import Blend
-from honeyguide.models.content.cold_map import ColdMap
 from honeyguide.models.registry import model_class
 from result_file import read_result, write_result
 from same_options import refit
@@ -241,11 +238,8 @@ def measure(dataset: str, name: str) -> dict[str, Any]:
 
 def parts_of(model: Recommender) -> list[str]:
     """Names of the models that one is made of."""
-    if isinstance(model, Auto):
-        return parts_of(model.chosen)
-    if isinstance(model, ColdMap):
-        return [model.name, *parts_of(model.base)]
-    return [name for part in model.parts for name in parts_of(part)] if isinstance(model, Blend) else [model.name]
+    own = [] if model.name in COMPOSED else [model.name]
+    return [*own, *(name for part in model.made_of for name in parts_of(part))]
 
 
 def judge(values: dict[str, np.ndarray], steps: list[dict[str, Any]], first: float) -> dict[str, Any]:

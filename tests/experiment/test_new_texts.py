@@ -12,7 +12,7 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.data.build import build
 from honeyguide.experiment.bundle import Bundle, save_bundle
-from honeyguide.experiment.new_texts import columns_read, require_words, without_text
+from honeyguide.experiment.new_texts import require_words, without_text
 from honeyguide.models.blend import Blend
 from honeyguide.models.content.cold_map import ColdMap
 from honeyguide.models.content.text_profile import TextProfile
@@ -26,12 +26,12 @@ def profile(books: Dataset) -> TextProfile:
 
 def test_models_read_what_their_parts_read(books: Dataset, profile: TextProfile) -> None:
     popular = Popularity().fit(books)
-    assert columns_read(popular) == ()
-    assert columns_read(profile) == ("title",)
+    assert popular.reads_columns == ()
+    assert profile.reads_columns == ("title",)
     blend = Blend.of([popular, profile], books, learned=False)
-    assert columns_read(blend) == ("title",)
+    assert blend.reads_columns == ("title",)
     over = ColdMap.over(blend, books, [], encoder="use", columns=["authors"], valid_users=50)
-    assert columns_read(over) == ("authors", "title")
+    assert over.reads_columns == ("authors", "title")
 
 
 def _events(item_id: int, **columns: str) -> Dataset:

@@ -223,9 +223,21 @@ class Recommender(ABC):
         return self.name
 
     @property
-    def left_behind(self) -> tuple[str, ...]:
-        """Names of the parts that updates have passed by, because they cannot be updated; of a model made of models."""
+    def made_of(self) -> tuple[Recommender, ...]:
+        """The fitted models that a model of models asks; others have none."""
         return ()
+
+    @property
+    def left_behind(self) -> tuple[str, ...]:
+        """Names of the models it is made of, and of those below them, that updates passed by: they have none."""
+        return tuple(
+            name for part in self.made_of for name in ((part.name,) if part.report.behind else part.left_behind)
+        )
+
+    @property
+    def reads_columns(self) -> tuple[str, ...]:
+        """Columns of the item table from which an update takes the words of new items."""
+        return tuple(dict.fromkeys(column for part in self.made_of for column in part.reads_columns))
 
     # -- what subclasses implement ------------------------------------------------------------
 

@@ -8,30 +8,9 @@ import polars as pl
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
-from honeyguide.core.recommender import Recommender
 from honeyguide.data.pictures import PICTURE
 from honeyguide.encode.items import item_texts
 from honeyguide.experiment.bundle import Bundle
-from honeyguide.models.auto import Auto
-from honeyguide.models.blend import Blend
-from honeyguide.models.content.cold_map import ColdMap
-from honeyguide.models.content.image_profile import ImageProfile
-from honeyguide.models.content.text_profile import TextProfile
-
-
-def columns_read(model: Recommender) -> tuple[str, ...]:
-    """Columns of the item table from which an update of ``model``, or of a model it is made of, takes words."""
-    found: Sequence[str] = ()
-    parts: Sequence[Recommender] = ()
-    if isinstance(model, Auto):
-        parts = [model.chosen]
-    elif isinstance(model, Blend):
-        parts = model.parts
-    elif isinstance(model, ColdMap):
-        found, parts = model.text.columns, [model.base]
-    elif isinstance(model, TextProfile | ImageProfile):
-        found = model.text.columns if model.text is not None else ()
-    return tuple(dict.fromkeys([*found, *(column for part in parts for column in columns_read(part))]))
 
 
 def require_words(bundle: Bundle, events: Dataset) -> None:
@@ -44,7 +23,7 @@ def require_words(bundle: Bundle, events: Dataset) -> None:
     DataError
         If the table has none of the columns that the model reads.
     """
-    wanted, given = columns_read(bundle.model), [name for name in events.items.columns if name != "item_id"]
+    wanted, given = bundle.model.reads_columns, [name for name in events.items.columns if name != "item_id"]
     used = events.item_ids.values.gather(events.positives()["item"].unique())
     new = bundle.store.item_ids.encode(used) < 0
     if not wanted or not given or not new.any() or {*wanted, PICTURE} & set(given):

@@ -14,7 +14,7 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.fitting import FitOptions
 from honeyguide.data.pictures import with_bytes, without_bytes
 from honeyguide.experiment.bundle import Bundle, open_bundle
-from honeyguide.experiment.new_texts import columns_read, without_text
+from honeyguide.experiment.new_texts import without_text
 
 REPLAY = 20.0  # others for each that changed: models take as many as their work has room for
 
@@ -116,7 +116,7 @@ def update_bundle(
         model.save(bundle.directory)
     if digest is not None:
         store.mark_learnt()
-    read = columns_read(model)
+    read = model.reads_columns
     return Updated(
         model=model.name,
         version=(bundle.directory / "CURRENT").read_text(encoding="utf-8").split()[0],

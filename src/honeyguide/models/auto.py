@@ -325,9 +325,9 @@ class Auto(Recommender):
         return self.chosen.stands_for
 
     @property
-    def left_behind(self) -> tuple[str, ...]:
-        """Names of the parts of it that stayed as they were."""
-        return self.chosen.left_behind
+    def made_of(self) -> tuple[Recommender, ...]:
+        """What was chosen."""
+        return (self.chosen,)
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         arrays, described = pack_parts([self.chosen])

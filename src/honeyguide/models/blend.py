@@ -29,7 +29,6 @@ from honeyguide.models.fusion import (
 )
 from honeyguide.models.parts import (
     can_be_updated,
-    left_behind,
     pack_parts,
     require_updatable,
     scores_of_part,
@@ -208,9 +207,9 @@ class Blend(Recommender):
         return f"a blend of {', '.join(part.stands_for for part in self.parts)}"
 
     @property
-    def left_behind(self) -> tuple[str, ...]:
-        """Names of the parts that stayed as they were."""
-        return left_behind(self.parts)
+    def made_of(self) -> tuple[Recommender, ...]:
+        """Its parts."""
+        return tuple(self.parts)
 
     def similar(self, items: IntArray, k: int = 10) -> Recommendations:
         """What people with that item alone in their history would be shown."""

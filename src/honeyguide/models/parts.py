@@ -110,11 +110,6 @@ def update_parts(whole: Recommender, parts: Sequence[Recommender], change: Chang
         parts[number].report.behind = True
 
 
-def left_behind(parts: Sequence[Recommender]) -> tuple[str, ...]:
-    """Names of the parts that updates have passed by, parts of parts included."""
-    return tuple(name for part in parts for name in ((part.name,) if part.report.behind else part.left_behind))
-
-
 def scores_of_part(part: Recommender, histories: Ragged, users: IntArray | None = None) -> FloatArray:
     """float32 ``[n, m]``: scores of the ``m`` items that the part knows, from what it knows of the histories."""
     m = len(part.item_ids or ())

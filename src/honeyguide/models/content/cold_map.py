@@ -28,7 +28,6 @@ from honeyguide.models.content.calibration import WHOLE, Calibration, Newcomers,
 from honeyguide.models.linear.transitions import recent_events
 from honeyguide.models.parts import (
     can_be_updated,
-    left_behind,
     pack_parts,
     require_updatable,
     scores_of_part,
@@ -326,22 +325,19 @@ class ColdMap(Recommender):
         s follows the best scores of each model. A companion that cannot be updated scores new items with nothing.
         """
         new, some = self.text.new_vectors(change, len(self.vectors)), sample_of(change)
-        before = [_unit_on(part, some) for part in self._parts()]
+        before = [_unit_on(part, some) for part in self.made_of]
         update_parts(self, [self.base], change, options)
         if self.companion is not None and can_be_updated(self.companion):
             update_parts(self, [self.companion], change, options)
         elif self.companion is not None:
             self.companion.report.behind = True
         if len(some):
-            now = [_unit_on(part, some) for part in self._parts()]
+            now = [_unit_on(part, some) for part in self.made_of]
             self.units = tuple(u * n / b if b else u for u, n, b in zip(self.units, now, before, strict=True))
         self.vectors = appended(self.vectors, new)
         self.cold = np.concatenate([self.cold, np.ones(len(new), np.bool_)])
         self.cold[change.after.values] = False
         self.neighbours = self._map(self.vectors[self.cold], ~self.cold)
-
-    def _parts(self) -> list[Recommender]:
-        return [self.base] if self.companion is None else [self.base, self.companion]
 
     @property
     def stands_for(self) -> str:
@@ -349,12 +345,17 @@ class ColdMap(Recommender):
         return f"{self.base.stands_for}, with a place for items without events ({self.name})"
 
     @property
-    def left_behind(self) -> tuple[str, ...]:
-        """Names of the models under the map, and of their parts, that stayed as they were."""
-        return left_behind(self._parts())
+    def made_of(self) -> tuple[Recommender, ...]:
+        """The model below it, and its companion where there is one."""
+        return (self.base,) if self.companion is None else (self.base, self.companion)
+
+    @property
+    def reads_columns(self) -> tuple[str, ...]:
+        """What it reads itself, and the models below it."""
+        return tuple(dict.fromkeys([*self.text.columns, *super().reads_columns]))
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
-        arrays, described = pack_parts(self._parts())
+        arrays, described = pack_parts(self.made_of)
         own = {"vectors": self.vectors, "cold": self.cold, **artifact.pack_csr("neighbours", self.neighbours)}
         return {**arrays, **own}, {
             "parts": described,

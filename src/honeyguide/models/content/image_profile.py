@@ -111,6 +111,11 @@ class ImageProfile(Recommender):
         if "valid" in data.parts and len(c.decays) * len(c.text_weights) > 1:
             self._choose(data.histories("train"), data.histories("valid"))
 
+    @property
+    def reads_columns(self) -> tuple[str, ...]:
+        """Those of the text, if any is read."""
+        return () if self.text is None else tuple(self.text.columns)
+
     def _update(self, change: Change, options: FitOptions) -> None:
         """New items get their vectors, and events are counted on; the mean picture, decay and weight stay."""
         known = len(self.seen)

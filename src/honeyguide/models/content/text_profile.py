@@ -85,6 +85,11 @@ class TextProfile(Recommender):
         if "valid" in data.parts and len(self.config.decays) > 1:
             self._choose(data.histories("train"), data.histories("valid"))
 
+    @property
+    def reads_columns(self) -> tuple[str, ...]:
+        """Those of the text."""
+        return tuple(self.text.columns)
+
     def _update(self, change: Change, options: FitOptions) -> None:
         """New items get their vectors, and events are counted on; the decay stays the one that the fit chose."""
         new = self.text.new_vectors(change, len(self.vectors))

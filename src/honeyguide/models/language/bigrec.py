@@ -230,6 +230,11 @@ class BIGRec(Recommender):
             self._model = model
         return self._model
 
+    @property
+    def made_of(self) -> tuple[Recommender, ...]:
+        """The models whose scores weigh the titles."""
+        return tuple(self.parts)
+
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         parts, described = pack_parts(self.parts)
         arrays = {f"lora.{name}": array for name, array in self.arrays.items()}

@@ -23,7 +23,7 @@ from honeyguide.core.fitting import Change, FitOptions, ModelConfig
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Estimate
-from honeyguide.models.parts import left_behind, pack_parts, require_updatable, unpack_parts, update_parts
+from honeyguide.models.parts import pack_parts, require_updatable, unpack_parts, update_parts
 from honeyguide.models.ranking.candidates import BLOCK, Pool, Retrieval
 from honeyguide.models.registry import MODELS, model_class
 
@@ -219,9 +219,9 @@ class Boosted(Recommender):
         self.retrieval = self.retrieval.updated(change)
 
     @property
-    def left_behind(self) -> tuple[str, ...]:
-        """Names of the sources that stayed as they were."""
-        return left_behind(self.retrieval.sources)
+    def made_of(self) -> tuple[Recommender, ...]:
+        """The sources of candidates."""
+        return tuple(self.retrieval.sources)
 
     # -- storage ------------------------------------------------------------------------------
 
