@@ -30,9 +30,18 @@ def test_fit_without_a_model_searches_tells_and_saves(books_folder: Path, tmp_pa
     assert [step["label"] for step in found["search"]][:2] == ["popularity", "floor"]
     assert "for now: popularity" in result.stderr, "an answer at once"
     assert "What was tried" in result.stderr
+    assert found["learnt"] == ["train", "valid"] and "Valid was learnt too" in result.stderr
     shown = run("recommend", out, "--user", "13", "-k", "3", "--json")
     assert shown.exit_code == 0, shown.output
     assert '"rank": 3' in shown.stdout
+
+
+def test_valid_is_learnt_by_a_search_and_where_it_is_asked_for(books_folder: Path, tmp_path: Path) -> None:
+    ease = ("fit", books_folder, "--model", "ease", "--json", "--out")
+    assert json.loads(run(*ease, tmp_path / "1").stdout)["learnt"] == ["train"]
+    assert json.loads(run(*ease, tmp_path / "2", "--learn-valid").stdout)["learnt"] == ["train", "valid"]
+    search = ("fit", books_folder, "--set", 'models=["popularity"]', "--set", "text=off", "--json", "--hold-valid")
+    assert json.loads(run(*search, "--out", tmp_path / "3").stdout)["learnt"] == ["train"]
 
 
 def test_a_budget_is_for_the_search_alone(books_folder: Path, tmp_path: Path) -> None:
@@ -46,10 +55,12 @@ def test_every_kind_of_step_is_told_in_a_line() -> None:
     model = {"step": "model", "label": "sasrec", "ndcg@10": 0.1, "finished": False, "cpu_seconds": 9.0, "spent": 12.0}
     blend = {"step": "blend", "label": "a + b", "ndcg@10": 0.2, "best_single": 0.1, "p": 0.01, "verdict": "better"}
     blend |= {"adds": {"a": {"ndcg@10": 0.05, "se": 0.01}}, "cpu_seconds": 1.0, "spent": 13.0}
+    valid = {"step": "valid", "label": "events of valid", "verdict": "9, learnt too", "cpu_seconds": 1, "spent": 14.0}
+    assert ladder.line(valid) == "[14 CPU-s] events of valid: 9, learnt too for 1 CPU-s"
     assert "left out" in ladder.line(skipped)
     assert "not at its end" in ladder.line(model)
     assert "better than the best single model: taken (p = 0.01)" in ladder.line(blend)
-    assert ladder.table([skipped, model, blend]).row_count == 3
+    assert ladder.table([skipped, model, blend, valid]).row_count == 4
     assert ladder.additions([skipped, model]) is None
     added = ladder.additions([blend])
     assert added is not None and added.row_count == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.contract.titled import build, titled
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, DataError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import Recommender
@@ -78,6 +79,7 @@ def options(make: Make) -> dict[str, Any]:
     chosen: dict[str, dict[str, Any]] = {
         "floor": {"normalisations": ("sym",), "decays": (0.8,), "mixes": (0.5,)},
         "slim": {"l1": 0.5, "tolerance": 1e-6, "sweeps": 500},  # two descents are as equal as they are exact
+        "text-profile": {"decays": (0.8,)},
         "auto": {"models": ("floor", "itemknn")},  # of which it takes the first, without a part valid
     }
     return chosen.get(make().name, {})
@@ -103,6 +105,32 @@ def test_an_exact_update_equals_a_fit_on_the_whole_log(
     again = make(**options(make)).fit(growth.late)
     expected = again.score(ask(growth))
     np.testing.assert_allclose(model.score(ask(growth)), expected, rtol=2e-4, atol=2e-5 * np.abs(expected).max())
+
+
+def test_valid_can_be_learnt_when_all_is_chosen(make: Make, growth: Growth) -> None:
+    """Forty readers' last events are held out; once learnt, an exact model is that of a fit on all of them."""
+    frame = growth.late.interactions
+    last = (pl.int_range(pl.len(), 0, -1).over("user") == 1) & (pl.col("user") < 40)
+    held_out = replace(
+        growth.late,
+        interactions=frame.with_columns(split=pl.when(last).then(pl.lit("valid")).otherwise(pl.lit("train"))),
+    )
+    how = FitOptions(learn_valid=True)
+    if "update" not in make().capabilities:
+        with pytest.raises(CapabilityError, match="update"):
+            make().fit(held_out, how)
+        return
+    model = make(**options(make)).fit(held_out, how)
+    assert model.report.learnt == ["train", "valid"]
+    scores = model.score(ask(growth))
+    assert np.isfinite(scores).all()
+    before = make(**options(make)).fit(held_out)
+    assert before.report.learnt == ["train"]
+    if model.name not in LEARN_NO_EVENTS:
+        assert not np.allclose(scores, before.score(ask(growth)), rtol=1e-6)
+    if model.updates_exactly and model.name != "auto":  # which may choose another model without a part valid
+        expected = make(**options(make)).fit(growth.late).score(ask(growth))
+        np.testing.assert_allclose(scores, expected, rtol=2e-4, atol=2e-5 * np.abs(expected).max())
 
 
 def test_updates_one_after_another_are_one_update(start: Callable[[], Recommender], make: Make, growth: Growth) -> None:

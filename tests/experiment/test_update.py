@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, DataError
+from honeyguide.core.fitting import FitOptions
 from honeyguide.core.requests import Requests
 from honeyguide.data.build import build
 from honeyguide.data.store import HistoryStore
@@ -67,6 +69,21 @@ def test_the_model_is_that_of_a_fit_on_the_whole_log_without_what_was_held_out(f
     assert set(bundle.item_ids.values) == set(expected.item_ids.values)
     order = bundle.item_ids.encode(expected.item_ids.values)
     found = np.asarray(bundle.model.weights.matrix)[np.ix_(order, order)]
+    np.testing.assert_allclose(found, expected.weights.matrix, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_that_learnt_valid_goes_on_from_there(old: Dataset, tmp_path: Path) -> None:
+    rank = pl.int_range(pl.len()).over("user")
+    frame = old.interactions.with_columns(
+        split=pl.when((rank == 3) & (pl.col("user") % 4 == 1)).then(pl.lit("valid")).otherwise(pl.col("split"))
+    )
+    with_valid = replace(old, interactions=frame)
+    model = EASE(regularization=2.0).fit(with_valid, FitOptions(learn_valid=True))
+    save_bundle(tmp_path / "model", model, with_valid)
+    update_bundle(tmp_path / "model", build("new", events(NEW)))
+    bundle, expected = open_bundle(tmp_path / "model"), refitted([*OLD, *NEW])
+    order = bundle.item_ids.encode(expected.item_ids.values)  # type: ignore[union-attr]
+    found = np.asarray(bundle.model.weights.matrix)[np.ix_(order, order)]  # type: ignore[attr-defined]
     np.testing.assert_allclose(found, expected.weights.matrix, rtol=1e-4, atol=1e-5)
 
 

@@ -91,6 +91,39 @@ def test_a_later_blend_must_be_better_than_the_one_before(books: Dataset, tmp_pa
     assert verdicts == ["within noise", "better", "not better than the one before", "better"]
 
 
+def test_at_the_end_valid_is_learnt_too_where_it_is_wanted(books: Dataset, found: Auto) -> None:
+    held_out, both = books.histories("valid"), books.histories("train", "valid")
+    model = Auto(budget=1000.0, models=CLOSED, text="off").fit(books, FitOptions(learn_valid=True))
+    last = model.report.search[-1]
+    assert (last["step"], last["label"]) == ("valid", "events of valid")
+    assert last["verdict"].startswith(f"{len(held_out.values):,},")
+    assert model.report.learnt == ["train", "valid"] and found.report.learnt == ["train"]
+    assert model.stands_for == found.stands_for, "what is chosen stays"
+    tried = [[e["ndcg@10"] for e in search.report.search if e["step"] == "model"] for search in (model, found)]
+    assert tried[0] == tried[1], "nothing is judged by what it has learnt"
+    knows = holdout_ndcg(model.score_histories, books.histories("train"), held_out).mean()
+    guesses = holdout_ndcg(found.score_histories, books.histories("train"), held_out).mean()
+    assert knows > 1.02 * guesses, "it has seen these"
+    assert ndcg(model, books) >= 0.99 * ndcg(found, books)
+    scores = model.score_histories(both)
+    model.learn_valid(books)
+    np.testing.assert_array_equal(model.score_histories(both), scores)
+
+
+def test_valid_is_not_learnt_where_the_budget_has_no_room(books: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trials, "relearning", lambda *_: 1e6)
+    model = Auto(budget=30.0, models=("popularity",), text="off").fit(books, FitOptions(learn_valid=True))
+    assert model.report.search[-1]["label"] == "events of valid"
+    assert "1000000 CPU-seconds" in model.report.search[-1]["why"]
+    assert model.report.learnt == ["train"]
+
+
+def test_a_budget_that_is_spent_trains_no_further(books: Dataset) -> None:
+    model = Auto(budget=0.5, models=("popularity", "sasrec", "hstu"), text="off").fit(books)
+    epochs = [e["epochs"] for e in model.report.search if e["step"] == "model" and e["label"] != "popularity"]
+    assert epochs == [0, 0], "one round, each cut short in its first epoch, and nothing after it"
+
+
 def test_a_small_budget_leaves_out_what_is_dear_and_says_so(books: Dataset) -> None:
     model = Auto(budget=2.0, models=(*CLOSED, "slim"), text="off").fit(books)
     skipped = {e["label"]: e["why"] for e in model.report.search if e["step"] == "skipped"}

@@ -36,6 +36,14 @@ def fit(
         Path | None, typer.Option("--checkpoint", help="Folder for checkpoints; default: OUT/checkpoint.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted fit.")] = False,
+    learn_valid: Annotated[
+        bool | None,
+        typer.Option(
+            "--learn-valid/--hold-valid",
+            help="At the end, learn valid too, or hold it out; default: a search learns it.",
+            show_default=False,
+        ),
+    ] = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     memory_limit: options.MemoryLimit = None,
@@ -54,7 +62,8 @@ def fit(
     --resume, and what it saved last can be used meanwhile.
 
     A published split is obeyed and its test part is never fitted on; without one, everything is
-    training data but for a small seeded part by which options are chosen.
+    training data but for a small seeded part by which options are chosen. When all is chosen, a search learns
+    that part too.
 
     Started by torchrun, several processes fit one model together; the first of them prints and saves it.
     """
@@ -97,6 +106,7 @@ def fit(
         memory_limit=options.parse_bytes(memory_limit),
         device=device,
         precision=precision,
+        learn_valid=recommender.name == DEFAULT_MODEL if learn_valid is None else learn_valid,
         on_better=best.publish if best is not None else None,
         on_trial=partial(tell, best),
     )
@@ -177,6 +187,8 @@ def summarise(model: Recommender, out: Path, say: Any, as_json: bool) -> None:
                 f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in best.items()
             )
         )
+    if "valid" in report.learnt:
+        say.print("Valid was learnt too, after everything was chosen: measure on test, or on what comes next.")
     say.print(f"Saved to {out}. Next: honeyguide recommend {out} --user ID --why")
     if as_json:
         console.emit(

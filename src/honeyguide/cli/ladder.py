@@ -24,6 +24,8 @@ def line(entry: dict[str, Any]) -> str:
     spent = f"[{entry['spent']:.0f} CPU-s] "
     if entry["step"] == "skipped":
         return f"{spent}{entry['label']}: left out, {entry['why']}"
+    if entry["step"] == "valid":
+        return f"{spent}{entry['label']}: {entry['verdict']} for {entry['cpu_seconds']:.0f} CPU-s"
     value = f"valid NDCG@10 {entry['ndcg@10']:.4f}"
     if entry["step"] == "blend":
         return (
@@ -50,7 +52,8 @@ def table(entries: Sequence[dict[str, Any]]) -> Table:
             continue
         note = _verdict(entry) or ("" if entry.get("finished", True) else "not at its end")
         cost = f"{entry['cpu_seconds']:.1f}"
-        rows.append([entry["label"], note, f"{entry['ndcg@10']:.4f}", cost, f"{entry['spent']:.0f}"])
+        value = f"{entry['ndcg@10']:.4f}" if "ndcg@10" in entry else ""
+        rows.append([entry["label"], note, value, cost, f"{entry['spent']:.0f}"])
     return console.table("What was tried", ["model", "", "valid NDCG@10", "CPU-s", "spent"], rows, numeric=3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Annotated, Any
 
@@ -48,6 +49,7 @@ from honeyguide.core.errors import ConfigError, HoneyguideError
 from honeyguide.core.processes import this_process
 
 _GLOBAL_FLAGS = ("--debug", "--verbose", "-v", "-vv", "--quiet", "-q")
+_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")  # those without work sleep: to spin costs CPU-seconds, most on a busy machine
 INTERRUPTED = 130
 UNEXPECTED = 70
 
@@ -152,6 +154,7 @@ app.add_typer(config.app, name="config", rich_help_panel="Look")
 
 def main() -> None:
     """Entry point of the ``honeyguide`` script: even a fault of honeyguide's own ends in one line."""
+    os.environ.setdefault(*_THREADS)  # read when PyTorch is first imported
     try:
         app()
     except Exception as error:

@@ -71,6 +71,10 @@ class FitOptions:
     cpu_limit
         CPU-seconds after which training in epochs ends with the best found so far; its checkpoint stays, so
         that a resumed fit with a higher limit goes on as if it had never ended.
+    learn_valid
+        Learn the events of valid too when nothing is left to choose by them, by an update
+        (:meth:`Recommender.learn_valid <honeyguide.core.recommender.Recommender.learn_valid>`): for what is to
+        serve. Off for what is to be compared, since some models cannot.
     on_better
         Is given every recommender that a search finds better than those before, while the search goes on.
     on_trial
@@ -86,6 +90,7 @@ class FitOptions:
     device: str = "auto"
     precision: str = "float32"
     cpu_limit: float | None = None
+    learn_valid: bool = False
     on_better: Callable[[Recommender], None] | None = None
     on_trial: Callable[[dict[str, Any]], None] | None = None
     on_epoch: Callable[[dict[str, float]], None] | None = None
@@ -107,6 +112,8 @@ class FitReport:
         Learning curve, one entry per epoch.
     finished
         Whether training ended by itself, and not at a limit of time.
+    learnt
+        Parts of the data that the model has learnt; of the others it knows nothing.
     updates
         One entry for each.
     behind
@@ -120,6 +127,7 @@ class FitReport:
     search: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
     finished: bool = True
+    learnt: list[str] = field(default_factory=lambda: ["train"])
     updates: list[dict[str, Any]] = field(default_factory=list)
     behind: bool = False
 

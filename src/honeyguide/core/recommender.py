@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from honeyguide.core.plugged import Plugged
     from honeyguide.core.plugin import Hooks, Plugin
 
+log = logging.getLogger(__name__)
 SCORE_BLOCK = 1 << 22  # scores held at once while recommending: 16 MiB, which the allocator keeps and reuses
 RANK_BLOCK = 1 << 12  # requests ranked at once where not every item is scored
 LARGE_CATALOGUE = 1 << 16  # items from which it pays not to score every one
@@ -66,6 +68,7 @@ class Recommender(ABC):
     scale: ClassVar[Scale] = "rank"
     states: ClassVar[frozenset[str]] = frozenset()  # what plug-ins find in it; see docs/plugins.md
     ranks_by_score: ClassVar[bool] = True  # whether a list is the order of its scores
+    learns_valid_itself: ClassVar[bool] = False  # whether that is a step of its fit, where it is asked for
     hooks: Hooks  # the plug-ins of a model that has states; none by default
 
     def __init__(self, config: ModelConfig | None = None, **overrides: Any) -> None:
@@ -97,21 +100,54 @@ class Recommender(ABC):
     def fit(self, data: Dataset, options: FitOptions | None = None) -> Self:
         """Learn from the part ``train`` of ``data``; ``valid`` is used only to choose, ``test`` never.
 
+        With ``options.learn_valid``, :meth:`learn_valid` is the last step.
+
         Raises
         ------
         MemoryLimitError
             If the estimate does not fit in memory.
+        CapabilityError
+            If valid is to be learnt too and the model cannot be updated.
         """
         options = options or FitOptions()
+        if options.learn_valid:
+            Recommender.require(self, "update")  # not what it will be made of, which no one knows yet
         data = data.select("train", "valid")
         check_memory(self.name, self.estimate(data), options.memory_limit)
         self.item_ids, self.report = None, FitReport()
         with Stopwatch() as watch:
-            self._fit(data, options)
-        self.item_ids = data.item_ids
+            last = options.learn_valid and not self.learns_valid_itself
+            self._fit(data, replace(options, learn_valid=False) if last else options)  # its parts are judged by valid
+            self.item_ids = data.item_ids
+            if last:
+                self._learn_last(data, options)
         self.report.cpu_seconds, self.report.wall_seconds = watch.cpu, watch.wall
         self.report.peak_rss_mb = peak_rss_mb()
         self.report.n_parameters = self.n_parameters
+        return self
+
+    def learn_valid(self, data: Dataset, options: FitOptions | None = None) -> Self:
+        """Learn the part valid of ``data`` too, which the fit only chose by: :meth:`update` with its events.
+
+        What serves should know the latest there is. Nothing can be measured on valid afterwards: figures on it are
+        those of the model before. A second call changes nothing.
+
+        Parameters
+        ----------
+        data
+            What the model was fitted on.
+        options
+            As for :meth:`fit`.
+
+        Raises
+        ------
+        CapabilityError
+            If the model cannot be updated.
+        """
+        if "valid" not in self.report.learnt and len(data.histories("valid").values):
+            train, both = data.histories("train"), data.histories("train", "valid")
+            self.update(train, both, data.item_ids, table=data.items, options=options)
+            self.report.learnt = [*self.report.learnt, "valid"]
         return self
 
     def estimate(self, data: Dataset) -> Estimate:
@@ -238,6 +274,13 @@ class Recommender(ABC):
     def reads_columns(self) -> tuple[str, ...]:
         """Columns of the item table from which an update takes the words of new items."""
         return tuple(dict.fromkeys(column for part in self.made_of for column in part.reads_columns))
+
+    def _learn_last(self, data: Dataset, options: FitOptions) -> None:
+        """The end of a fit that shall learn valid too; what is made of models that cannot stays as it is."""
+        try:
+            self.learn_valid(data, options)
+        except CapabilityError as error:
+            log.warning("The events of valid are not learnt: %s", error.message)
 
     # -- what subclasses implement ------------------------------------------------------------
 

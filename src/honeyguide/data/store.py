@@ -98,14 +98,18 @@ class HistoryStore:
         return self._people[1]
 
     @classmethod
-    def create(cls, directory: str | Path, data: Dataset, *parts: str) -> HistoryStore:
+    def create(
+        cls, directory: str | Path, data: Dataset, *parts: str, learnt: Sequence[str] = ("train",)
+    ) -> HistoryStore:
         """Write the histories of ``parts`` of ``data``, of all by default; replaces a store that is there.
 
-        The part train is what a model fitted on ``data`` has learnt; the others are held out.
+        The parts ``learnt`` are what a model fitted on ``data`` has learnt; the others are held out.
         """
         frame = data.positives(*parts)
-        train = np.ones(frame.height, bool) if "split" not in frame.columns else (frame["split"] == "train").to_numpy()
-        events = Events(data.histories(*parts), np.where(train, LEARNT, HELD_OUT).astype(np.uint8))
+        known = np.ones(frame.height, bool)
+        if "split" in frame.columns:
+            known = frame["split"].cast(pl.String).is_in(learnt).to_numpy()
+        events = Events(data.histories(*parts), np.where(known, LEARNT, HELD_OUT).astype(np.uint8))
         store = cls(Path(directory), data.user_ids, data.item_ids, events, without_bytes(data.items))
         store._publish(store._user_ids, events, anyway=True)
         return store

@@ -174,7 +174,7 @@ def save_bundle(directory: str | Path, model: Recommender, data: Dataset, readin
         How the data was read, where it came from a file: later events are read in the same way.
     """
     root = Path(directory)
-    store = HistoryStore.create(root / _STORE, data)
+    store = HistoryStore.create(root / _STORE, data, learnt=model.report.learnt)
     remember_reading(root, reading)
     model.save(root)
     return Bundle(root, model, store)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +32,7 @@ from honeyguide.models.fusion import cross_fitted, ndcg_of, shortlist
 from honeyguide.models.parts import pack_parts, require_updatable, similar_by_history, unpack_parts, update_parts
 from honeyguide.models.portfolio import Arm, portfolio, readable
 from honeyguide.models.refine import refined
-from honeyguide.models.trials import Trial, Trials
+from honeyguide.models.trials import VALID, Trial, Trials
 
 _FLOORS = ("popularity", "floor")  # tried whatever they cost
 _WITHOUT_ORDER, _COMPANIONS = ("itemknn", "ials", "gfcf", "ease", "slim"), 4  # beside the map for cold items; at most
@@ -41,8 +42,9 @@ _REFINED = 0.2  # share of the budget for better options of these, where order s
 _CLOSE, _WALKS = 0.7, 3  # of the best score on valid: whose options are searched; and of how many at most
 _FUSION = 0.1  # share of the budget that is kept for learning the blend
 _FIRST = 0.15  # share of what is left that the first round of halving spends on all arms together
+_LAST = 0.1  # share of the budget that is kept for learning the events of valid, where they are to be learnt
 _CERTAIN = 0.05  # level of the paired test below which a blend is called better
-_OVER = 0.15  # share of the budget by which reading texts for cold items may pass it
+_OVER = 0.15  # share of the budget by which reading texts for cold items, or learning valid, may pass it
 _WEAK = 0.2  # of the best score on valid: a model below this share of it is no part of a blend
 _BESIDE, _BESIDE_MOST, _ABOVE = 5e7, 4.5e8, 1.2  # bytes beside one fit: least, most; and how far an estimate is passed
 _REPEATS = 4  # most seeds of the best arm
@@ -84,6 +86,7 @@ class Auto(Recommender):
     4. While the budget lasts, the best of 2 again with another seed, as one more part.
     5. Where items have words, a :class:`~honeyguide.models.content.cold_map.ColdMap` over what was chosen, so that
        items without events have a place and new ones can be added.
+    6. If the options of the fit say ``learn_valid``, the events of valid are learnt too, by an update.
 
     Everything is judged by NDCG@10 on valid. The blend is used only if it is better than the best single
     model beyond noise; else models that noise cannot tell from the best count the same. What was tried, at what cost,
@@ -94,6 +97,7 @@ class Auto(Recommender):
     Config = AutoConfig
     config: AutoConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "cold_items", "add_items", "update"})
+    learns_valid_itself = True
 
     chosen: Recommender
 
@@ -113,7 +117,8 @@ class Auto(Recommender):
             )
         with tempfile.TemporaryDirectory() as temporary:
             folder = options.checkpoint or Path(temporary)
-            trials = Trials(data, folder, options, self.config.budget, self.config.wall, self.config.seed)
+            budget = self.config.budget * (1 - _LAST if options.learn_valid else 1)
+            trials = Trials(data, folder, options, budget, self.config.wall, self.config.seed)
             arms = self._to_try(data, trials)
             put_off = self._closed_forms([arm for arm in arms if not arm.epochs], data, trials)
             if trials.few and trials.done and trials.done[-1].arm.model in _FLOORS:
@@ -132,6 +137,8 @@ class Auto(Recommender):
                 self._repeat(best, data, trials)
             if readable(data, self.config.text):
                 self._place_cold(data, trials)
+            if options.learn_valid:
+                self._take_valid_in(data, trials, options)
             self.report.search = trials.ladder
 
     def _to_try(self, data: Dataset, trials: Trials) -> list[Arm]:
@@ -141,9 +148,9 @@ class Auto(Recommender):
         for arm in suitable:
             extra = arm.lacks()
             if extra is not None:
-                trials.skip(arm, f"the extra [{extra}] is not installed")
+                trials.skip(arm.label, f"the extra [{extra}] is not installed")
             elif trials.few and floors and arm.model not in _FLOORS:
-                trials.skip(arm, f"{trials.n_judges} users on valid are too few to choose by")
+                trials.skip(arm.label, f"{trials.n_judges} users on valid are too few to choose by")
             else:
                 found.append(arm)
         return found
@@ -174,7 +181,7 @@ class Auto(Recommender):
             most = trials.left * (1 - _FUSION)
             if expected > most and trials.best is not None:
                 why = f"{allowed:.0f} were allowed at first, {most:.0f} were left at the end"
-                trials.skip(arm, f"expected to take {expected:.0f} CPU-seconds; {why}")
+                trials.skip(arm.label, f"expected to take {expected:.0f} CPU-seconds; {why}")
                 continue
             self._try(arm, trials)
 
@@ -210,12 +217,16 @@ class Auto(Recommender):
 
     def _finish(self, arm: Arm, trials: Trials) -> Trial | None:
         """The last fit of an arm; where it must know its epochs, they are planned so that several seeds may fit."""
+        tried = trials.last(arm)
+        if tried is None and arm.planned:
+            tried = trials.run(arm, _FIRST * trials.left)
+        if tried is None:
+            return None if arm.planned else trials.run(arm, trials.left * (1 - _FUSION))
+        affordable = trials.left * (1 - _FUSION) / tried.per_epoch
+        if affordable < 1:
+            return tried
         if not arm.planned:
             return trials.run(arm, trials.left * (1 - _FUSION))
-        tried = trials.last(arm) or trials.run(arm, _FIRST * trials.left)
-        if tried is None:
-            return None
-        affordable = trials.left * (1 - _FUSION) / tried.per_epoch
         fits = int(np.clip(round(affordable / tried.epochs), 1, _REPEATS))
         return trials.run(arm.over(int(np.clip(affordable // fits, 1, tried.epochs))))
 
@@ -267,9 +278,7 @@ class Auto(Recommender):
         cost = encoding_seconds(data.items, text_encoder(self.config.text))
         if cost > trials.left + _OVER * self.config.budget:
             why = f"reading the texts is expected to take {cost:.0f} CPU-seconds, more than the {trials.left:.0f} left"
-            trials.skip(
-                Arm(ColdMap.name, ColdMap.name), f"{why}: items without events have no place, none can be added"
-            )
+            trials.skip(ColdMap.name, f"{why}: items without events have no place, none can be added")
             return
         found = [t for t in trials.done if t.arm.model in _WITHOUT_ORDER]
         found = sorted(found, key=lambda trial: -trial.value)[:_COMPANIONS]
@@ -278,6 +287,23 @@ class Auto(Recommender):
             chosen = ColdMap.over(self.chosen, data, [t.model for t in found], **options)
         trials.note_cold(chosen.report.search, spent.cpu)
         self._choose(chosen, trials)
+
+    def _take_valid_in(self, data: Dataset, trials: Trials, options: FitOptions) -> None:
+        """Nothing is left to choose by valid: what was chosen learns its events, if it can and the budget has room."""
+        cost, room = trials.relearning(self.chosen), (1 + _OVER) * self.config.budget - trials.spent
+        if cost > room:
+            trials.skip(
+                VALID, f"learning them is expected to take {cost:.0f} CPU-seconds, more than the {room:.0f} left"
+            )
+            return
+        with trials.spending() as spent:
+            try:
+                self.chosen.learn_valid(data, replace(options, checkpoint=None, learn_valid=False))
+            except CapabilityError as error:
+                trials.skip(VALID, f"they are not learnt: {error.message}")
+                return
+        self.report.learnt = self.chosen.report.learnt
+        trials.note_valid(spent.cpu)
 
     def _choose(self, model: Recommender, trials: Trials) -> None:
         self.chosen = model

@@ -26,6 +26,7 @@ from honeyguide.models.fusion import MOST_USERS, Candidates, collect
 from honeyguide.models.portfolio import Arm
 from honeyguide.models.registry import load_model
 
+VALID = "events of valid"  # in the ladder
 _LEAST_VALID = 20  # users on valid, below which nothing is chosen by them
 _MOST = 10_000  # users whom a model is judged on
 _PER_SECOND, _FEWEST = 12, 1_000  # users whom a blend is learnt on, by CPU-second of the budget; and the least
@@ -171,7 +172,7 @@ class Trials:
         except FitInterrupted:
             raise
         except HoneyguideError as error:
-            self.skip(arm, error.message)
+            self.skip(arm.label, error.message)
             return None
         cost = self.spent - started + (earlier.cpu_seconds if earlier is not None else 0.0)
         trial = Trial(arm, model, values, cost)
@@ -195,6 +196,7 @@ class Trials:
         options = replace(
             self.options,
             cpu_limit=limit,
+            learn_valid=False,
             checkpoint=folder / "checkpoint" if arm.epochs else None,
             resume=self.options.resume or folder in self.begun,
             on_better=None,
@@ -214,9 +216,9 @@ class Trials:
         """Let go of the model of a trial; what the ladder says of it stays."""
         self.done = [t for t in self.done if t is not trial]
 
-    def skip(self, arm: Arm, reason: str) -> None:
-        """Say in the ladder why an arm is not there."""
-        self._tell({"step": "skipped", "label": arm.label, "why": reason})
+    def skip(self, label: str, reason: str) -> None:
+        """Say in the ladder why an arm or a step is not there."""
+        self._tell({"step": "skipped", "label": label, "why": reason})
 
     def candidates(self, trials: Sequence[Trial]) -> Candidates:
         """Held-out users of valid with the best items of every trial."""
@@ -302,6 +304,21 @@ class Trials:
         found = f"NDCG@10 of cold items {max(cold):.4f}" if cold else "no events to choose its weights by"
         entry = {"step": "cold", "label": "cold-map", "verdict": found, "cpu_seconds": round(cpu, 1)}
         self._tell(entry | {"ndcg@10": max(warm, default=0.0)})
+
+    def relearning(self, model: Recommender) -> float:
+        """CPU-seconds that an update of ``model`` with the events of valid is expected to take, at most.
+
+        What was learnt in closed form is solved again; a network reads what is new twice, to find its pace.
+        """
+        trial = next((t for t in self.done if t.model is model), None)
+        if trial is None:
+            return sum(self.relearning(part) for part in model.made_of)
+        return 2 * trial.per_epoch if trial.arm.epochs else trial.model.report.cpu_seconds
+
+    def note_valid(self, cpu: float) -> None:
+        """Write down that the events of valid were learnt, and at what cost."""
+        learnt = {"step": "valid", "label": VALID, "verdict": f"{len(self.valid.values):,}, learnt too"}
+        self._tell(learnt | {"cpu_seconds": round(cpu, 1)})
 
     def _judge(self, model: Recommender) -> Values:
         """NDCG@10 on valid of the users who are judged on."""
