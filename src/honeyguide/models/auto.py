@@ -37,6 +37,7 @@ from honeyguide.models.trials import VALID, Trial, Trials
 _FLOORS = ("popularity", "floor")  # tried whatever they cost
 _WITHOUT_ORDER, _COMPANIONS = ("itemknn", "ials", "gfcf", "ease", "slim"), 4  # beside the map for cold items; at most
 _CHEAP = 0.2  # share of what is left that one closed-form model may be expected to cost
+_READING = 0.2  # share of the budget that it may take to read the texts from which networks begin
 _CLOSED = 0.4  # share of the budget for all of them
 _REFINED = 0.2  # share of the budget for better options of these, where order says nothing
 _CLOSE, _WALKS = 0.7, 3  # of the best score on valid: whose options are searched; and of how many at most
@@ -153,10 +154,20 @@ class Auto(Recommender):
                 trials.skip(arm.label, f"{trials.n_judges} users on valid are too few to choose by")
             else:
                 found.append(arm)
+        cost = self._reading(data)
+        if cost > _READING * self.config.budget and asks_what_follows(data) and any(arm.epochs for arm in found):
+            why = f"reading the texts is expected to take {cost:.0f} CPU-seconds, over {_READING:.0%} of the budget"
+            trials.skip("texts in networks", f"{why}: these begin without them")
         return found
 
     def _portfolio(self, data: Dataset) -> list[Arm]:
-        return portfolio(data, self.config.models, self.config.text)
+        begin = self._reading(data) <= _READING * self.config.budget
+        return portfolio(data, self.config.models, self.config.text, begin=begin)
+
+    def _reading(self, data: Dataset) -> float:
+        """CPU-seconds that reading the texts of all items is expected to take; 0 where none are read."""
+        text = self.config.text
+        return encoding_seconds(data.items, text_encoder(text)) if readable(data, text) else 0.0
 
     # -- the search ---------------------------------------------------------------------------
 
@@ -275,7 +286,7 @@ class Auto(Recommender):
 
     def _place_cold(self, data: Dataset, trials: Trials) -> None:
         """A map for cold items over what was chosen, with the best of the models that read no order beside it."""
-        cost = encoding_seconds(data.items, text_encoder(self.config.text))
+        cost = self._reading(data)
         if cost > trials.left + _OVER * self.config.budget:
             why = f"reading the texts is expected to take {cost:.0f} CPU-seconds, more than the {trials.left:.0f} left"
             trials.skip(ColdMap.name, f"{why}: items without events have no place, none can be added")

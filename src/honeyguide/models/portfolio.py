@@ -59,7 +59,7 @@ class Arm:
         return replace(self, options={**self.options, "schedule": "cosine", "epochs": epochs})
 
 
-def portfolio(data: Dataset, models: Iterable[str] = (), text: str = "auto") -> list[Arm]:
+def portfolio(data: Dataset, models: Iterable[str] = (), text: str = "auto", *, begin: bool = True) -> list[Arm]:
     """The arms for ``data``, those without epochs first.
 
     Parameters
@@ -70,10 +70,12 @@ def portfolio(data: Dataset, models: Iterable[str] = (), text: str = "auto") -> 
         Only these, where any are named.
     text
         Encoder of the items' text; ``"off"`` leaves text aside.
+    begin
+        Whether networks begin from the texts.
     """
     wanted = set(models)
     encoder = text if readable(data, text) else None
-    arms = [*_closed_form(data, encoder), *_in_epochs(data, encoder)]
+    arms = [*_closed_form(data, encoder), *_in_epochs(data, encoder if begin else None)]
     return [arm for arm in arms if not wanted or arm.model in wanted]
 
 
