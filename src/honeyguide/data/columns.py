@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 
-from honeyguide.core.errors import DataError
+from honeyguide.core.errors import DataError, suggestion
 from honeyguide.data.report import Audit
 
 # Names as they are found in public data sets and logs; earlier ones win. Compared without case,
@@ -65,9 +65,8 @@ def match_columns(
     found: dict[str, str] = {}
     for meaning, name in explicit.items():
         if name not in names:
-            raise DataError(
-                f"there is no column {name!r} (for {meaning}).", _close(name, names), file=file, column=name
-            )
+            remedy = f"{suggestion(name, names)}Columns: {', '.join(names)}."
+            raise DataError(f"there is no column {name!r} (for {meaning}).", remedy, file=file)
         found[name] = meaning
     taken = set(explicit)
     plain = {_plain(name): name for name in reversed(names) if name not in found}
@@ -104,15 +103,8 @@ def require(names: Sequence[str], needed: Sequence[str], available: Sequence[str
             f"Say which one it is: {_FLAGS.get(missing[0], '--label-col')} {example} on the command line, "
             f"columns={{{missing[0]!r}: {example!r}}} in Python, or in dataset.toml.",
             file=file,
-            column=missing[0],
         )
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.partition(":")[0].casefold())
-
-
-def _close(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    suggestion = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{suggestion}Columns: {', '.join(names)}."

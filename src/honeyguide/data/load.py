@@ -237,7 +237,8 @@ class _Reader:
         kind = self.spec.ids.get("item" if key == "item_id" else "user")
         frame = clean_ids(frame, key, raw.file, raw.typed, kind, self.audit)
         remedy = "Keep one row per id."
-        frame = self.audit.sift(frame, ~frame[key].is_first_distinct(), raw.file, key, f"{key} is repeated", remedy)
+        reason = f"{self.audit.called(raw.file, key)} is repeated"
+        frame = self.audit.sift(frame, ~frame[key].is_first_distinct(), raw.file, key, reason, remedy)
         self.audit.table(table, raw.file, frame.height)
         return frame.drop(ROW)
 
@@ -330,7 +331,7 @@ class _Reader:
         elif "split" in frame.columns:
             frame = frame.drop("split")
         if "event" in frame.columns:
-            frame = clean_events(frame, file)
+            frame = clean_events(frame, file, audit)
         return frame
 
     def _duplicates(self, frame: pl.DataFrame, file: str) -> pl.DataFrame:
