@@ -37,6 +37,8 @@ def backtest(
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
+    group_col: options.GroupCol = None,
+    split_col: options.SplitCol = None,
     positive: options.Positive = None,
     in_order: options.InOrder = False,
 ) -> None:
@@ -58,6 +60,8 @@ def backtest(
         timestamp=time_col,
         label=label_col,
         weight=weight_col,
+        group_id=group_col,
+        split=split_col,
         in_order=in_order,
     )
     dataset = load_data(data, **read)
