@@ -324,7 +324,12 @@ def test_papers(tmp_path: Path) -> None:
         (["fit", "x.csv", "--modle", "ease"], "--model"),
         (["fit", "goodbooks-mini", "--model", "eaze", "--out", "m"], "ease"),
         (["fit", "goodbooks-mini", "--model", "ease", "--set", "regularisation=3", "--out", "m"], "regularization"),
+        (["fit", "goodbooks-mini", "--set", 'models=["eaze"]', "--out", "m"], "ease"),
         (["fit", "goodbooks-mini", "--model", "ease", "--memory-limit", "much", "--out", "m"], "4GB"),
+        (["compare", "goodbooks-mini", "--models", "ease", "--set", "eaze.regularization=3"], "Did you mean 'ease'?"),
+        (["compare", "goodbooks-mini", "--models", "ease", "--set", "ease=3"], "ease.OPTION=3"),
+        (["tune", "goodbooks-mini", "--models", "ease", "--set", "ease=3"], "ease.OPTION=3"),
+        (["replay", "goodbooks-mini", "--models", "din", "--set", "dim=3"], "which is not replayed"),
     ],
 )
 def test_misspellings_are_met_with_suggestions(arguments: list[str], said: str) -> None:

@@ -24,7 +24,7 @@ from honeyguide.core.ragged import FloatArray, IntArray
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Stopwatch
 from honeyguide.data.splits import global_time
-from honeyguide.experiment.settings import build_model
+from honeyguide.experiment.settings import build_model, check_by_model
 from honeyguide.metrics.predictive import auc, gauc, log_loss
 
 Index = npt.NDArray[np.int64]
@@ -225,6 +225,7 @@ def replay_models(
         JSON-able: ``{"dataset", "n_events", "chunk", "learn_every", "rows": [{"model", "learns", "metrics",
         "plain", "chunks", "cpu_seconds"}]}``; ``plain`` are the metrics without plug-ins.
     """
+    check_by_model(settings or {}, models, "replayed")
     data = data if "test" in data.parts else global_time(data, valid=0.1, test=0.4)
     n, rows = 0, []
     for name in models:
