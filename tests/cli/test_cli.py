@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -230,6 +231,8 @@ def test_compare(books_folder: Path, tmp_path: Path) -> None:
     )
     assert "the floor" in result.stdout
     assert "Holm" in result.stdout
+    assert "vs best: against " in " ".join(result.stdout.split())
+    assert len(re.findall(r"^ \S+ .* the best ", result.stdout, re.MULTILINE)) == 1
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["rows"][1]["model"] == "popularity" or found["rows"][0]["model"] == "floor"
     assert {r["model"]: r["params"].get("regularization") for r in found["rows"]}["ease"] == 20.0

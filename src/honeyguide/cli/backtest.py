@@ -110,7 +110,7 @@ def show(found: Backtest, say: Any) -> None:
         tests = ["-" if row[p] is None else f"{row[p]:.3f}" for p in ("p_users", "p_folds")]
         rows.append([row["model"], row["verdict"], *places, f"{mean:.4f} [{low:.4f}, {high:.4f}]", *tests])
     title = f"{document['dataset']['name']}: {main}, rank in brackets, by the day on which the tested slice begins"
-    say.print(console.table(title, head, rows, numeric=len(head) - 2))
+    console.print_wide(say, title, head, rows, numeric=len(head) - 2)
     for row in found.rows:
         if row["error"]:
             say.print(f"{row['model']} failed: {row['error']}", style="red")

@@ -133,11 +133,11 @@ def show(comparison: Comparison, say: Any) -> None:
     beyond = [f"catalogue_coverage@{k}", f"aplt@{k}"]
     parts = ["cold", "warm"] if _has_cold(comparison.rows) else []
     names = [*accuracy, *(f"{part} ndcg@{k}" for part in parts), "coverage", "long tail"]
-    head = ["model", "vs floor", *names, "fit s", "top-k s", "MiB", "seeds"]
-    rows = [_line(row, accuracy, parts, beyond, f"ndcg@{k}") for row in comparison.rows]
+    head = ["model", "vs floor, p", "vs best, p", *names, "fit s", "top-k s", "MiB", "seeds"]
+    rows = [_line(row, accuracy, parts, beyond, f"ndcg@{k}", comparison.document["best"]) for row in comparison.rows]
     found = comparison.document["dataset"]
     title = f"{found['name']}: {found['n_users']:,} users, {found['n_items']:,} items"
-    say.print(console.table(title, head, rows, numeric=len(head) - 2))
+    console.print_wide(say, title, head, rows, numeric=len(head) - 3)
     judged = [row for row in comparison.rows if "auc" in row["metrics"]]
     if judged:
         events = [[row["model"], *(_number(row["metrics"][id]) for id in EVENTS)] for row in judged]
@@ -145,9 +145,14 @@ def show(comparison: Comparison, say: Any) -> None:
     for row in comparison.rows:
         if row["error"]:
             say.print(f"{row['model']} failed: {row['error']}", style="red")
+    best = comparison.document["best"]
     say.print(
         f"vs floor: paired test of ndcg@{k} over users, Holm-corrected; 'better' and 'worse' only below p = .05. "
-        "95 % bootstrap interval in brackets. Seconds are CPU-seconds."
+        + (
+            f"vs best: against {best}, corrected over all pairs, for it was seen to be the best on these users. "
+            * bool(best)
+        )
+        + "95 % bootstrap interval in brackets. Seconds are CPU-seconds."
     )
     _, sampled, rest = comparison.document["protocol"].partition("metrics over a seeded sample")
     if sampled:
@@ -168,7 +173,9 @@ def _has_cold(rows: list[dict[str, Any]]) -> bool:
     return any(row["slices"].get("items:cold", {}).get("n_users") for row in rows)
 
 
-def _line(row: dict[str, Any], accuracy: list[str], parts: list[str], beyond: list[str], main: str) -> list[str]:
+def _line(
+    row: dict[str, Any], accuracy: list[str], parts: list[str], beyond: list[str], main: str, best: str
+) -> list[str]:
     values = row["metrics"]
     of_parts = [row["slices"].get(f"items:{part}", {}).get(main) for part in parts]
     shown = [_number(v) for v in (*map(values.get, accuracy), *of_parts, *map(values.get, beyond))]
@@ -179,12 +186,20 @@ def _line(row: dict[str, Any], accuracy: list[str], parts: list[str], beyond: li
     peak = row["peak_rss_mb"]
     return [
         row["model"],
-        row["verdict"],
+        f"{row['verdict']} {_p(row['p_vs_floor'].get(main))}".strip(),
+        "the best" if row["model"] == best else _p(row["p_vs_best"].get(main)) or "-",
         *shown,
         *(f"{cost[name]:.1f}" if name in cost else "-" for name in ("fit", "recommend")),
         f"{peak:,.0f}" if peak is not None else "-",
         str(len(row["seeds"])),
     ]
+
+
+def _p(value: float | None) -> str:
+    """A p-value; nothing where there is none."""
+    if value is None or value != value:
+        return ""
+    return "<.001" if value < 0.001 else f"{value:.3f}".replace("0.", ".", 1)
 
 
 def _number(value: float | None) -> str:
