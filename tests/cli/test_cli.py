@@ -151,6 +151,24 @@ def test_recommend_through_stages(model: Path, books: Dataset, tmp_path: Path) -
     assert "no stages" in run("recommend", model, "--all", "--out", tmp_path / "x.csv", "--page", "2", code=2).stderr
 
 
+def test_an_empty_list_says_why(model: Path, books: Dataset, tmp_path: Path) -> None:
+    user = str(books.user_ids.values[3])
+    everything = ",".join(str(item) for item in books.item_ids.values)
+    seen = as_json("recommend", model, "--history", everything, "--json")[0]
+    assert (seen["items"], "all 400 items" in seen["note"], "--seen" in seen["note"]) == ([], True, True)
+    assert as_json("recommend", model, "--history", everything, "--seen", "--json")[0]["note"] is None
+    shown = run("recommend", model, "--history", everything, "--why").stdout
+    assert "nothing: all 400 items" in shown and "verified" not in shown
+    nowhere = as_json("recommend", model, "--user", user, "--where", "title == Nowhere", "--json")[0]
+    left = 400 - len(set(books.histories()[3].tolist()))
+    assert nowhere["note"] == f"none of the {left} items that may be shown meets title == Nowhere."
+    behind = run("recommend", model, "--user", user, "--where", "title contains the", "--page", "99", "--trace").stdout
+    assert "ends before page 99" in behind and "Stages" in behind
+    written = run("recommend", model, "--history", everything, "--out", tmp_path / "none.csv")
+    assert "all 400 items" in written.stderr
+    assert pl.read_csv(tmp_path / "none.csv").columns == ["user_id", "rank", "item_id", "title", "score"]
+
+
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
 def test_recommend_to_everybody(model: Path, books: Dataset, tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"recs.{ending}"
