@@ -1,4 +1,4 @@
-"""What ``fit`` saves while a search goes on, what it keeps when it is interrupted, and how it goes on."""
+"""What ``fit`` saves while a search goes on, what it keeps when it is interrupted, and how and with what it goes on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,73 @@ if TYPE_CHECKING:
     from honeyguide.core.recommender import Recommender
     from honeyguide.data.reading import Reading
 
-_FILE = "answer.json"
+_FILE, _BEGUN, _SEARCH = "answer.json", "fit.json", "auto"
+
+
+def begin(folder: Path, data: Dataset, model: Recommender, *, resume: bool) -> None:
+    """Write down beside the checkpoints what a fit is about, and say where one that goes on is about something else.
+
+    Parameters
+    ----------
+    folder
+        Of checkpoints.
+    data, model
+        What is fitted on, and what.
+    resume
+        Whether an interrupted fit goes on.
+    """
+    from honeyguide.experiment.records import plain, read_json, write_json
+    from honeyguide.experiment.snapshot import fingerprint
+    from honeyguide.models.trials import digest_of
+
+    going_on = resume and _kept(folder)
+    before = read_json(folder / _BEGUN) if going_on else None
+    now = plain(
+        {
+            "events": digest_of(data.histories("train"), data.histories("valid")),
+            "data": fingerprint(data)[:16],
+            "size": f"{data.interactions.height:,} events of {data.n_users:,} users on {data.n_items:,} items",
+            "model": model.name,
+            "options": model.config.model_dump(mode="json"),
+        }
+    )
+    if resume and not going_on:
+        console.notes().print(f"There is no checkpoint in {folder}: the fit begins anew.")
+    elif before is not None and before != now:
+        console.notes().print(f"The checkpoint in {folder} {_otherwise(before, now)}", style="yellow")
+        if _SEARCH not in (before.get("model"), now["model"]):
+            return  # the checkpoint of the other fit stays, and with it what it is about
+    write_json(folder / _BEGUN, now)
+
+
+def _otherwise(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """How the fit of a checkpoint differs from the one that goes on, and what follows."""
+    told = []
+    if before.get("data") != now["data"]:
+        told.append(f"other data ({before.get('size')}, digest {before.get('data')}; now {now['size']}, {now['data']})")
+    if before.get("model") != now["model"]:
+        told.append(f"another model ({before.get('model')}; now {now['model']})")
+    had, has = before.get("options") or {}, now["options"]
+    changed = [name for name in dict.fromkeys([*had, *has]) if had.get(name) != has.get(name)]
+    if changed and before.get("model") == now["model"]:
+        told.append(f"other options ({'; '.join(f'{n} {had.get(n)}, now {has.get(n)}' for n in changed)})")
+    if now["model"] != _SEARCH:
+        follows = "A fit goes on only with the data and the options that it was begun with."
+    elif before.get("model") != _SEARCH or before.get("events") != now["events"] or "seed" in changed:
+        follows = "Nothing in it is of use: the search begins anew."
+    elif before.get("data") != now["data"]:
+        follows = (
+            "The events are in the same order for the same numbers of users and items, so what was fitted is taken "
+            "over: give another --checkpoint FOLDER where the ids, the times or the words of items have changed."
+        )
+    else:
+        follows = "What was fitted and is still asked for is taken over."
+    return f"was begun with {' and '.join(told)}. {follows}"
+
+
+def _kept(folder: Path) -> bool:
+    """Whether a fit could go on from something in the folder of its checkpoints."""
+    return any(path.is_file() and path.name not in (_FILE, _BEGUN) for path in folder.rglob("*"))
 
 
 class Answers:
@@ -108,7 +174,7 @@ def interrupted(error: BaseException, folder: Path, answers: Answers | None, con
     from honeyguide.core.errors import FitInterrupted
 
     message = error.message if isinstance(error, FitInterrupted) else "The fit was interrupted."
-    kept = any(path.is_file() and path.name != _FILE for path in folder.rglob("*"))
+    kept = _kept(folder)
     said = [f"What was fitted is kept in {folder}." if kept else "Nothing is kept yet from which it could go on."]
     if answers is not None and answers.last is not None:
         said.append(f"The best so far is in {answers.out} and can be used ({answers.last}).")

@@ -92,6 +92,8 @@ def fit(
     if little is not None:
         console.notes().print(little, style="yellow")
     folder, best = checkpoint or out / "checkpoint", None
+    if first:
+        answers.begin(folder, dataset, recommender, resume=resume)
     if first and recommender.name == DEFAULT_MODEL:
         best = answers.Answers(out, folder, dataset, found.reading, seed=recommender.config.seed, resume=resume)
     how = FitOptions(
@@ -104,8 +106,6 @@ def fit(
         on_better=best.publish if best is not None else None,
         on_trial=partial(tell, best),
     )
-    if resume and not folder.is_dir():
-        console.notes().print(f"There is no checkpoint in {folder}: the fit begins anew.")
     try:
         recommender.fit(dataset, how)
     except (KeyboardInterrupt, FitInterrupted) as error:
