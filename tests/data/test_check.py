@@ -445,3 +445,22 @@ def test_a_condition_about_a_misspelt_column_is_answered_with_those_of_the_file(
     assert str(path) in raised.value.message
     with pytest.raises(DataError, match="column 'stars': 'many' is not a number"):
         load_data(path, positive="stars >= many")
+
+
+# Remedies for whoever has no Python at hand
+
+
+def test_remedies_name_the_flag_that_names_a_column(tmp_path):
+    path = tmp_path / "e.parquet"
+    frame = pl.DataFrame({"user_id": [1], "item_id": [1], "rating": [[1]], "kind": [[1]]})
+    frame.write_parquet(path)
+    with pytest.raises(DataError, match=r"--label-col NAME on the command line, columns={'label': 'NAME'} in Python"):
+        load_data(path)
+    with pytest.raises(DataError, match=r"Name another: columns={'event': 'NAME'} in Python, or in dataset.toml"):
+        load_data(frame.drop("rating"), columns={"event": "kind"})
+    with pytest.raises(DataError, match="--user-col NAME on the command line"):
+        load_data(pl.DataFrame({"a": [1], "b": [2]}))
+    with pytest.raises(DataError, match="--time-col NAME on the command line"):
+        load_data(pl.DataFrame({"user_id": [1], "item_id": [1]}), split="leave-last-out")
+    repeated = put(tmp_path, HEADER + ROWS + ROWS)
+    assert any("duplicates = 'drop' in a dataset.toml" in note for note in check_data(repeated).notes)

@@ -166,7 +166,7 @@ class PluginError(HoneyguideError):
     def __init__(self, plugin: str, hook: str, message: str) -> None:
         super().__init__(
             f"The plug-in {plugin!r} failed in {hook}: {message}",
-            f"Leave it out, or switch it off with {plugin.replace('-', '_')}.enabled=false.",
+            f"Leave it out, or switch it off: {plugin.replace('-', '_')}.enabled=false (--set on the command line).",
         )
         self.plugin, self.hook = plugin, hook
 

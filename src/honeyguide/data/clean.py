@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
+from honeyguide.data.columns import naming
 from honeyguide.data.report import ROW, Audit
 from honeyguide.data.spec import TIME_UNITS, IdKind
 
@@ -76,7 +77,7 @@ def clean_ids(
     elif raw.dtype == pl.String:
         ids = _text_ids(raw, column, file, kind == "int" or (kind is None and not typed), audit)
     else:
-        remedy = "Convert the column, or map another one."
+        remedy = f"Convert the column, or name another: {naming(column)}."
         raise audit.fault(f"ids must be numbers or text, not {raw.dtype}.", remedy, file, column)
     if kind == "string" and ids.dtype != pl.String:
         ids = ids.cast(pl.String)
@@ -125,7 +126,9 @@ def clean_numbers(frame: pl.DataFrame, column: str, file: str, dtype: pl.DataTyp
     """A numeric column; rows whose value is not a number are set aside, missing values stay null."""
     raw, called = frame[column], audit.called(file, column)
     if raw.dtype.is_nested() or raw.dtype.is_temporal():
-        raise audit.fault(f"{called} must be a number, not {raw.dtype}.", "Map another column.", file, column)
+        raise audit.fault(
+            f"{called} must be a number, not {raw.dtype}.", f"Name another: {naming(column)}.", file, column
+        )
     if raw.dtype in (pl.String, pl.Categorical):
         raw = _missing_as_null(raw.cast(pl.String))
     numbers = raw.cast(pl.Float64, strict=False)
@@ -176,7 +179,8 @@ def clean_times(frame: pl.DataFrame, file: str, unit: str | None, audit: Audit) 
         zoned = raw.dt.convert_time_zone("UTC") if raw.dtype.time_zone else raw.dt.replace_time_zone("UTC")
         return frame.with_columns(zoned.cast(_UTC).alias("timestamp"))
     if not raw.dtype.is_numeric():
-        remedy = "Use ISO 8601 text, a number of seconds since 1970, or map another column."
+        use = "Use ISO 8601 text or a number of seconds since 1970"
+        remedy = f"{use}, or name another column: {naming('timestamp')}."
         raise audit.fault(f"a time cannot be {raw.dtype}.", remedy, file, "timestamp")
     return _scale_times(frame, raw, file, unit, audit)
 
@@ -272,7 +276,9 @@ def _plain_text(frame: pl.DataFrame, column: str, file: str, audit: Audit) -> pl
     values = frame[column]
     if values.dtype.is_nested() or values.dtype == pl.Binary:
         called = audit.called(file, column)
-        raise audit.fault(f"{called} must be text, not {values.dtype}.", "Map another column.", file, column)
+        raise audit.fault(
+            f"{called} must be text, not {values.dtype}.", f"Name another: {naming(column)}.", file, column
+        )
     return values.cast(pl.String)
 
 

@@ -82,7 +82,21 @@ def match_columns(
     return found
 
 
-_FLAGS = {"user_id": "--user-col", "item_id": "--item-col", "timestamp": "--time-col"}
+_FLAGS = {
+    "user_id": "--user-col",
+    "item_id": "--item-col",
+    "timestamp": "--time-col",
+    "label": "--label-col",
+    "weight": "--weight-col",
+    "group_id": "--group-col",
+    "split": "--split-col",
+}
+
+
+def naming(meaning: str, name: str = "NAME") -> str:
+    """How one says which column has a meaning, as the middle of a remedy: on the command line, in Python, in a file."""
+    flag = [f"{_FLAGS[meaning]} {name} on the command line"] if meaning in _FLAGS else []
+    return ", ".join([*flag, f"columns={{{meaning!r}: {name!r}}} in Python"]) + ", or in dataset.toml"
 
 
 def require(names: Sequence[str], needed: Sequence[str], available: Sequence[str], file: str) -> None:
@@ -100,8 +114,7 @@ def require(names: Sequence[str], needed: Sequence[str], available: Sequence[str
         example = near[0] if near else "NAME"
         raise DataError(
             f"no column for {' and '.join(missing)}; the file has: {listed}.",
-            f"Say which one it is: {_FLAGS.get(missing[0], '--label-col')} {example} on the command line, "
-            f"columns={{{missing[0]!r}: {example!r}}} in Python, or in dataset.toml.",
+            f"Say which one it is: {naming(missing[0], example)}.",
             file=file,
         )
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import polars as pl
 
 from honeyguide.core.errors import DataError
+from honeyguide.data.columns import naming
 from honeyguide.data.expressions import column_of, condition
 from honeyguide.data.reading import Reading
 from honeyguide.data.report import Audit
 
 _MOSTLY = 0.5
-_NAME_EVENT = "Name it in dataset.toml, under columns of [interactions], or with columns={'event': ...} in Python."
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -75,7 +75,7 @@ def with_weights(frame: pl.DataFrame, weights: Mapping[str, float] | None, file:
     if not weights:
         return frame
     if "event" not in frame.columns:
-        raise DataError("weights by event need a column event.", _NAME_EVENT, file=file)
+        raise DataError("weights by event need a column event.", f"Name it: {naming('event')}.", file=file)
     known = frame["event"].replace_strict(dict(weights), default=None, return_dtype=pl.Float32)
     remedy = f"Give it a weight; there are weights for {', '.join(weights)}."
     frame = audit.sift(frame, known.is_null(), file, "event", "the event has no weight", remedy)
