@@ -283,6 +283,7 @@ def test_data_check(tmp_path: Path, books_folder: Path) -> None:
     path.write_text("user_id,item_id,rating\n1,2,5\n1,3,five\n2,2,4\n2,3,4\n")
     result = run("data", "check", path, "--quarantine", tmp_path / "q.csv", code=3)
     assert "five" in result.stdout
+    assert "rating (label)" in result.stdout, "as the file calls it, and what it means"
     found = as_json("data", "check", path, "--json", code=3)
     assert found["ok"] is False
     assert found["quarantine"][0]["row"] == 2

@@ -207,4 +207,4 @@ def test_models_whose_extra_is_missing_are_named(books: Dataset, monkeypatch: py
 
 def test_a_search_among_nothing_is_refused(books: Dataset) -> None:
     with pytest.raises(ConfigError, match="could not fit any of no models"):
-        Auto(models=("no-such-model",)).fit(books)
+        Auto(models=("mf",)).fit(books)

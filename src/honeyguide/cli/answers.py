@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 _FILE, _BEGUN, _SEARCH = "answer.json", "fit.json", "auto"
 
 
-def begin(folder: Path, data: Dataset, model: Recommender, *, resume: bool) -> None:
-    """Write down beside the checkpoints what a fit is about, and say where one that goes on is about something else.
+def begin(folder: Path, data: Dataset, model: Recommender, *, resume: bool) -> Callable[[], None]:
+    """Say where a fit that goes on is about something else than its checkpoint.
 
     Parameters
     ----------
@@ -30,6 +32,11 @@ def begin(folder: Path, data: Dataset, model: Recommender, *, resume: bool) -> N
         What is fitted on, and what.
     resume
         Whether an interrupted fit goes on.
+
+    Returns
+    -------
+    callable
+        Writes down, the first time, what the fit is about; to be called when there is something to go on from.
     """
     from honeyguide.experiment.records import plain, read_json, write_json
     from honeyguide.experiment.snapshot import fingerprint
@@ -50,9 +57,7 @@ def begin(folder: Path, data: Dataset, model: Recommender, *, resume: bool) -> N
         console.notes().print(f"There is no checkpoint in {folder}: the fit begins anew.")
     elif before is not None and before != now:
         console.notes().print(f"The checkpoint in {folder} {_otherwise(before, now)}", style="yellow")
-        if _SEARCH not in (before.get("model"), now["model"]):
-            return  # the checkpoint of the other fit stays, and with it what it is about
-    write_json(folder / _BEGUN, now)
+    return cache(partial(write_json, folder / _BEGUN, now))
 
 
 def _otherwise(before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -92,8 +93,7 @@ def fit(
     if little is not None:
         console.notes().print(little, style="yellow")
     folder, best = checkpoint or out / "checkpoint", None
-    if first:
-        answers.begin(folder, dataset, recommender, resume=resume)
+    begun = answers.begin(folder, dataset, recommender, resume=resume) if first else None
     if first and recommender.name == DEFAULT_MODEL:
         best = answers.Answers(out, folder, dataset, found.reading, seed=recommender.config.seed, resume=resume)
     how = FitOptions(
@@ -104,7 +104,8 @@ def fit(
         device=device,
         precision=precision,
         on_better=best.publish if best is not None else None,
-        on_trial=partial(tell, best),
+        on_trial=partial(tell, best, begun),
+        on_epoch=(lambda _: begun()) if begun is not None else None,
     )
     try:
         recommender.fit(dataset, how)
@@ -118,8 +119,10 @@ def fit(
     summarise(recommender, out, say, json)
 
 
-def tell(best: answers.Answers | None, entry: dict[str, Any]) -> None:
+def tell(best: answers.Answers | None, begun: Callable[[], None] | None, entry: dict[str, Any]) -> None:
     """Print a step of the search, of which a better answer may follow."""
+    if begun is not None:
+        begun()
     if best is not None:
         best.follow(entry)
     console.notes().print(ladder.line(entry) + answers.from_checkpoint(entry))
