@@ -77,8 +77,8 @@ def _otherwise(before: dict[str, Any], now: dict[str, Any]) -> str:
         follows = "Nothing in it is of use: the search begins anew."
     elif before.get("data") != now["data"]:
         follows = (
-            "The events are in the same order for the same numbers of users and items, so what was fitted is taken "
-            "over: give another --checkpoint FOLDER where the ids, the times or the words of items have changed."
+            "What was fitted is taken over, for who did what in which order is the same by number: give another "
+            "--checkpoint FOLDER where the ids, the times or the words of items have changed."
         )
     else:
         follows = "What was fitted and is still asked for is taken over."

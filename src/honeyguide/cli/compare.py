@@ -146,13 +146,10 @@ def show(comparison: Comparison, say: Any) -> None:
         if row["error"]:
             say.print(f"{row['model']} failed: {row['error']}", style="red")
     best = comparison.document["best"]
+    picked = f"vs best: against {best}, corrected over all pairs, for it was seen to be the best on these users. "
     say.print(
         f"vs floor: paired test of ndcg@{k} over users, Holm-corrected; 'better' and 'worse' only below p = .05. "
-        + (
-            f"vs best: against {best}, corrected over all pairs, for it was seen to be the best on these users. "
-            * bool(best)
-        )
-        + "95 % bootstrap interval in brackets. Seconds are CPU-seconds."
+        f"{picked if best else ''}95 % bootstrap interval in brackets. Seconds are CPU-seconds."
     )
     _, sampled, rest = comparison.document["protocol"].partition("metrics over a seeded sample")
     if sampled:
