@@ -108,7 +108,8 @@ def test_what_is_not_what_the_checkpoint_was_begun_with_is_said(
     assert "Nothing in it is of use: the search begins anew." in other
     resumed(path)
     other = resumed(renamed)
-    assert "other data" in other and "give another --checkpoint FOLDER" in other
+    assert "other data" in other and "the search begins anew" in other
+    assert "from the checkpoint" not in other, "who did what is the same by number, and the numbers mean other items"
 
 
 def test_a_network_refuses_another_fit_and_says_what_is_other(

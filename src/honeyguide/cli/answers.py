@@ -38,16 +38,14 @@ def begin(folder: Path, data: Dataset, model: Recommender, *, resume: bool) -> C
     callable
         Writes down, the first time, what the fit is about; to be called when there is something to go on from.
     """
+    from honeyguide.data.fingerprint import fingerprint
     from honeyguide.experiment.records import plain, read_json, write_json
-    from honeyguide.experiment.snapshot import fingerprint
-    from honeyguide.models.trials import digest_of
 
     going_on = resume and _kept(folder)
     before = read_json(folder / _BEGUN) if going_on else None
     now = plain(
         {
-            "events": digest_of(data.histories("train"), data.histories("valid")),
-            "data": fingerprint(data)[:16],
+            "data": fingerprint(data.select("train", "valid"))[:16],
             "size": f"{data.interactions.height:,} events of {data.n_users:,} users on {data.n_items:,} items",
             "model": model.name,
             "options": model.config.model_dump(mode="json"),
@@ -73,13 +71,8 @@ def _otherwise(before: dict[str, Any], now: dict[str, Any]) -> str:
         told.append(f"other options ({'; '.join(f'{n} {had.get(n)}, now {has.get(n)}' for n in changed)})")
     if now["model"] != _SEARCH:
         follows = "A fit goes on only with the data and the options that it was begun with."
-    elif before.get("model") != _SEARCH or before.get("events") != now["events"] or "seed" in changed:
+    elif before.get("model") != _SEARCH or before.get("data") != now["data"] or "seed" in changed:
         follows = "Nothing in it is of use: the search begins anew."
-    elif before.get("data") != now["data"]:
-        follows = (
-            "What was fitted is taken over, for who did what in which order is the same by number: give another "
-            "--checkpoint FOLDER where the ids, the times or the words of items have changed."
-        )
     else:
         follows = "What was fitted and is still asked for is taken over."
     return f"was begun with {' and '.join(told)}. {follows}"
@@ -110,10 +103,10 @@ class Answers:
     def __init__(
         self, out: Path, folder: Path, data: Dataset, reading: Reading | None, *, seed: int, resume: bool
     ) -> None:
-        from honeyguide.models.trials import digest_of
+        from honeyguide.data.fingerprint import fingerprint
 
         self.out, self.data, self.reading = out, data, reading
-        self.note, self.key = folder / _FILE, f"{digest_of(data.histories('train'), data.histories('valid'))} {seed}"
+        self.note, self.key = folder / _FILE, f"{fingerprint(data.select('train', 'valid'))[:16]} {seed}"
         self.best, self.standing = 0.0, (0.0, False)  # of single models; of the answer: valid NDCG@10, a place for cold
         self.last: str | None = None  # answer that stands in ``out``, in words
         self.written = False

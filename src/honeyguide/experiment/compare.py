@@ -20,13 +20,14 @@ import honeyguide
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
 from honeyguide.core.recommender import Recommender
+from honeyguide.data.fingerprint import fingerprint
 from honeyguide.experiment.cell import Spec
 from honeyguide.experiment.comparison import CellResult, Comparison, assemble
 from honeyguide.experiment.many import Job, run_jobs
 from honeyguide.experiment.parts import with_test
 from honeyguide.experiment.records import read_json, write_json, write_text
 from honeyguide.experiment.settings import Settings, build_model, check_by_model
-from honeyguide.experiment.snapshot import fingerprint, freeze
+from honeyguide.experiment.snapshot import freeze
 from honeyguide.models.registry import is_deterministic
 
 log = logging.getLogger(__name__)

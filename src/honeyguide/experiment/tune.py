@@ -9,6 +9,7 @@ from typing import Any
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, DataError
+from honeyguide.data.fingerprint import fingerprint
 from honeyguide.experiment.bundle import save_bundle
 from honeyguide.experiment.compare import ALWAYS, Options, Progress, as_dataset, compare, frozen, slug
 from honeyguide.experiment.comparison import Comparison
@@ -16,7 +17,6 @@ from honeyguide.experiment.parts import with_test
 from honeyguide.experiment.records import write_json, write_text
 from honeyguide.experiment.search import JUDGE, Search, Task
 from honeyguide.experiment.settings import Settings, build_model, check_by_model
-from honeyguide.experiment.snapshot import fingerprint
 from honeyguide.models.registry import load_model
 
 MOST_TRIALS = 500
