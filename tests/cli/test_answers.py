@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -79,6 +80,54 @@ def test_nothing_kept_is_said_too(books_folder: Path, tmp_path: Path, monkeypatc
     monkeypatch.undo()
     told = run("fit", books_folder, "--model", "popularity", "--out", tmp_path / "other", "--resume")
     assert "There is no checkpoint" in told.stderr
+
+
+def test_what_is_not_what_the_checkpoint_was_begun_with_is_said(
+    books_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, fewer, renamed = tmp_path / "model", tmp_path / "fewer.csv", tmp_path / "renamed.csv"
+    log = pl.read_csv(books_folder / "interactions.csv")
+    log.write_csv(path := tmp_path / "log.csv")
+    log.filter(pl.col("user_id") != log["user_id"][0]).write_csv(fewer)
+    log.with_columns(pl.col("item_id") + 10**6).write_csv(renamed)
+    monkeypatch.setattr(EASE, "_fit", stop)
+
+    def resumed(data: Path, *more: object) -> str:
+        return " ".join(run("fit", data, *FEW, "--out", out, "--resume", *more).stderr.split())
+
+    assert "no checkpoint" in resumed(path)
+    assert "was begun with" not in resumed(path)
+    other = resumed(path, "--budget", "20m")
+    assert "other options (budget 600.0, now 1200.0). What was fitted and is still asked for is taken over." in other
+    assert "from the checkpoint" in other
+    other = resumed(path, "--seed", "3")
+    assert "budget 1200.0, now 600.0" in other and "seed 0, now 3" in other and "the search begins anew" in other
+    assert "from the checkpoint" not in other
+    other = resumed(fewer, "--seed", "3")
+    assert f"other data ({log.height:,} events of 300 users" in other and "of 299 users" in other
+    assert "Nothing in it is of use: the search begins anew." in other
+    resumed(path)
+    other = resumed(renamed)
+    assert "other data" in other and "the search begins anew" in other
+    assert "from the checkpoint" not in other, "who did what is the same by number, and the numbers mean other items"
+
+
+def test_a_network_refuses_another_fit_and_says_what_is_other(
+    books_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from honeyguide.nn.trainer import Trainer
+
+    fit = ("fit", books_folder, "--model", "sasrec", "--set", "dim=8", "--set", "epochs=2", "--out", tmp_path / "model")
+    close = Trainer._close_epoch
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            Trainer, "_close_epoch", lambda self, *how: stop() if self.progress.epoch else close(self, *how)
+        )
+        run(*fit)
+    for _ in range(2):
+        other = run(*fit, "--set", "lr=0.02", "--resume")
+        assert other.exit_code == 2 and "other options (lr " in other.stderr, "the second time too"
+    assert "was begun with" not in run(*fit, "--resume").stderr
 
 
 def test_a_network_stopped_in_an_early_epoch(

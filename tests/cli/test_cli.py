@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +151,24 @@ def test_recommend_through_stages(model: Path, books: Dataset, tmp_path: Path) -
     assert "no stages" in run("recommend", model, "--all", "--out", tmp_path / "x.csv", "--page", "2", code=2).stderr
 
 
+def test_an_empty_list_says_why(model: Path, books: Dataset, tmp_path: Path) -> None:
+    user = str(books.user_ids.values[3])
+    everything = ",".join(str(item) for item in books.item_ids.values)
+    seen = as_json("recommend", model, "--history", everything, "--json")[0]
+    assert (seen["items"], "all 400 items" in seen["note"], "--seen" in seen["note"]) == ([], True, True)
+    assert as_json("recommend", model, "--history", everything, "--seen", "--json")[0]["note"] is None
+    shown = run("recommend", model, "--history", everything, "--why").stdout
+    assert "nothing: all 400 items" in shown and "verified" not in shown
+    nowhere = as_json("recommend", model, "--user", user, "--where", "title == Nowhere", "--json")[0]
+    left = 400 - len(set(books.histories()[3].tolist()))
+    assert nowhere["note"] == f"none of the {left} items that may be shown meets title == Nowhere."
+    behind = run("recommend", model, "--user", user, "--where", "title contains the", "--page", "99", "--trace").stdout
+    assert "ends before page 99" in behind and "Stages" in behind
+    written = run("recommend", model, "--history", everything, "--out", tmp_path / "none.csv")
+    assert "all 400 items" in written.stderr
+    assert pl.read_csv(tmp_path / "none.csv").columns == ["user_id", "rank", "item_id", "title", "score"]
+
+
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
 def test_recommend_to_everybody(model: Path, books: Dataset, tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"recs.{ending}"
@@ -230,6 +249,8 @@ def test_compare(books_folder: Path, tmp_path: Path) -> None:
     )
     assert "the floor" in result.stdout
     assert "Holm" in result.stdout
+    assert "vs best: against " in " ".join(result.stdout.split())
+    assert len(re.findall(r"^ \S+ .* the best ", result.stdout, re.MULTILINE)) == 1
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["rows"][1]["model"] == "popularity" or found["rows"][0]["model"] == "floor"
     assert {r["model"]: r["params"].get("regularization") for r in found["rows"]}["ease"] == 20.0
@@ -262,6 +283,7 @@ def test_data_check(tmp_path: Path, books_folder: Path) -> None:
     path.write_text("user_id,item_id,rating\n1,2,5\n1,3,five\n2,2,4\n2,3,4\n")
     result = run("data", "check", path, "--quarantine", tmp_path / "q.csv", code=3)
     assert "five" in result.stdout
+    assert "rating (label)" in result.stdout, "as the file calls it, and what it means"
     found = as_json("data", "check", path, "--json", code=3)
     assert found["ok"] is False
     assert found["quarantine"][0]["row"] == 2
@@ -324,7 +346,12 @@ def test_papers(tmp_path: Path) -> None:
         (["fit", "x.csv", "--modle", "ease"], "--model"),
         (["fit", "goodbooks-mini", "--model", "eaze", "--out", "m"], "ease"),
         (["fit", "goodbooks-mini", "--model", "ease", "--set", "regularisation=3", "--out", "m"], "regularization"),
+        (["fit", "goodbooks-mini", "--set", 'models=["eaze"]', "--out", "m"], "ease"),
         (["fit", "goodbooks-mini", "--model", "ease", "--memory-limit", "much", "--out", "m"], "4GB"),
+        (["compare", "goodbooks-mini", "--models", "ease", "--set", "eaze.regularization=3"], "Did you mean 'ease'?"),
+        (["compare", "goodbooks-mini", "--models", "ease", "--set", "ease=3"], "ease.OPTION=3"),
+        (["tune", "goodbooks-mini", "--models", "ease", "--set", "ease=3"], "ease.OPTION=3"),
+        (["replay", "goodbooks-mini", "--models", "din", "--set", "dim=3"], "which is not replayed"),
     ],
 )
 def test_misspellings_are_met_with_suggestions(arguments: list[str], said: str) -> None:

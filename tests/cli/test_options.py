@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import typer.main
@@ -11,6 +12,7 @@ from honeyguide.cli.main import app
 from honeyguide.experiment.bundle import open_bundle
 
 RUNNER = CliRunner()
+PARTS = ((0, "train"), (1, "test"))  # turn of a basket, and where it belongs
 
 
 def test_whatever_takes_columns_of_events_takes_their_order() -> None:
@@ -19,7 +21,33 @@ def test_whatever_takes_columns_of_events_takes_their_order() -> None:
     takes = {name: {flag for p in command.params for flag in p.opts} for name, command in commands.items()}
     readers = [name for name, flags in takes.items() if "--user-col" in flags]
     assert {"fit", "compare", "tune", "backtest", "update", "check", "describe", "export", "split"} <= set(readers)
-    assert [name for name in readers if "--in-order" not in takes[name]] == []
+    for flag in ("--item-col", "--time-col", "--label-col", "--group-col", "--split-col", "--positive", "--in-order"):
+        assert [name for name in readers if flag not in takes[name]] == [], flag
+
+
+def test_baskets_and_a_split_of_ones_own_are_named(tmp_path: Path) -> None:
+    """Every user has one basket of two in train, and one in test."""
+    rows = [f"u{n},i{(n + 3 * t + j) % 7},t{n}-{t},{part}" for n in range(20) for t, part in PARTS for j in (0, 1)]
+    log = tmp_path / "log.csv"
+    log.write_text("\n".join(["user,item,trip,fold", *rows]) + "\n")
+    columns = ["--group-col", "trip", "--split-col", "fold"]
+    told = RUNNER.invoke(app, ["data", "describe", str(log), *columns, "--json"])
+    assert json.loads(told.stdout)["parts"] == {"train": 40, "test": 40}
+    assert set(json.loads(RUNNER.invoke(app, ["data", "describe", str(log), "--json"]).stdout)["parts"]) == {"train"}
+    out = tmp_path / "model"
+    fitted = RUNNER.invoke(app, ["fit", str(log), *columns, "--model", "popularity", "--out", str(out)])
+    assert fitted.exit_code == 0, fitted.output
+    read = json.loads((out / "reading.json").read_text())["columns"]
+    assert read["group_id"] == "trip"
+    assert "split" not in read, "what is held out of one log says nothing of the next"
+    more = tmp_path / "more.csv"
+    more.write_text("user,item,trip\nu1,i6,t9\n")
+    updated = RUNNER.invoke(app, ["update", str(out), str(more)])
+    assert updated.exit_code == 0 and "trip as group_id" in updated.stdout, updated.output
+    wrong = RUNNER.invoke(app, ["data", "describe", str(log), "--group-col", "trips"])
+    assert wrong.exit_code == 3 and "Did you mean 'trip'?" in wrong.stderr
+    split = RUNNER.invoke(app, ["data", "split", str(log), *columns, "--by", "ratio", "--out", str(tmp_path / "new")])
+    assert split.exit_code == 0 and "train 60, test 20" in split.stdout, "the split of the file gives way"
 
 
 def test_a_log_in_order_without_times(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ def test_the_text_is_the_message_and_the_remedy() -> None:
         ({"file": "a.csv", "row": 0}, "a.csv, row 0: bad time."),
         ({"row": 7, "column": "timestamp"}, "row 7, column 'timestamp': bad time."),
         ({"file": "a.csv", "row": 7, "column": "t"}, "a.csv, row 7, column 't': bad time."),
+        ({"column": "bought", "meaning": "timestamp"}, "column 'bought' (timestamp): bad time."),
+        ({"column": "timestamp", "meaning": "timestamp"}, "column 'timestamp': bad time."),
     ],
 )
 def test_a_data_error_names_the_place(place: dict[str, object], expected: str) -> None:
@@ -57,3 +59,8 @@ def test_every_error_is_one_of_ours_and_ends_a_command_with_its_own_code() -> No
     assert all(error.exit_code > 0 for error in found)
     distinct = [errors.ConfigError, errors.DataError, errors.ArtifactError, errors.MemoryLimitError]
     assert len({error.exit_code for error in distinct}) == len(distinct)
+
+
+def test_a_suggestion_is_made_only_where_a_name_is_alike() -> None:
+    assert errors.suggestion("star", ["user", "Stars"]) == "Did you mean 'Stars'? "
+    assert errors.suggestion("price", ["user", "stars"]) == ""

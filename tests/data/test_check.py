@@ -303,7 +303,7 @@ def test_wrong_types_of_other_columns(tmp_path):
     path = tmp_path / "e.parquet"
     good = pl.DataFrame({"user_id": [1], "item_id": [1]})
     good.with_columns(rating=pl.Series([[1]])).write_parquet(path)
-    with pytest.raises(DataError, match="column 'label': label must be a number"):
+    with pytest.raises(DataError, match=r"column 'rating' \(label\): rating must be a number"):
         load_data(path)
     good.with_columns(timestamp=pl.Series([True])).write_parquet(path)
     with pytest.raises(DataError, match="a time cannot be Boolean"):
@@ -324,7 +324,7 @@ def test_ratings_that_are_not_numbers(tmp_path):
     content = "user,item,rating\n1,1,5\n1,2,good\n2,1,NULL\n2,2,4.5\n"
     data, report = read_with_report(put(tmp_path, content))
     assert data.interactions["label"].to_list() == [5.0, None, 4.5]
-    assert rejected(report) == [(2, "label", "good", "label is not a number")]
+    assert rejected(report) == [(2, "rating", "good", "rating is not a number")]
 
 
 def test_unknown_parts_of_a_split(tmp_path):
@@ -385,3 +385,82 @@ def test_row_order_does_not_matter():
     data = load_data(frame)
     for seed in range(3):
         assert load_data(frame.sample(fraction=1.0, shuffle=True, seed=seed)).equals(data)
+
+
+# Columns as the file calls them
+
+
+NAMED = {"user_id": "customer", "item_id": "sku", "timestamp": "bought_at", "label": "stars"}
+
+
+def test_rows_are_set_aside_under_the_names_of_the_file(tmp_path):
+    rows = ",a,2024-01-01,5\nann,b,soon,4\nann,c,2024-01-02,good\nben,a,2024-01-03,5\nben,b,2024-01-04,4\nben,c,,4\n"
+    lasts = "cid,a,2024-01-03,5\ncid,b,2024-01-04,4\ncid,c,2024-01-05,4\n"
+    path = put(tmp_path, "customer,sku,bought_at,stars\n" + rows + lasts)
+    report = check_data(path, columns=NAMED)
+    assert report.quarantine.select("row", "column", "meaning", "reason").sort("row").rows() == [
+        (1, "customer", "user_id", "customer is missing"),
+        (2, "bought_at", "timestamp", "the time cannot be read"),
+        (3, "stars", "label", "stars is not a number"),
+        (6, "bought_at", "timestamp", "bought_at is missing, so its order is unknown"),
+    ]
+    assert "Fill in bought_at" in str(report)
+    assert "column 'customer' (user_id): customer is missing" in str(report)
+    assert check_data(path).quarantine["column"].to_list() == ["customer", "stars"], "as recognised, not declared"
+
+
+def test_a_name_that_is_honeyguides_own_is_said_once(tmp_path):
+    report = check_data(put(tmp_path, HEADER + ROWS + ",i1,1700000000\n"))
+    assert report.quarantine.select("column", "meaning").rows() == [("user_id", "user_id")]
+    assert "column 'user_id': user_id is missing" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning", "values"), [("kind", "event", [[1]]), ("fold", "split", [[1]]), ("liked", "positive", [None])]
+)
+def test_columns_of_the_wrong_type_are_named_as_in_the_file(name, meaning, values):
+    frame = pl.DataFrame({"user_id": [1], "item_id": [1], name: values})
+    with pytest.raises(DataError, match=rf"column '{name}' \({meaning}\): {name} must be") as raised:
+        load_data(frame, columns={meaning: name})
+    assert (raised.value.column, raised.value.meaning) == (name, meaning)
+
+
+def test_mostly_unusable_columns_are_named_as_in_the_file(tmp_path):
+    path = put(tmp_path, "customer,sku,points\na,x,many\nb,y,few\n")
+    with pytest.raises(DataError, match=r"row 1, column 'points' \(weight\)"):
+        load_data(path, columns={"weight": "points"})
+
+
+def test_elements_of_a_list_are_named_by_its_column(tmp_path):
+    (tmp_path / "dataset.toml").write_text('[interactions.shape]\nkind = "lists"\nitems = "books"\n')
+    rows = pl.DataFrame({"user_id": [1, 2], "books": [["a", "b"], ["c", ""]]})
+    rows.write_parquet(tmp_path / "interactions.parquet")
+    assert check_data(tmp_path).quarantine.select("column", "reason").rows() == [("books", "books is missing")]
+
+
+def test_a_condition_about_a_misspelt_column_is_answered_with_those_of_the_file(tmp_path):
+    path = put(tmp_path, "customer,sku,stars\na,x,5\nb,y,1\n")
+    with pytest.raises(DataError, match=r"Did you mean 'stars'\? Columns: customer, sku, stars\.") as raised:
+        load_data(path, positive="star >= 3")
+    assert str(path) in raised.value.message
+    with pytest.raises(DataError, match="column 'stars': 'many' is not a number"):
+        load_data(path, positive="stars >= many")
+
+
+# Remedies for whoever has no Python at hand
+
+
+def test_remedies_name_the_flag_that_names_a_column(tmp_path):
+    path = tmp_path / "e.parquet"
+    frame = pl.DataFrame({"user_id": [1], "item_id": [1], "rating": [[1]], "kind": [[1]]})
+    frame.write_parquet(path)
+    with pytest.raises(DataError, match=r"--label-col NAME on the command line, columns={'label': 'NAME'} in Python"):
+        load_data(path)
+    with pytest.raises(DataError, match=r"Name another: columns={'event': 'NAME'} in Python, or in dataset.toml"):
+        load_data(frame.drop("rating"), columns={"event": "kind"})
+    with pytest.raises(DataError, match="--user-col NAME on the command line"):
+        load_data(pl.DataFrame({"a": [1], "b": [2]}))
+    with pytest.raises(DataError, match="--time-col NAME on the command line"):
+        load_data(pl.DataFrame({"user_id": [1], "item_id": [1]}), split="leave-last-out")
+    repeated = put(tmp_path, HEADER + ROWS + ROWS)
+    assert any("duplicates = 'drop' in a dataset.toml" in note for note in check_data(repeated).notes)

@@ -19,7 +19,7 @@ from honeyguide.metrics.evaluate import evaluate_lists
 from honeyguide.metrics.holdout import rank_catalogue
 from honeyguide.models.linear.ease import EASE
 
-ROW = {"model", "params", "metrics", "ci", "p_vs_floor", "n_users", "seeds", "cpu_seconds", "peak_rss_mb"}
+ROW = {"model", "params", "metrics", "ci", "p_vs_floor", "p_vs_best", "n_users", "seeds", "cpu_seconds", "peak_rss_mb"}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def row(comparison: Comparison, model: str) -> dict[str, object]:
 
 def test_the_document_has_the_published_shape(comparison: Comparison, runs: Path) -> None:
     document = json.loads((runs / "c.json").read_text())
-    assert {"dataset", "split", "protocol", "rows"} <= set(document)
+    assert {"dataset", "split", "protocol", "best", "rows"} <= set(document)
     for entry in document["rows"]:
         assert set(entry) >= ROW
         assert set(entry["cpu_seconds"]) == {"fit", "recommend"}

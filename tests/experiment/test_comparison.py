@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,24 @@ def test_p_values_are_corrected_over_the_models(books: Dataset) -> None:
     assert got == pytest.approx(expected)
 
 
+def test_every_model_is_tested_against_the_best_and_corrected_over_all_pairs(books: Dataset) -> None:
+    """The best was picked on the users who are tested: of six pairs, those with it in them are shown."""
+    rivals = {name: FLOOR + RNG.normal(shift, 0.2, 400) for name, shift in (("a", 0.01), ("b", 0.1), ("c", 0.0))}
+    found = table(
+        books, *(cell(name, values) for name, values in rivals.items()), cell("lost", FLOOR + 1), failed("lost", 1)
+    )
+    assert found.document["best"] == "b", "whose seeds are all there"
+    systems = {"floor": FLOOR, **rivals}
+    pairs = list(itertools.combinations(systems, 2))
+    corrected = holm([paired_test(systems[x], systems[y]).p for x, y in pairs])
+    expected = {frozenset(pair): p for pair, p in zip(pairs, corrected, strict=True)}
+    for row in found.rows:
+        if row["model"] in ("b", "lost"):
+            assert row["p_vs_best"] == {}
+        else:
+            assert row["p_vs_best"]["ndcg@10"] == pytest.approx(expected[frozenset((row["model"], "b"))])
+
+
 def test_one_significant_model_among_many_lucky_ones_may_be_noise(books: Dataset) -> None:
     """A raw p of .02 does not survive nineteen companions."""
     values = FLOOR + RNG.normal(0, 0.2, 400)
@@ -100,3 +119,4 @@ def test_the_winner_is_chosen_on_valid(books: Dataset) -> None:
 def test_without_any_score_there_is_no_winner(books: Dataset) -> None:
     with pytest.raises(HoneyguideError, match="No model can be chosen"):
         assemble(books, [failed("floor"), cell("m", FLOOR, valid=None)], [0], 10).winner()
+    assert assemble(books, [failed("floor"), failed("m")], [0], 10).document["best"] is None

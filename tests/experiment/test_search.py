@@ -12,12 +12,13 @@ import pytest
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.space import Choice, Real, Whole
+from honeyguide.data.fingerprint import fingerprint
 from honeyguide.experiment import search
 from honeyguide.experiment.child import run_module
 from honeyguide.experiment.records import write_json
 from honeyguide.experiment.search import Search, Task
 from honeyguide.experiment.settings import build_model
-from honeyguide.experiment.snapshot import fingerprint, freeze
+from honeyguide.experiment.snapshot import freeze
 from honeyguide.models.registry import MODELS, model_class
 
 pytest.importorskip("optuna")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from honeyguide.core.errors import ConfigError, MissingExtraError, UnknownNameError
-from honeyguide.experiment.settings import build_model, from_toml, merge, parse_settings, to_toml
+from honeyguide.experiment.settings import build_model, check_by_model, from_toml, merge, parse_settings, to_toml
 from honeyguide.models.registry import MODELS, model_class
 
 
@@ -99,3 +99,13 @@ def test_merging_prefers_the_second(base: dict[str, object], over: dict[str, obj
             assert merged[key] == {**base[key], **value}  # type: ignore[dict-item]
         else:
             assert merged[key] == value
+
+
+def test_options_are_of_models_that_are_there() -> None:
+    check_by_model(parse_settings(["ease.regularization=3"]), ["ease", "ials"], "compared")
+    with pytest.raises(ConfigError, match=r"'eas', which is not compared. Did you mean 'ease'\? .*are ease, ials\."):
+        check_by_model(parse_settings(["eas.regularization=3"]), ["ease", "ials"], "compared")
+    with pytest.raises(ConfigError, match=r"'dim', which is not tuned. Write MODEL.OPTION=VALUE"):
+        check_by_model(parse_settings(["dim=3"]), ["ease", "ials"], "tuned")
+    with pytest.raises(ConfigError, match=r"names no option of ease. Write ease.OPTION=3"):
+        check_by_model(parse_settings(["ease=3"]), ["ease"], "replayed")

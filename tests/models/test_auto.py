@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import CapabilityError, ConfigError, DataError, FitInterrupted
+from honeyguide.core.errors import CapabilityError, ConfigError, DataError, FitInterrupted, UnknownNameError
 from honeyguide.core.fitting import FitOptions
 from honeyguide.core.recommender import Recommender
 from honeyguide.data.load import load_data
@@ -201,6 +201,8 @@ def test_the_portfolio_follows_from_the_shape_of_the_data(books: Dataset) -> Non
     assert "text-profile" not in ordered
     assert "text-profile" in {arm.model for arm in portfolio(books, text="use")}
     assert {arm.model for arm in portfolio(books, ("ease",))} == {"ease"}
+    with pytest.raises(UnknownNameError, match=r"'eaze'. Did you mean ease"):
+        portfolio(books, ("eaze",))
 
 
 def test_where_histories_are_long_the_last_fits_know_their_epochs(books: Dataset) -> None:
@@ -238,4 +240,4 @@ def test_models_whose_extra_is_missing_are_named(books: Dataset, monkeypatch: py
 
 def test_a_search_among_nothing_is_refused(books: Dataset) -> None:
     with pytest.raises(ConfigError, match="could not fit any of no models"):
-        Auto(models=("no-such-model",)).fit(books)
+        Auto(models=("mf",)).fit(books)

@@ -1,8 +1,10 @@
-"""What ``fit`` saves while a search goes on, what it keeps when it is interrupted, and how it goes on."""
+"""What ``fit`` saves while a search goes on, what it keeps when it is interrupted, and how and with what it goes on."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,69 @@ if TYPE_CHECKING:
     from honeyguide.core.recommender import Recommender
     from honeyguide.data.reading import Reading
 
-_FILE = "answer.json"
+_FILE, _BEGUN, _SEARCH = "answer.json", "fit.json", "auto"
+
+
+def begin(folder: Path, data: Dataset, model: Recommender, *, resume: bool) -> Callable[[], None]:
+    """Say where a fit that goes on is about something else than its checkpoint.
+
+    Parameters
+    ----------
+    folder
+        Of checkpoints.
+    data, model
+        What is fitted on, and what.
+    resume
+        Whether an interrupted fit goes on.
+
+    Returns
+    -------
+    callable
+        Writes down, the first time, what the fit is about; to be called when there is something to go on from.
+    """
+    from honeyguide.data.fingerprint import fingerprint
+    from honeyguide.experiment.records import plain, read_json, write_json
+
+    going_on = resume and _kept(folder)
+    before = read_json(folder / _BEGUN) if going_on else None
+    now = plain(
+        {
+            "data": fingerprint(data.select("train", "valid"))[:16],
+            "size": f"{data.interactions.height:,} events of {data.n_users:,} users on {data.n_items:,} items",
+            "model": model.name,
+            "options": model.config.model_dump(mode="json"),
+        }
+    )
+    if resume and not going_on:
+        console.notes().print(f"There is no checkpoint in {folder}: the fit begins anew.")
+    elif before is not None and before != now:
+        console.notes().print(f"The checkpoint in {folder} {_otherwise(before, now)}", style="yellow")
+    return cache(partial(write_json, folder / _BEGUN, now))
+
+
+def _otherwise(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """How the fit of a checkpoint differs from the one that goes on, and what follows."""
+    told = []
+    if before.get("data") != now["data"]:
+        told.append(f"other data ({before.get('size')}, digest {before.get('data')}; now {now['size']}, {now['data']})")
+    if before.get("model") != now["model"]:
+        told.append(f"another model ({before.get('model')}; now {now['model']})")
+    had, has = before.get("options") or {}, now["options"]
+    changed = [name for name in dict.fromkeys([*had, *has]) if had.get(name) != has.get(name)]
+    if changed and before.get("model") == now["model"]:
+        told.append(f"other options ({'; '.join(f'{n} {had.get(n)}, now {has.get(n)}' for n in changed)})")
+    if now["model"] != _SEARCH:
+        follows = "A fit goes on only with the data and the options that it was begun with."
+    elif before.get("model") != _SEARCH or before.get("data") != now["data"] or "seed" in changed:
+        follows = "Nothing in it is of use: the search begins anew."
+    else:
+        follows = "What was fitted and is still asked for is taken over."
+    return f"was begun with {' and '.join(told)}. {follows}"
+
+
+def _kept(folder: Path) -> bool:
+    """Whether a fit could go on from something in the folder of its checkpoints."""
+    return any(path.is_file() and path.name not in (_FILE, _BEGUN) for path in folder.rglob("*"))
 
 
 class Answers:
@@ -39,10 +103,10 @@ class Answers:
     def __init__(
         self, out: Path, folder: Path, data: Dataset, reading: Reading | None, *, seed: int, resume: bool
     ) -> None:
-        from honeyguide.models.trials import digest_of
+        from honeyguide.data.fingerprint import fingerprint
 
         self.out, self.data, self.reading = out, data, reading
-        self.note, self.key = folder / _FILE, f"{digest_of(data.histories('train'), data.histories('valid'))} {seed}"
+        self.note, self.key = folder / _FILE, f"{fingerprint(data.select('train', 'valid'))[:16]} {seed}"
         self.best, self.standing = 0.0, (0.0, False)  # of single models; of the answer: valid NDCG@10, a place for cold
         self.last: str | None = None  # answer that stands in ``out``, in words
         self.written = False
@@ -108,7 +172,7 @@ def interrupted(error: BaseException, folder: Path, answers: Answers | None, con
     from honeyguide.core.errors import FitInterrupted
 
     message = error.message if isinstance(error, FitInterrupted) else "The fit was interrupted."
-    kept = any(path.is_file() and path.name != _FILE for path in folder.rglob("*"))
+    kept = _kept(folder)
     said = [f"What was fitted is kept in {folder}." if kept else "Nothing is kept yet from which it could go on."]
     if answers is not None and answers.last is not None:
         said.append(f"The best so far is in {answers.out} and can be used ({answers.last}).")

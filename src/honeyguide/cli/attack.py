@@ -33,6 +33,8 @@ def attack(
     item_col: options.ItemCol = None,
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
+    group_col: options.GroupCol = None,
+    split_col: options.SplitCol = None,
     positive: options.Positive = None,
     in_order: options.InOrder = False,
     json: options.Json = False,
@@ -46,7 +48,15 @@ def attack(
     from honeyguide.experiment.attacks import attack as run
 
     read = options.read_options(
-        None, positive, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col, in_order=in_order
+        None,
+        positive,
+        user_id=user_col,
+        item_id=item_col,
+        timestamp=time_col,
+        label=label_col,
+        group_id=group_col,
+        split=split_col,
+        in_order=in_order,
     )
     genuine = ensure_valid(auto_split(load_data(data, **read)))
     codes = unpopular_items(genuine, seed=seed) if targets is None else _codes(genuine, targets)

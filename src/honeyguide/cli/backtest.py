@@ -37,6 +37,8 @@ def backtest(
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
+    group_col: options.GroupCol = None,
+    split_col: options.SplitCol = None,
     positive: options.Positive = None,
     in_order: options.InOrder = False,
 ) -> None:
@@ -58,6 +60,8 @@ def backtest(
         timestamp=time_col,
         label=label_col,
         weight=weight_col,
+        group_id=group_col,
+        split=split_col,
         in_order=in_order,
     )
     dataset = load_data(data, **read)
@@ -106,7 +110,7 @@ def show(found: Backtest, say: Any) -> None:
         tests = ["-" if row[p] is None else f"{row[p]:.3f}" for p in ("p_users", "p_folds")]
         rows.append([row["model"], row["verdict"], *places, f"{mean:.4f} [{low:.4f}, {high:.4f}]", *tests])
     title = f"{document['dataset']['name']}: {main}, rank in brackets, by the day on which the tested slice begins"
-    say.print(console.table(title, head, rows, numeric=len(head) - 2))
+    console.print_wide(say, title, head, rows, numeric=len(head) - 2)
     for row in found.rows:
         if row["error"]:
             say.print(f"{row['model']} failed: {row['error']}", style="red")

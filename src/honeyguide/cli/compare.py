@@ -40,6 +40,8 @@ def compare(
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
+    group_col: options.GroupCol = None,
+    split_col: options.SplitCol = None,
     positive: options.Positive = None,
     in_order: options.InOrder = False,
 ) -> None:
@@ -60,6 +62,8 @@ def compare(
         timestamp=time_col,
         label=label_col,
         weight=weight_col,
+        group_id=group_col,
+        split=split_col,
         pictures=pictures,
         in_order=in_order,
     )
@@ -129,11 +133,11 @@ def show(comparison: Comparison, say: Any) -> None:
     beyond = [f"catalogue_coverage@{k}", f"aplt@{k}"]
     parts = ["cold", "warm"] if _has_cold(comparison.rows) else []
     names = [*accuracy, *(f"{part} ndcg@{k}" for part in parts), "coverage", "long tail"]
-    head = ["model", "vs floor", *names, "fit s", "top-k s", "MiB", "seeds"]
-    rows = [_line(row, accuracy, parts, beyond, f"ndcg@{k}") for row in comparison.rows]
+    head = ["model", "vs floor, p", "vs best, p", *names, "fit s", "top-k s", "MiB", "seeds"]
+    rows = [_line(row, accuracy, parts, beyond, f"ndcg@{k}", comparison.document["best"]) for row in comparison.rows]
     found = comparison.document["dataset"]
     title = f"{found['name']}: {found['n_users']:,} users, {found['n_items']:,} items"
-    say.print(console.table(title, head, rows, numeric=len(head) - 2))
+    console.print_wide(say, title, head, rows, numeric=len(head) - 3)
     judged = [row for row in comparison.rows if "auc" in row["metrics"]]
     if judged:
         events = [[row["model"], *(_number(row["metrics"][id]) for id in EVENTS)] for row in judged]
@@ -141,9 +145,11 @@ def show(comparison: Comparison, say: Any) -> None:
     for row in comparison.rows:
         if row["error"]:
             say.print(f"{row['model']} failed: {row['error']}", style="red")
+    best = comparison.document["best"]
+    picked = f"vs best: against {best}, corrected over all pairs, for it was seen to be the best on these users. "
     say.print(
         f"vs floor: paired test of ndcg@{k} over users, Holm-corrected; 'better' and 'worse' only below p = .05. "
-        "95 % bootstrap interval in brackets. Seconds are CPU-seconds."
+        f"{picked if best else ''}95 % bootstrap interval in brackets. Seconds are CPU-seconds."
     )
     _, sampled, rest = comparison.document["protocol"].partition("metrics over a seeded sample")
     if sampled:
@@ -164,7 +170,9 @@ def _has_cold(rows: list[dict[str, Any]]) -> bool:
     return any(row["slices"].get("items:cold", {}).get("n_users") for row in rows)
 
 
-def _line(row: dict[str, Any], accuracy: list[str], parts: list[str], beyond: list[str], main: str) -> list[str]:
+def _line(
+    row: dict[str, Any], accuracy: list[str], parts: list[str], beyond: list[str], main: str, best: str
+) -> list[str]:
     values = row["metrics"]
     of_parts = [row["slices"].get(f"items:{part}", {}).get(main) for part in parts]
     shown = [_number(v) for v in (*map(values.get, accuracy), *of_parts, *map(values.get, beyond))]
@@ -175,12 +183,20 @@ def _line(row: dict[str, Any], accuracy: list[str], parts: list[str], beyond: li
     peak = row["peak_rss_mb"]
     return [
         row["model"],
-        row["verdict"],
+        f"{row['verdict']} {_p(row['p_vs_floor'].get(main))}".strip(),
+        "the best" if row["model"] == best else _p(row["p_vs_best"].get(main)) or "-",
         *shown,
         *(f"{cost[name]:.1f}" if name in cost else "-" for name in ("fit", "recommend")),
         f"{peak:,.0f}" if peak is not None else "-",
         str(len(row["seeds"])),
     ]
+
+
+def _p(value: float | None) -> str:
+    """A p-value; nothing where there is none."""
+    if value is None or value != value:
+        return ""
+    return "<.001" if value < 0.001 else f"{value:.3f}".replace("0.", ".", 1)
 
 
 def _number(value: float | None) -> str:

@@ -77,15 +77,39 @@ def say_stayed(say: Console, stayed: Sequence[str]) -> None:
         say.print(f"Stayed as they were, for they cannot be updated: {names}. 'fit' on the whole log renews them.")
 
 
-def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: int = 0) -> Table:
-    """A table whose last ``numeric`` columns are aligned to the right."""
+def print_wide(
+    say: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: int = 0
+) -> None:
+    """Print a table; one that is wider than the console as several, each with the first column."""
+    from rich.measure import Measurement
+
+    def part(places: Sequence[int]) -> Table:
+        shown = [0, *places]
+        right = sum(place >= len(columns) - numeric for place in shown)
+        cells = [[row[place] for place in shown] for row in rows]
+        return table(title if 1 in places else None, [columns[place] for place in shown], cells, right, gap=2)
+
+    unlimited, parts = say.options.update(width=10_000), [[1]]
+    for place in range(2, len(columns)):
+        if Measurement.get(say, unlimited, part([*parts[-1], place])).maximum > say.width:
+            parts.append([])
+        parts[-1].append(place)
+    for places in parts:
+        say.print(part(places))
+
+
+def table(
+    title: str | None, columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: int = 0, gap: int = 3
+) -> Table:
+    """A table whose last ``numeric`` columns are aligned to the right; what is too wide is folded, never cut."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    made.padding = (0, 1, 0, gap - 2)
     for place, column in enumerate(columns):
-        made.add_column(column, justify="right" if place >= len(columns) - numeric else "left")
+        made.add_column(column, justify="right" if place >= len(columns) - numeric else "left", overflow="fold")
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -32,6 +32,8 @@ def check(
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
+    group_col: options.GroupCol = None,
+    split_col: options.SplitCol = None,
     positive: options.Positive = None,
     in_order: options.InOrder = False,
     json: options.Json = False,
@@ -48,6 +50,8 @@ def check(
         timestamp=time_col,
         label=label_col,
         weight=weight_col,
+        group_id=group_col,
+        split=split_col,
         in_order=in_order,
     )
     found = check_data(data, **read)
@@ -68,12 +72,19 @@ def _show(found: CheckReport) -> None:
     rejected = found.quarantine.head(_SHOWN)
     if rejected.height:
         columns = ["file", "row", "column", "value", "reason", "remedy"]
-        rows = [[row[c] if row[c] is not None else "" for c in columns] for row in rejected.to_dicts()]
+        shown = [row | {"column": _named(row)} for row in rejected.to_dicts()]
+        rows = [[row[c] if row[c] is not None else "" for c in columns] for row in shown]
         say.print(console.table("Rejected rows", columns, rows))
         if found.quarantine.height > _SHOWN:
             say.print(f"... and {found.quarantine.height - _SHOWN:,} more; --quarantine FILE writes them all.")
     elif found.ok:
         say.print("Every row can be used.", style="green")
+
+
+def _named(row: dict[str, Any]) -> str | None:
+    """The column of a rejected row as the file calls it, and what it means where that is another word."""
+    column: str | None = row["column"]
+    return column if row["meaning"] == column else f"{column} ({row['meaning']})"
 
 
 @app.command()
@@ -85,6 +96,8 @@ def describe(
     item_col: options.ItemCol = None,
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
+    group_col: options.GroupCol = None,
+    split_col: options.SplitCol = None,
     positive: options.Positive = None,
     in_order: options.InOrder = False,
     json: options.Json = False,
@@ -102,6 +115,8 @@ def describe(
         item_id=item_col,
         timestamp=time_col,
         label=label_col,
+        group_id=group_col,
+        split=split_col,
         in_order=in_order,
     )
     dataset = load_data(data, **read)
@@ -125,6 +140,8 @@ def export(
     item_col: options.ItemCol = None,
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
+    group_col: options.GroupCol = None,
+    split_col: options.SplitCol = None,
     positive: options.Positive = None,
     in_order: options.InOrder = False,
 ) -> None:
@@ -133,7 +150,15 @@ def export(
     from honeyguide.data.load import load_data
 
     read = options.read_options(
-        items, positive, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col, in_order=in_order
+        items,
+        positive,
+        user_id=user_col,
+        item_id=item_col,
+        timestamp=time_col,
+        label=label_col,
+        group_id=group_col,
+        split=split_col,
+        in_order=in_order,
     )
     write(load_data(data, **read), out, format)
     console.notes().print(f"Wrote {out}.")
@@ -149,6 +174,8 @@ def split(
     item_col: options.ItemCol = None,
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
+    group_col: options.GroupCol = None,
+    split_col: options.SplitCol = None,
     positive: options.Positive = None,
     in_order: options.InOrder = False,
 ) -> None:
@@ -158,7 +185,16 @@ def split(
     from honeyguide.data.load import load_data
 
     read = options.read_options(
-        items, positive, by, user_id=user_col, item_id=item_col, timestamp=time_col, label=label_col, in_order=in_order
+        items,
+        positive,
+        by,
+        user_id=user_col,
+        item_id=item_col,
+        timestamp=time_col,
+        label=label_col,
+        group_id=group_col,
+        split=split_col,
+        in_order=in_order,
     )
     dataset = load_data(data, **read)
     write(dataset, out, "parquet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,6 +53,8 @@ def fit(
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
+    group_col: options.GroupCol = None,
+    split_col: options.SplitCol = None,
     positive: options.Positive = None,
     in_order: options.InOrder = False,
     json: options.Json = False,
@@ -86,6 +89,8 @@ def fit(
         timestamp=time_col,
         label=label_col,
         weight=weight_col,
+        group_id=group_col,
+        split=split_col,
         pictures=pictures,
         in_order=in_order,
     )
@@ -97,6 +102,7 @@ def fit(
     if little is not None:
         console.notes().print(little, style="yellow")
     folder, best = checkpoint or out / "checkpoint", None
+    begun = answers.begin(folder, dataset, recommender, resume=resume) if first else None
     if first and recommender.name == DEFAULT_MODEL:
         best = answers.Answers(out, folder, dataset, found.reading, seed=recommender.config.seed, resume=resume)
     how = FitOptions(
@@ -108,10 +114,9 @@ def fit(
         precision=precision,
         learn_valid=recommender.name == DEFAULT_MODEL if learn_valid is None else learn_valid,
         on_better=best.publish if best is not None else None,
-        on_trial=partial(tell, best),
+        on_trial=partial(tell, best, begun),
+        on_epoch=(lambda _: begun()) if begun is not None else None,
     )
-    if resume and not folder.is_dir():
-        console.notes().print(f"There is no checkpoint in {folder}: the fit begins anew.")
     try:
         recommender.fit(dataset, how)
     except (KeyboardInterrupt, FitInterrupted) as error:
@@ -124,8 +129,10 @@ def fit(
     summarise(recommender, out, say, json)
 
 
-def tell(best: answers.Answers | None, entry: dict[str, Any]) -> None:
+def tell(best: answers.Answers | None, begun: Callable[[], None] | None, entry: dict[str, Any]) -> None:
     """Print a step of the search, of which a better answer may follow."""
+    if begun is not None:
+        begun()
     if best is not None:
         best.follow(entry)
     console.notes().print(ladder.line(entry) + answers.from_checkpoint(entry))

@@ -32,6 +32,12 @@ ItemCol = Annotated[str | None, typer.Option("--item-col", help="Column of item 
 TimeCol = Annotated[str | None, typer.Option("--time-col", help="Column of times.", rich_help_panel=_MAPPING)]
 LabelCol = Annotated[str | None, typer.Option("--label-col", help="Column of ratings.", rich_help_panel=_MAPPING)]
 WeightCol = Annotated[str | None, typer.Option("--weight-col", help="Column of weights.", rich_help_panel=_MAPPING)]
+GroupCol = Annotated[
+    str | None, typer.Option("--group-col", help="Column of baskets, sessions or trips.", rich_help_panel=_MAPPING)
+]
+SplitCol = Annotated[
+    str | None, typer.Option("--split-col", help="Column of train, valid and test.", rich_help_panel=_MAPPING)
+]
 Positive = Annotated[
     str | None,
     typer.Option("--positive", help="Which events count, such as 'rating>=4'.", rich_help_panel=_MAPPING),
@@ -76,7 +82,7 @@ def model_names() -> list[str]:
 def read_options(
     items: Path | None = None,
     positive: str | None = None,
-    split: str | None = None,
+    split_by: str | None = None,
     pictures: str | None = None,
     in_order: bool = False,
     **columns: str | None,
@@ -87,7 +93,7 @@ def read_options(
         "items": items,
         "pictures": pictures,
         "positive": positive,
-        "split": split,
+        "split": split_by,
         "order": "rows" if in_order else None,
         "columns": named or None,
     }

@@ -117,12 +117,18 @@ def recommend(
     said = Instructions(tuple(instruction or ()), parser)
     orders = _orders(bundle, requests, pipeline, where or [], scenario, said) if staged else None
     answers = _answers(bundle, who, _listed(bundle, requests, orders, k, page))
+    for number, answer in enumerate(answers):
+        order = orders[number] if orders is not None else None
+        answer["note"] = _why_nothing(bundle, requests.excluded[number], order, page) if not answer["items"] else None
     if why:
         _explain(bundle, answers, requests, verb, change, lm)
     for answer, order in zip(answers, orders or [], strict=False):
         answer["trace"] = [asdict(step) for step in order.trace] if trace else []
     if out is not None:
         write_frame(_flat(answers), out)
+        for answer in answers:
+            if answer["note"]:
+                console.notes().print(f"{_for_whom(answer)}: {answer['note']}", style="yellow")
     elif json:
         console.emit(answers)
     else:
@@ -205,6 +211,27 @@ def _answers(bundle: Bundle, who: list[str | None], lists: list[tuple[IntArray, 
     return answers
 
 
+def _why_nothing(bundle: Bundle, excluded: IntArray, order: Order | None, page: int) -> str:
+    """Why a list is empty, and what would fill it."""
+    import numpy as np
+
+    n = len(bundle.item_ids)
+    left = n - len(np.unique(excluded))
+    if left <= 0:
+        return f"all {n:,} items of the catalogue are in the history; --seen recommends them again."
+    if order is not None and len(order.items):
+        return f"the list has {len(order.items):,} items and ends before page {page:,}."
+    filtered = next((step for step in order.trace if step.stage == "filter"), None) if order is not None else None
+    if filtered is not None and not filtered.after:
+        conditions = " and ".join(filtered.effect.get("conditions", [])) or "what was asked for"
+        return f"none of the {left:,} items that may be shown meets {conditions}."
+    return f"{bundle.model.name} finds none among the {left:,} items that may be shown."
+
+
+def _for_whom(answer: dict[str, Any]) -> str:
+    return f"For user {answer['user']}" if answer["user"] is not None else "For this history"
+
+
 def _explain(
     bundle: Bundle, answers: list[dict[str, Any]], requests: Requests, verb: str | None, change: bool, lm: str | None
 ) -> None:
@@ -224,16 +251,19 @@ def _print(answers: list[dict[str, Any]], why: bool, first: int = 1) -> None:
     from honeyguide.cli.reasons import print_proofs, proof
 
     for answer in answers:
+        title = f"{_for_whom(answer)} ({answer['model']})"
+        if not answer["items"]:
+            console.results().print(f"{title}, nothing: {answer['note']}")
         columns = ["#", "item", "title", *(["why", "without it"] if why else []), "score"]
         rows = []
         for entry in answer["items"]:
             reason = [entry["why"], proof(entry)] if why else []
             rows.append([entry["rank"] + first - 1, entry["item_id"], entry["title"], *reason, f"{entry['score']:.4g}"])
-        title = f"For user {answer['user']}" if answer["user"] is not None else "For this history"
-        console.results().print(console.table(f"{title} ({answer['model']})", columns, rows, numeric=1))
+        if rows:
+            console.results().print(console.table(title, columns, rows, numeric=1))
         if answer.get("trace"):
             _print_trace(answer["trace"])
-        if why:
+        if why and rows:
             print_proofs(answer["items"])
 
 
@@ -258,7 +288,7 @@ def _flat(answers: list[dict[str, Any]]) -> Any:
         for a in answers
         for e in a["items"]
     ]
-    return pl.DataFrame(rows)
+    return pl.DataFrame(rows) if rows else pl.DataFrame(schema=["user_id", "rank", "item_id", "title", "score"])
 
 
 def _with_seen(requests: Requests) -> Requests:

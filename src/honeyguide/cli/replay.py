@@ -27,6 +27,8 @@ def replay(
     item_col: options.ItemCol = None,
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
+    group_col: options.GroupCol = None,
+    split_col: options.SplitCol = None,
     positive: options.Positive = None,
     in_order: options.InOrder = False,
 ) -> None:
@@ -48,6 +50,8 @@ def replay(
         item_id=item_col,
         timestamp=time_col,
         label=label_col,
+        group_id=group_col,
+        split=split_col,
         in_order=in_order,
     )
     with progress() as tell:

@@ -43,6 +43,8 @@ def tune(
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
+    group_col: options.GroupCol = None,
+    split_col: options.SplitCol = None,
     positive: options.Positive = None,
     in_order: options.InOrder = False,
 ) -> None:
@@ -67,6 +69,8 @@ def tune(
         timestamp=time_col,
         label=label_col,
         weight=weight_col,
+        group_id=group_col,
+        split=split_col,
         pictures=pictures,
         in_order=in_order,
     )

@@ -28,6 +28,8 @@ def update(
     time_col: options.TimeCol = None,
     label_col: options.LabelCol = None,
     weight_col: options.WeightCol = None,
+    group_col: options.GroupCol = None,
+    split_col: options.SplitCol = None,
     positive: options.Positive = None,
     in_order: options.InOrder = False,
     json: options.Json = False,
@@ -56,6 +58,8 @@ def update(
         timestamp=time_col,
         label=label_col,
         weight=weight_col,
+        group_id=group_col,
+        split=split_col,
         in_order=in_order,
     )
     read["remembered"], read["known_items"] = reading_of(model), bundle.store.item_ids.values

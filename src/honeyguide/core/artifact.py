@@ -322,7 +322,8 @@ def _current(root: Path) -> tuple[str, str]:
 def _remedy(root: Path, bad: str) -> str:
     others = [path.name for path in _versions(root) if path.name != bad]
     if others:
-        return f"Another version is there: load it with version={others[-1]!r}, or fit the model again."
+        take = f"'honeyguide recommend --version {others[-1]}' or version={others[-1]!r} in Python"
+        return f"Another version is there: take it with {take}, or fit the model again."
     return "Restore it from a backup or fit the model again."
 
 

@@ -6,6 +6,13 @@ import difflib
 from collections.abc import Iterable
 
 
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """``Did you mean ...?`` where one of the known names is like ``name``, else nothing."""
+    plain = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name.casefold(), plain, n=1, cutoff=0.5)
+    return f"Did you mean {plain[near[0]]!r}? " if near else ""
+
+
 class HoneyguideError(Exception):
     """Base of all errors that honeyguide raises on purpose.
 
@@ -28,6 +35,11 @@ class HoneyguideError(Exception):
         return f"{self.message} {self.remedy}" if self.remedy else self.message
 
 
+def column_place(column: str, meaning: str | None) -> str:
+    """A column as messages name it: as in the file, and what it means where that is another word."""
+    return f"column {column!r}" + (f" ({meaning})" if meaning not in (None, column) else "")
+
+
 class DataError(HoneyguideError):
     """The input data cannot be used as it is.
 
@@ -37,7 +49,9 @@ class DataError(HoneyguideError):
         As in :class:`HoneyguideError`.
     file, row, column
         Where the fault is. ``row`` counts data rows from 1, as a spreadsheet
-        would without its header line.
+        would without its header line; ``column`` is called as in the file.
+    meaning
+        What honeyguide calls the column; said where it differs.
     """
 
     exit_code = 3
@@ -50,14 +64,15 @@ class DataError(HoneyguideError):
         file: str | None = None,
         row: int | None = None,
         column: str | None = None,
+        meaning: str | None = None,
     ) -> None:
-        places = [
-            text for text in (file, f"row {row}" if row is not None else None, column and f"column {column!r}") if text
-        ]
+        place = column and column_place(column, meaning)
+        places = [text for text in (file, f"row {row}" if row is not None else None, place) if text]
         super().__init__(f"{', '.join(places)}: {message}" if places else message, remedy)
         self.file = file
         self.row = row
         self.column = column
+        self.meaning = meaning
 
 
 class ConfigError(HoneyguideError):
@@ -151,7 +166,7 @@ class PluginError(HoneyguideError):
     def __init__(self, plugin: str, hook: str, message: str) -> None:
         super().__init__(
             f"The plug-in {plugin!r} failed in {hook}: {message}",
-            f"Leave it out, or switch it off with {plugin.replace('-', '_')}.enabled=false.",
+            f"Leave it out, or switch it off: {plugin.replace('-', '_')}.enabled=false (--set on the command line).",
         )
         self.plugin, self.hook = plugin, hook
 

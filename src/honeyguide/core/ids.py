@@ -140,7 +140,6 @@ def with_new_items(known: Ids, items: pl.DataFrame) -> tuple[Ids, pl.DataFrame]:
         raise DataError(
             f"the item {old[0]!r} is known already{f', and {len(old) - 1} more' if len(old) > 1 else ''}.",
             "Leave out items that are in the catalogue; to change one, fit the model again.",
-            column="item_id",
         )
     return grown, items[np.argsort(codes)].with_columns(pl.col("item_id").cast(known.dtype))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from honeyguide.core.errors import DataError
+from honeyguide.data.columns import naming
 from honeyguide.data.report import ROW, Audit
 from honeyguide.data.spec import TIME_UNITS, IdKind
 
@@ -77,12 +77,8 @@ def clean_ids(
     elif raw.dtype == pl.String:
         ids = _text_ids(raw, column, file, kind == "int" or (kind is None and not typed), audit)
     else:
-        raise DataError(
-            f"ids must be numbers or text, not {raw.dtype}.",
-            "Convert the column, or map another one.",
-            file=file,
-            column=column,
-        )
+        remedy = f"Convert the column, or name another: {naming(column)}."
+        raise audit.fault(f"ids must be numbers or text, not {raw.dtype}.", remedy, file, column)
     if kind == "string" and ids.dtype != pl.String:
         ids = ids.cast(pl.String)
     if kind == "int" and ids.dtype == pl.String:
@@ -90,34 +86,35 @@ def clean_ids(
     bad = ids.is_null()
     if not bad.any():
         return frame.with_columns(ids.alias(column))
+    called = audit.called(file, column)
     missing = bad & (raw.is_null() if raw.dtype != pl.String else raw.fill_null("").str.strip_chars() == "")
-    kept = audit.sift(frame, missing, file, column, f"{column} is missing", "Fill it in, or remove the row.")
+    kept = audit.sift(frame, missing, file, column, f"{called} is missing", "Fill it in, or remove the row.")
     odd = (bad & ~missing).filter(~missing)
-    kept = audit.sift(kept, odd, file, column, f"{column} is not a usable id", "Use a whole number or plain text.")
+    kept = audit.sift(kept, odd, file, column, f"{called} is not a usable id", "Use a whole number or plain text.")
     return kept.with_columns(ids.filter(~bad).alias(column))
 
 
 def _whole(raw: pl.Series, column: str, file: str, audit: Audit) -> pl.Series:
     real = raw.cast(pl.Float64)
     whole = real.is_finite() & (real == real.round()) & (real.abs() < 2.0**53)
-    audit.note(f"{file}: {column} holds fractions such as 42.0; they were read as whole numbers")
+    audit.note(f"{file}: {audit.called(file, column)} holds fractions such as 42.0; they were read as whole numbers")
     return pl.select(pl.when(whole).then(real).cast(pl.Int64)).to_series()
 
 
 def _text_ids(raw: pl.Series, column: str, file: str, may_be_numbers: bool, audit: Audit) -> pl.Series:
-    distinct = raw.unique().drop_nulls()
+    distinct, called = raw.unique().drop_nulls(), audit.called(file, column)
     clean = distinct.str.strip_chars().str.normalize("NFC")
     clean = pl.select(pl.when((clean != "") & ~clean.str.contains("\x00", literal=True)).then(clean)).to_series()
     if may_be_numbers and len(clean.drop_nulls()):
         if clean.drop_nulls().str.contains(_WHOLE).all():
             clean = clean.cast(pl.Int64)
         elif clean.drop_nulls().str.contains(_WHOLE_OR_POINT_ZERO).all():
-            audit.note(f"{file}: {column} holds fractions such as 42.0; they were read as whole numbers")
+            audit.note(f"{file}: {called} holds fractions such as 42.0; they were read as whole numbers")
             clean = clean.str.replace(r"\.0+$", "").cast(pl.Int64)
     merged = len(clean.drop_nulls()) - clean.drop_nulls().n_unique()
     if merged:
         audit.note(
-            f"{file}: {merged} spellings of {column} differ only by spaces, Unicode form (NFC, NFD) or '.0' "
+            f"{file}: {merged} spellings of {called} differ only by spaces, Unicode form (NFC, NFD) or '.0' "
             "and were read as the same id"
         )
     if clean.dtype == pl.String and clean.null_count() == 0 and (clean == distinct).all():
@@ -127,9 +124,11 @@ def _text_ids(raw: pl.Series, column: str, file: str, may_be_numbers: bool, audi
 
 def clean_numbers(frame: pl.DataFrame, column: str, file: str, dtype: pl.DataType, audit: Audit) -> pl.DataFrame:
     """A numeric column; rows whose value is not a number are set aside, missing values stay null."""
-    raw = frame[column]
+    raw, called = frame[column], audit.called(file, column)
     if raw.dtype.is_nested() or raw.dtype.is_temporal():
-        raise DataError(f"{column} must be a number, not {raw.dtype}.", "Map another column.", file=file, column=column)
+        raise audit.fault(
+            f"{called} must be a number, not {raw.dtype}.", f"Name another: {naming(column)}.", file, column
+        )
     if raw.dtype in (pl.String, pl.Categorical):
         raw = _missing_as_null(raw.cast(pl.String))
     numbers = raw.cast(pl.Float64, strict=False)
@@ -139,7 +138,7 @@ def clean_numbers(frame: pl.DataFrame, column: str, file: str, dtype: pl.DataTyp
             raw = raw.fill_nan(None)
     numbers = numbers.cast(dtype)
     bad = (numbers.is_null() & raw.is_not_null()) | numbers.is_infinite().fill_null(False)
-    kept = audit.sift(frame, bad, file, column, f"{column} is not a number", "Correct the value or leave it empty.")
+    kept = audit.sift(frame, bad, file, column, f"{called} is not a number", "Correct the value or leave it empty.")
     return kept.with_columns(numbers.filter(~bad).alias(column))
 
 
@@ -156,8 +155,8 @@ def clean_weights(frame: pl.DataFrame, file: str, audit: Audit) -> pl.DataFrame:
     """Weights as Float32; missing, NaN, infinite and negative ones are set aside."""
     frame = clean_numbers(frame, "weight", file, pl.Float32(), audit)
     bad = frame["weight"].is_null() | (frame["weight"] < 0).fill_null(False)
-    remedy = "Give every event a weight of 0 or more."
-    return audit.sift(frame, bad, file, "weight", "weight is missing or negative", remedy)
+    remedy, called = "Give every event a weight of 0 or more.", audit.called(file, "weight")
+    return audit.sift(frame, bad, file, "weight", f"{called} is missing or negative", remedy)
 
 
 def clean_times(frame: pl.DataFrame, file: str, unit: str | None, audit: Audit) -> pl.DataFrame:
@@ -180,12 +179,9 @@ def clean_times(frame: pl.DataFrame, file: str, unit: str | None, audit: Audit) 
         zoned = raw.dt.convert_time_zone("UTC") if raw.dtype.time_zone else raw.dt.replace_time_zone("UTC")
         return frame.with_columns(zoned.cast(_UTC).alias("timestamp"))
     if not raw.dtype.is_numeric():
-        raise DataError(
-            f"a time cannot be {raw.dtype}.",
-            "Use ISO 8601 text, a number of seconds since 1970, or map another column.",
-            file=file,
-            column="timestamp",
-        )
+        use = "Use ISO 8601 text or a number of seconds since 1970"
+        remedy = f"{use}, or name another column: {naming('timestamp')}."
+        raise audit.fault(f"a time cannot be {raw.dtype}.", remedy, file, "timestamp")
     return _scale_times(frame, raw, file, unit, audit)
 
 
@@ -233,14 +229,14 @@ def _scale_times(frame: pl.DataFrame, raw: pl.Series, file: str, unit: str | Non
     return frame.filter(keep).with_columns(exact.cast(pl.Int64).cast(_UTC).alias("timestamp"))
 
 
-def clean_events(frame: pl.DataFrame, file: str) -> pl.DataFrame:
+def clean_events(frame: pl.DataFrame, file: str, audit: Audit) -> pl.DataFrame:
     """``event`` as text."""
-    return frame.with_columns(_plain_text(frame, "event", file))
+    return frame.with_columns(_plain_text(frame, "event", file, audit))
 
 
 def clean_split(frame: pl.DataFrame, file: str, names: Mapping[str, str], audit: Audit) -> pl.DataFrame:
     """``split`` as ``train``, ``valid`` or ``test``; other values are set aside."""
-    parts = read_parts(_plain_text(frame, "split", file), names)
+    parts = read_parts(_plain_text(frame, "split", file, audit), names)
     bad = parts.is_null()
     remedy = "Use train, valid or test, or map the value under split_values in dataset.toml."
     kept = audit.sift(frame, bad, file, "split", "the part of the split is unknown", remedy)
@@ -276,10 +272,13 @@ def guess_types(frame: pl.DataFrame, skip: set[str]) -> pl.DataFrame:
     return frame.with_columns(columns)
 
 
-def _plain_text(frame: pl.DataFrame, column: str, file: str) -> pl.Series:
+def _plain_text(frame: pl.DataFrame, column: str, file: str, audit: Audit) -> pl.Series:
     values = frame[column]
     if values.dtype.is_nested() or values.dtype == pl.Binary:
-        raise DataError(f"{column} must be text, not {values.dtype}.", "Map another column.", file=file, column=column)
+        called = audit.called(file, column)
+        raise audit.fault(
+            f"{called} must be text, not {values.dtype}.", f"Name another: {naming(column)}.", file, column
+        )
     return values.cast(pl.String)
 
 

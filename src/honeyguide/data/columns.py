@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 
-from honeyguide.core.errors import DataError
+from honeyguide.core.errors import DataError, suggestion
 from honeyguide.data.report import Audit
 
 # Names as they are found in public data sets and logs; earlier ones win. Compared without case,
@@ -65,9 +65,8 @@ def match_columns(
     found: dict[str, str] = {}
     for meaning, name in explicit.items():
         if name not in names:
-            raise DataError(
-                f"there is no column {name!r} (for {meaning}).", _close(name, names), file=file, column=name
-            )
+            remedy = f"{suggestion(name, names)}Columns: {', '.join(names)}."
+            raise DataError(f"there is no column {name!r} (for {meaning}).", remedy, file=file)
         found[name] = meaning
     taken = set(explicit)
     plain = {_plain(name): name for name in reversed(names) if name not in found}
@@ -83,7 +82,21 @@ def match_columns(
     return found
 
 
-_FLAGS = {"user_id": "--user-col", "item_id": "--item-col", "timestamp": "--time-col"}
+_FLAGS = {
+    "user_id": "--user-col",
+    "item_id": "--item-col",
+    "timestamp": "--time-col",
+    "label": "--label-col",
+    "weight": "--weight-col",
+    "group_id": "--group-col",
+    "split": "--split-col",
+}
+
+
+def naming(meaning: str, name: str = "NAME") -> str:
+    """How one says which column has a meaning, as the middle of a remedy: on the command line, in Python, in a file."""
+    flag = [f"{_FLAGS[meaning]} {name} on the command line"] if meaning in _FLAGS else []
+    return ", ".join([*flag, f"columns={{{meaning!r}: {name!r}}} in Python"]) + ", or in dataset.toml"
 
 
 def require(names: Sequence[str], needed: Sequence[str], available: Sequence[str], file: str) -> None:
@@ -101,18 +114,10 @@ def require(names: Sequence[str], needed: Sequence[str], available: Sequence[str
         example = near[0] if near else "NAME"
         raise DataError(
             f"no column for {' and '.join(missing)}; the file has: {listed}.",
-            f"Say which one it is: {_FLAGS.get(missing[0], '--label-col')} {example} on the command line, "
-            f"columns={{{missing[0]!r}: {example!r}}} in Python, or in dataset.toml.",
+            f"Say which one it is: {naming(missing[0], example)}.",
             file=file,
-            column=missing[0],
         )
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.partition(":")[0].casefold())
-
-
-def _close(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    suggestion = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{suggestion}Columns: {', '.join(names)}."

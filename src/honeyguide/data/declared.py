@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import polars as pl
 
 from honeyguide.core.errors import DataError
-from honeyguide.data.expressions import condition
+from honeyguide.data.columns import naming
+from honeyguide.data.expressions import column_of, condition
 from honeyguide.data.reading import Reading
 from honeyguide.data.report import Audit
 
@@ -45,14 +46,15 @@ def with_positives(
     """
     before = remembered.positive if rule is None and remembered is not None else None
     if "positive" in frame.columns:
-        frame, before = frame.with_columns(_boolean(frame["positive"], file)), None
+        frame, before = frame.with_columns(_boolean(frame["positive"], file, audit)), None
     if not rule and not before:
         return frame, None
     meanings = {name: m for m, name in remembered.columns.items()} if before and remembered else {}
+    names = {**meanings, **renamed}
     try:
-        counts = condition(rule or before or "", frame.schema, {**meanings, **renamed})
+        counts = condition(rule or before or "", frame.schema, names, file)
     except DataError as error:
-        if not before or error.column is None or error.column in frame.columns:
+        if not before or error.column is None or column_of(error.column, frame.schema, names) is not None:
             raise
         lacking = f"has no column {error.column}, by which events counted in the data of the fit ({before})"
         audit.note(f"{file}: {lacking}; every event counts")
@@ -73,7 +75,7 @@ def with_weights(frame: pl.DataFrame, weights: Mapping[str, float] | None, file:
     if not weights:
         return frame
     if "event" not in frame.columns:
-        raise DataError("weights by event need a column event.", "Map it with columns=.", file=file)
+        raise DataError("weights by event need a column event.", f"Name it: {naming('event')}.", file=file)
     known = frame["event"].replace_strict(dict(weights), default=None, return_dtype=pl.Float32)
     remedy = f"Give it a weight; there are weights for {', '.join(weights)}."
     frame = audit.sift(frame, known.is_null(), file, "event", "the event has no weight", remedy)
@@ -93,11 +95,11 @@ def settle_order(frame: pl.DataFrame, file: str, audit: Audit) -> pl.DataFrame:
             audit.note(f"{file}: {share:.0%} of the times are missing, so events are ordered by position")
         return frame
     for column in (c for c in ("timestamp", "position") if c in frame.columns):
-        missing = frame[column].is_null()
+        missing, called = frame[column].is_null(), audit.called(file, column)
         if missing.mean() <= _MOSTLY:  # type: ignore[operator]
-            remedy = f"Fill in the {column}, or leave out the column if order does not matter."
-            return audit.sift(frame, missing, file, column, f"{column} is missing, so its order is unknown", remedy)
-        audit.note(f"{file}: most rows have no {column}, so it does not order the events")
+            remedy = f"Fill in {called}, or leave out the column if order does not matter."
+            return audit.sift(frame, missing, file, column, f"{called} is missing, so its order is unknown", remedy)
+        audit.note(f"{file}: most rows have no {called}, so it does not order the events")
     audit.note(
         f"{file}: the events have no order, for there are no times; if the rows of a user stand in the order in which "
         "things happened, say so with --in-order (order='rows' in Python)"
@@ -105,9 +107,10 @@ def settle_order(frame: pl.DataFrame, file: str, audit: Audit) -> pl.DataFrame:
     return frame
 
 
-def _boolean(column: pl.Series, file: str) -> pl.Series:
+def _boolean(column: pl.Series, file: str, audit: Audit) -> pl.Series:
     if column.dtype == pl.String:
         column = column.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
     if column.dtype.is_nested() or column.dtype.is_temporal() or column.null_count():
-        raise DataError("positive must be true or false in every row.", "Correct it.", file=file, column="positive")
+        called = audit.called(file, "positive")
+        raise audit.fault(f"{called} must be true or false in every row.", "Correct it.", file, "positive")
     return column.cast(pl.Boolean)

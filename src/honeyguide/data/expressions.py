@@ -25,7 +25,7 @@ from typing import Any
 
 import polars as pl
 
-from honeyguide.core.errors import ConfigError, DataError
+from honeyguide.core.errors import ConfigError, DataError, suggestion
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -49,7 +49,9 @@ _ORDER = (">=", "<=", ">", "<")
 _LONGEST, _DEEPEST = 4096, 32  # characters of a condition, and brackets within brackets
 
 
-def condition(text: str, schema: Mapping[str, pl.DataType], renamed: Mapping[str, str] | None = None) -> pl.Expr:
+def condition(
+    text: str, schema: Mapping[str, pl.DataType], renamed: Mapping[str, str] | None = None, file: str | None = None
+) -> pl.Expr:
     """The Boolean polars expression that ``text`` stands for; never null.
 
     Parameters
@@ -60,6 +62,8 @@ def condition(text: str, schema: Mapping[str, pl.DataType], renamed: Mapping[str
         Columns and types of the table that it is about.
     renamed
         Names that columns had in the file, to their names in the table.
+    file
+        Which file, for messages.
 
     Raises
     ------
@@ -70,11 +74,16 @@ def condition(text: str, schema: Mapping[str, pl.DataType], renamed: Mapping[str
     """
     if len(text) > _LONGEST:
         raise ConfigError(f"a condition of {len(text):,} characters is too long.", f"Use at most {_LONGEST:,}.")
-    parser = _Parser(text, _tokens(text), schema, renamed or {})
+    parser = _Parser(text, _tokens(text), schema, renamed or {}, file)
     found = parser.any_of(0)
     if parser.here is not None:
         raise parser.fault()
     return found.fill_null(False)
+
+
+def column_of(name: str, schema: Mapping[str, pl.DataType], renamed: Mapping[str, str]) -> str | None:
+    """The column of a table that a condition calls ``name``, by its own name or by that in the file."""
+    return next((one for one in (name, renamed.get(name)) if one is not None and one in schema), None)
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,7 @@ class _Parser:
     tokens: list[_Token]
     schema: Mapping[str, pl.DataType]
     renamed: Mapping[str, str]
+    file: str | None
     place: int = field(default=0)
 
     @property
@@ -167,20 +177,19 @@ class _Parser:
         named = self._take("word", "quoted")
         if self.here is None or not (self.here.kind == "operator" or self.here.says("is", "not", "in", "contains")):
             raise self.fault()
-        name = self._column(named.text)
-        dtype = self.schema[name]
+        column = self._column(named.text)
         if self.here is not None and self.here.kind == "operator":
-            return _compare(name, dtype, self._take("operator").text, self._value())
+            return _compare(column, self._take("operator").text, self._value())
         if self._if_says("is"):
             wanted = not self._if_says("not")
             if not self._if_says("missing"):
                 raise self.fault()
-            return pl.col(name).is_null() if wanted else pl.col(name).is_not_null()
+            return pl.col(column.name).is_null() if wanted else pl.col(column.name).is_not_null()
         wanted = not self._if_says("not")
         if self._if_says("in"):
-            found = _one_of(name, dtype, self._values())
+            found = _one_of(column, self._values())
         elif self._if_says("contains"):
-            found = _contains(name, dtype, self._value())
+            found = _contains(column, self._value())
         else:
             raise self.fault()
         return found if wanted else ~found
@@ -206,70 +215,84 @@ class _Parser:
             words.append(self._take("word").text)
         return " ".join(words)
 
-    def _column(self, name: str) -> str:
-        for candidate in (name, self.renamed.get(name, "")):
-            if candidate in self.schema:
-                return candidate
-        names = ", ".join(c for c in self.schema if not c.startswith("__"))
-        raise DataError(f"the condition names a column {name!r} that is not there.", f"Columns: {names}.", column=name)
+    def _column(self, name: str) -> _Column:
+        found = column_of(name, self.schema, self.renamed)
+        if found is not None:
+            return _Column(found, self.schema[found], name, self.file)
+        called = {column: said for said, column in self.renamed.items()}
+        names = [called.get(column, column) for column in self.schema if not column.startswith("__")]
+        remedy = f"{suggestion(name, names)}Columns: {', '.join(names)}."
+        raise DataError(
+            f"the condition names a column {name!r} that is not there.", remedy, file=self.file, column=name
+        )
 
 
-def _compare(name: str, dtype: pl.DataType, symbol: str, value: str) -> pl.Expr:
-    compare = _OPERATORS[symbol]
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table: its name and type there, and what the condition about which file calls it."""
+
+    name: str
+    dtype: pl.DataType
+    said: str
+    file: str | None
+
+    def fault(self, message: str, remedy: str) -> DataError:
+        return DataError(message, remedy, file=self.file, column=self.said)
+
+
+def _compare(column: _Column, symbol: str, value: str) -> pl.Expr:
+    compare, name, dtype = _OPERATORS[symbol], column.name, column.dtype
     if isinstance(dtype, pl.List | pl.Array):
         if symbol in _ORDER:
-            raise DataError(f"the column holds lists, which {symbol} cannot compare.", "Use contains.", column=name)
-        same = _one_of(name, dtype, [value])
+            raise column.fault(f"the column holds lists, which {symbol} cannot compare.", "Use contains.")
+        same = _one_of(column, [value])
         return ~same if symbol == "!=" else same
     try:
         number = float(value)
     except ValueError:
         if symbol in _ORDER:
-            raise DataError(
-                f"{value!r} is not a number, so {symbol} cannot compare with it.", "Use == or in.", column=name
-            ) from None
-        equal: pl.Expr = compare(_as_text(name, dtype), value)
+            message = f"{value!r} is not a number, so {symbol} cannot compare with it."
+            raise column.fault(message, "Use == or in.") from None
+        equal: pl.Expr = compare(_as_text(column), value)
         return equal
     if dtype == pl.Boolean or dtype.is_numeric():
         result: pl.Expr = compare(pl.col(name).cast(pl.Float64), number)
     elif symbol in _ORDER:
         result = compare(pl.col(name).cast(pl.String).cast(pl.Float64, strict=False), number)
     else:
-        result = compare(_as_text(name, dtype), value)
+        result = compare(_as_text(column), value)
     return result
 
 
-def _one_of(name: str, dtype: pl.DataType, values: list[str]) -> pl.Expr:
-    if isinstance(dtype, pl.List | pl.Array):
-        entries = _entries(name, dtype)
+def _one_of(column: _Column, values: list[str]) -> pl.Expr:
+    if isinstance(column.dtype, pl.List | pl.Array):
+        entries = _entries(column)
         return pl.any_horizontal(entries.list.contains(value) for value in values)
-    return _as_text(name, dtype).is_in([_like_text(v, dtype) for v in values])
+    return _as_text(column).is_in([_like_text(value, column) for value in values])
 
 
-def _contains(name: str, dtype: pl.DataType, value: str) -> pl.Expr:
-    if isinstance(dtype, pl.List | pl.Array):
-        return _entries(name, dtype).list.eval(pl.element().str.to_lowercase()).list.contains(value.lower())
-    return pl.col(name).cast(pl.String).str.to_lowercase().str.contains(value.lower(), literal=True)
+def _contains(column: _Column, value: str) -> pl.Expr:
+    if isinstance(column.dtype, pl.List | pl.Array):
+        return _entries(column).list.eval(pl.element().str.to_lowercase()).list.contains(value.lower())
+    return pl.col(column.name).cast(pl.String).str.to_lowercase().str.contains(value.lower(), literal=True)
 
 
-def _entries(name: str, dtype: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    if isinstance(dtype, pl.Array):
-        column = column.arr.to_list()
-    return column.cast(pl.List(pl.String))
+def _entries(column: _Column) -> pl.Expr:
+    values = pl.col(column.name)
+    if isinstance(column.dtype, pl.Array):
+        values = values.arr.to_list()
+    return values.cast(pl.List(pl.String))
 
 
-def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    if dtype.is_float():
-        return column.cast(pl.Float64)
-    return column.cast(pl.String)
+def _as_text(column: _Column) -> pl.Expr:
+    return pl.col(column.name).cast(pl.Float64 if column.dtype.is_float() else pl.String)
 
 
-def _like_text(value: str, dtype: pl.DataType) -> str | float:
-    if not dtype.is_float():
+def _like_text(value: str, column: _Column) -> str | float:
+    if not column.dtype.is_float():
         return value
     try:
         return float(value)
     except ValueError:
-        raise DataError(f"{value!r} is not a number, and the column holds numbers.", "Correct the condition.") from None
+        message = f"{value!r} is not a number, and the column holds numbers."
+        raise column.fault(message, "Correct the condition.") from None

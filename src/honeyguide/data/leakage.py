@@ -139,7 +139,8 @@ def _duplicates(frame: pl.DataFrame, test: pl.DataFrame, timed: bool, ordered: b
     count = test.join(other, on=key, how="semi").height
     share = _share(count, test.height)
     explanation = f"{count:,} test events ({share:.1%}) are in train or valid as well."
-    return Finding("duplicates-across-parts", "error", count, share, explanation, "Remove them: duplicates='drop'.")
+    remedy = "Remove them: duplicates = 'drop' in a dataset.toml, duplicates='drop' in Python."
+    return Finding("duplicates-across-parts", "error", count, share, explanation, remedy)
 
 
 def _future_of_user(known: pl.DataFrame, test: pl.DataFrame, timed: bool, ordered: bool) -> Finding | None:
@@ -156,7 +157,7 @@ def _future_of_user(known: pl.DataFrame, test: pl.DataFrame, timed: bool, ordere
         share,
         f"{later.height:,} train or valid events ({share:.1%}) of {later['user'].n_unique():,} users come after "
         "a test event of the same user.",
-        "For data with time use leave_last_out or global_time; do not read next-item results on this split.",
+        "For data with time use the split leave-last-out or global-time; do not read next-item results on this split.",
     )
 
 
@@ -170,7 +171,7 @@ def _future_of_all(train: pl.DataFrame, test: pl.DataFrame) -> Finding:
         share,
         f"{count:,} train events ({share:.1%}) are later than the first test event: a model learns from other "
         "users' future, as it always does with leave-last-out.",
-        "Use global_time for the accuracy to be expected in service.",
+        "Use the split global-time for the accuracy to be expected in service.",
     )
 
 

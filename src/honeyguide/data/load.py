@@ -34,6 +34,7 @@ from honeyguide.data.tables import INTERACTION_COLUMNS, prepare
 __all__ = ["ReadOptions", "known_data", "load_data", "read_items", "read_with_report"]
 
 Table = str | Path | pl.DataFrame
+_DROP = "duplicates = 'drop' in a dataset.toml, or duplicates='drop' in Python,"
 
 
 class ReadOptions(TypedDict, total=False):
@@ -237,7 +238,8 @@ class _Reader:
         kind = self.spec.ids.get("item" if key == "item_id" else "user")
         frame = clean_ids(frame, key, raw.file, raw.typed, kind, self.audit)
         remedy = "Keep one row per id."
-        frame = self.audit.sift(frame, ~frame[key].is_first_distinct(), raw.file, key, f"{key} is repeated", remedy)
+        reason = f"{self.audit.called(raw.file, key)} is repeated"
+        frame = self.audit.sift(frame, ~frame[key].is_first_distinct(), raw.file, key, reason, remedy)
         self.audit.table(table, raw.file, frame.height)
         return frame.drop(ROW)
 
@@ -330,7 +332,7 @@ class _Reader:
         elif "split" in frame.columns:
             frame = frame.drop("split")
         if "event" in frame.columns:
-            frame = clean_events(frame, file)
+            frame = clean_events(frame, file, audit)
         return frame
 
     def _duplicates(self, frame: pl.DataFrame, file: str) -> pl.DataFrame:
@@ -341,11 +343,11 @@ class _Reader:
         count, policy = int(repeated.sum()), self.options.get("duplicates") or self.spec.duplicates
         if policy == "error":
             row = int(frame.filter(repeated)[ROW][0])
-            remedy = "Remove them, or pass duplicates='drop' or 'keep'."
+            remedy = f"Remove them, or say {_DROP}, or 'keep'."
             raise DataError(f"{count:,} events are there more than once.", remedy, file=file, row=row)
         if policy == "drop":
             return self.audit.sift(frame, repeated, file, "item_id", "the event is repeated", "Nothing to do.")
-        self.audit.note(f"{file}: {count:,} events are there more than once and were kept (duplicates='drop' removes)")
+        self.audit.note(f"{file}: {count:,} events are there more than once and were kept ({_DROP} removes them)")
         return frame
 
 

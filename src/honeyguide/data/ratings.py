@@ -13,6 +13,7 @@ import numpy.typing as npt
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
+from honeyguide.data.columns import naming
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,9 @@ class RatingQuestions:
         """
         frame = data.interactions
         if "label" not in frame.columns or frame["label"].null_count():
-            raise DataError("there is not a rating for every event.", "Name the column with --label-col.")
+            raise DataError("there is not a rating for every event.", f"Name the column: {naming('label')}.")
         if not data.ordered:
-            raise DataError("the events have no order.", "Map a timestamp or position column.")
+            raise DataError("the events have no order.", f"Name a column of times: {naming('timestamp')}.")
         users, items = frame["user"].to_numpy(), frame["item"].to_numpy()
         labels = frame["label"].to_numpy().astype(np.float32)
         first, before = _earlier(users, data.times())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from honeyguide.core.errors import DataError
+from honeyguide.core.errors import DataError, column_place
 
 if TYPE_CHECKING:
     from honeyguide.data.reading import Reading
@@ -20,6 +21,7 @@ QUARANTINE_SCHEMA = {
     "file": pl.String(),
     "row": pl.Int64(),
     "column": pl.String(),
+    "meaning": pl.String(),
     "value": pl.String(),
     "reason": pl.String(),
     "remedy": pl.String(),
@@ -42,7 +44,8 @@ class CheckReport:
     tables
         One row per table: ``table, file, rows`` (read) and ``kept``.
     quarantine
-        One row per rejected row: ``file, row`` (data rows count from 1), ``column, value, reason, remedy``.
+        One row per rejected row: ``file, row`` (data rows count from 1), ``column`` (as the file calls it), ``meaning``
+        (as honeyguide does), ``value, reason, remedy``.
     notes
         What was guessed or converted, in words.
     error
@@ -65,8 +68,9 @@ class CheckReport:
 
     @property
     def reasons(self) -> pl.DataFrame:
-        """Rejected rows counted by ``file, column, reason, remedy``, most frequent first."""
-        grouped = self.quarantine.group_by("file", "column", "reason", "remedy", maintain_order=True).agg(
+        """Rejected rows counted by ``file, column, meaning, reason, remedy``, most frequent first."""
+        keys = ("file", "column", "meaning", "reason", "remedy")
+        grouped = self.quarantine.group_by(*keys, maintain_order=True).agg(
             pl.len().cast(pl.Int64).alias("rows"), pl.col("row").first().alias("first_row")
         )
         return grouped.sort("rows", descending=True, maintain_order=True)
@@ -95,7 +99,7 @@ class CheckReport:
         ]
         for row in self.reasons.to_dicts():
             lines.append(
-                f"{_rows(row['rows'])} set aside: {row['file']}{_place(row['column'])}: {row['reason']} "
+                f"{_rows(row['rows'])} set aside: {row['file']}{_place(row)}: {row['reason']} "
                 f"(first: row {row['first_row']}, not counting the header). {row['remedy']}"
             )
         if self.error is not None:
@@ -107,9 +111,9 @@ def _rows(n: int) -> str:
     return f"{n:,} row" if n == 1 else f"{n:,} rows"
 
 
-def _place(column: str | None) -> str:
+def _place(row: Mapping[str, Any]) -> str:
     """Where in a row; nothing for a fault of the whole row."""
-    return "" if column is None else f", column {column!r}"
+    return "" if row["column"] is None else f", {column_place(row['column'], row['meaning'])}"
 
 
 class Audit:
@@ -127,6 +131,19 @@ class Audit:
         self._rejected: list[pl.DataFrame] = []
         self._notes: list[str] = []
         self._tables: list[dict[str, str | int]] = []
+        self._called: dict[tuple[str, str], str] = {}
+
+    def names(self, file: str, renamed: Mapping[str, str]) -> None:
+        """Take down what a file calls its columns, so that messages name them so; ``renamed`` is to honeyguide's."""
+        self._called |= {(file, meaning): name for name, meaning in renamed.items()}
+
+    def called(self, file: str, column: str) -> str:
+        """What a file calls one of honeyguide's columns."""
+        return self._called.get((file, column), column)
+
+    def fault(self, message: str, remedy: str, file: str, column: str) -> DataError:
+        """The error that one of honeyguide's columns cannot be used, under its name in the file."""
+        return DataError(message, remedy, file=file, column=self.called(file, column), meaning=column)
 
     def note(self, text: str) -> None:
         """Record something worth knowing, once, and log it."""
@@ -137,12 +154,13 @@ class Audit:
     def reject(
         self, file: str, column: str | None, reason: str, remedy: str, rows: pl.Series, values: pl.Series
     ) -> None:
-        """Set rows aside; ``values`` are what was found in ``column``."""
+        """Set rows aside; ``values`` are what was found in ``column``, one of honeyguide's."""
         if len(rows) == 0:
             return
         text = values.cast(pl.String, strict=False) if not values.dtype.is_nested() else _as_json(values)
         frame = pl.DataFrame({"row": rows.cast(pl.Int64), "value": text.str.head(_VALUE_LENGTH)})
-        constants = {"file": file, "column": column, "reason": reason, "remedy": remedy}
+        called = None if column is None else self.called(file, column)
+        constants = {"file": file, "column": called, "meaning": column, "reason": reason, "remedy": remedy}
         self._rejected.append(
             frame.with_columns(pl.lit(v, pl.String).alias(k) for k, v in constants.items()).select(
                 list(QUARANTINE_SCHEMA)
@@ -184,6 +202,7 @@ class Audit:
                 file=file,
                 row=first["first_row"],
                 column=first["column"],
+                meaning=first["meaning"],
             )
 
     def warn(self) -> None:
@@ -194,7 +213,7 @@ class Audit:
                 self.name,
                 _rows(row["rows"]),
                 row["file"],
-                _place(row["column"]),
+                _place(row),
                 *(row["reason"], row["first_row"], row["remedy"]),
             )
 

@@ -17,6 +17,7 @@ import polars as pl
 
 from honeyguide.core.dataset import PARTS, Dataset
 from honeyguide.core.errors import ConfigError, DataError, UnknownNameError
+from honeyguide.data.columns import naming
 
 TRAIN, VALID, TEST = range(3)
 _EXACT = 1e-6  # so that .7 of ten events are seven, whatever .7 is in floating point
@@ -69,7 +70,8 @@ def leave_last_out(data: Dataset, *, valid: int = 1, test: int = 1) -> Dataset:
     if not data.ordered:
         raise DataError(
             "the events have no order, so no event is a user's last.",
-            "Map a timestamp or position column, say --in-order (order='rows') if rows stand in order, or use ratio.",
+            f"Name a column of times: {naming('timestamp')}. If the rows of a user stand in order, say --in-order "
+            "(order='rows' in Python). The split 'ratio' needs no order.",
         )
     from_end, _, length = _within_users(data)
     room = length - 1
@@ -287,7 +289,8 @@ def _within_users(data: Dataset) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
 def _times(data: Dataset) -> npt.NDArray[np.int64]:
     frame = data.interactions
     if "timestamp" not in frame.columns or frame["timestamp"].null_count():
-        raise DataError("a split by time needs a timestamp for every event.", "Map one, or use leave_last_out.")
+        remedy = f"Name a column of times: {naming('timestamp')}. The split 'leave-last-out' needs an order alone."
+        raise DataError("a split by time needs a timestamp for every event.", remedy)
     return frame["timestamp"].cast(pl.Int64).to_numpy()
 
 

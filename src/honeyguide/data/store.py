@@ -230,7 +230,7 @@ class HistoryStore:
         """
         timed = self._events.times is not None
         if timed and times is None:
-            raise DataError("the events of the store have times, and these have none.", "Give a column of times.")
+            raise DataError("the events of the store have times, and these have none.", "Name a column: --time-col.")
         users, catalogue = self._user_ids.append(user_ids), self.item_ids.append(item_ids)
         codes = {"user": users.encode(user_ids).astype(np.int64), "item": catalogue.encode(item_ids)}
         new = pl.DataFrame(codes).with_columns(_times(times if timed else None), state=PENDING)

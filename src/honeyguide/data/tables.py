@@ -65,13 +65,15 @@ def prepare(
         mapping = remembered.columns_in(names, settled, claimed, raw.file, audit) | mapping
     meanings = [m for m in wanted if m not in derived]
     renamed = match_columns(names, meanings, mapping, raw.file, audit)
+    listed = {spec.shape.items: "item_id"} if spec.shape is not None and spec.shape.items is not None else {}
+    audit.names(raw.file, {**listed, **renamed})
     taken = set(renamed.values()) | derived
     for name in names:
         if name not in renamed and (name in taken or name in RESERVED):
             renamed[name] = f"{name}_raw"
     frame = _typed(frame.rename({k: v for k, v in renamed.items() if k != v}), spec, raw, wanted, audit)
     if spec.where is not None:
-        kept = frame.filter(condition(spec.where, frame.schema, renamed))
+        kept = frame.filter(condition(spec.where, frame.schema, renamed, raw.file))
         audit.note(f"{raw.file}: {frame.height - kept.height:,} rows are not part of the data set ({spec.where})")
         frame = kept
     frame = _derive(frame, spec, renamed, raw.file)

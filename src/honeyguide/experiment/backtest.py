@@ -15,6 +15,7 @@ import numpy.typing as npt
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, DataError
 from honeyguide.core.recommender import Recommender
+from honeyguide.data.columns import naming
 from honeyguide.data.splits import rolling
 from honeyguide.experiment.compare import Options, Progress, as_dataset, compare
 from honeyguide.experiment.comparison import FLOOR, LEVEL, Comparison
@@ -97,8 +98,7 @@ def backtest(
     if data.times() is None:
         raise DataError(
             f"{data.name} has no time for every event, and a backtest goes by time.",
-            "Map a column of times with --time-col (columns={'timestamp': ...}), "
-            "or compare on one split with 'honeyguide compare'.",
+            f"Name a column of times: {naming('timestamp')}. 'honeyguide compare' compares on one split.",
         )
     if folds < 2:
         raise ConfigError(f"{folds} fold says nothing about time.", "Ask for two or more, or use 'honeyguide compare'.")

@@ -20,13 +20,14 @@ import honeyguide
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError
 from honeyguide.core.recommender import Recommender
+from honeyguide.data.fingerprint import fingerprint
 from honeyguide.experiment.cell import Spec
 from honeyguide.experiment.comparison import CellResult, Comparison, assemble
 from honeyguide.experiment.many import Job, run_jobs
 from honeyguide.experiment.parts import with_test
 from honeyguide.experiment.records import read_json, write_json, write_text
-from honeyguide.experiment.settings import Settings, build_model
-from honeyguide.experiment.snapshot import fingerprint, freeze
+from honeyguide.experiment.settings import Settings, build_model, check_by_model
+from honeyguide.experiment.snapshot import freeze
 from honeyguide.models.registry import is_deterministic
 
 log = logging.getLogger(__name__)
@@ -151,9 +152,7 @@ def as_dataset(data: Dataset | str) -> Dataset:
 def _systems(models: Sequence[str | Recommender], settings: Mapping[str, Settings]) -> list[System]:
     """The lines of the table, floors first; building each model once finds every wrong name or option early."""
     named = [m if isinstance(m, str) else m.name for m in models]
-    for name in settings:
-        if name not in named and name not in ALWAYS:
-            raise ConfigError(f"options are given for {name!r}, which is not compared.", "Add it to the models.")
+    check_by_model(settings, dict.fromkeys([*named, *ALWAYS]), "compared")
     wanted: list[str | Recommender] = [*(n for n in ALWAYS if n not in named), *models]
     systems: list[System] = []
     for model in wanted:

@@ -1,7 +1,8 @@
-"""From finished cells to the table: means over seeds, intervals, tests against the floor, slices."""
+"""From finished cells to the table: means over seeds, intervals, tests against the floor and the best, slices."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -57,7 +58,8 @@ class Comparison:
     Parameters
     ----------
     document
-        ``{"dataset", "split", "protocol", "rows": [...]}``, as written to ``--json``.
+        ``{"dataset", "split", "protocol", "best", "rows": [...]}``, as written to ``--json``; ``best`` is the label
+        with the highest NDCG on test.
     cells
         The cells it was made from.
     k
@@ -99,8 +101,10 @@ def assemble(data: Dataset, cells: Sequence[CellResult], seeds: Sequence[int], k
     averages = {label: _average([c for c in cells if c.label == label and not c.failed]) for label in labels}
     tests = _tests(averages)
     rows = [_row(label, [c for c in cells if c.label == label], averages[label], tests[label]) for label in labels]
+    best, against_best = _against_best(rows, averages, f"ndcg@{k}")
     for row in rows:
         row["verdict"] = _verdict(row, averages, k)
+        row["p_vs_best"] = against_best.get(row["model"], {})
     document = {
         "dataset": {
             "name": data.name,
@@ -112,6 +116,7 @@ def assemble(data: Dataset, cells: Sequence[CellResult], seeds: Sequence[int], k
         "protocol": PROTOCOL + _sampled(data, rows),
         "k": k,
         "seeds": list(seeds),
+        "best": best,
         "rows": rows,
     }
     return Comparison(document, list(cells), k)
@@ -170,6 +175,25 @@ def _tests(averages: Mapping[str, Mapping[str, Values]]) -> dict[str, dict[str, 
         for label, p in zip(rivals, holm(raw), strict=True):
             found[label][metric] = float(p)
     return found
+
+
+def _against_best(
+    rows: Sequence[Mapping[str, Any]], averages: Mapping[str, Mapping[str, Values]], metric: str
+) -> tuple[str | None, dict[str, dict[str, float]]]:
+    """The label with the highest mean of ``metric`` on test, and the p-values of paired tests of the others against it.
+
+    Which one is best was seen on the users who are tested, so the correction is over all pairs, not only over those
+    with the best in them. Models of which a seed is missing take no part.
+    """
+    whole = [row["model"] for row in rows if not row["error"] and metric in averages[row["model"]]]
+    means = {label: float(np.nanmean(averages[label][metric])) for label in whole}
+    best = max(whole, key=lambda label: means[label], default=None)
+    pairs = list(itertools.combinations(whole, 2))
+    raw = [paired_test(averages[a][metric], averages[b][metric]).p for a, b in pairs]
+    found = {
+        (set(pair) - {best}).pop(): {metric: float(p)} for pair, p in zip(pairs, holm(raw), strict=True) if best in pair
+    }
+    return best, found
 
 
 def _verdict(row: Mapping[str, Any], averages: Mapping[str, Mapping[str, Values]], k: int) -> str:

@@ -23,8 +23,9 @@ from honeyguide.core.plugin import Receipt
 from honeyguide.core.ragged import FloatArray, IntArray
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import Stopwatch
+from honeyguide.data.columns import naming
 from honeyguide.data.splits import global_time
-from honeyguide.experiment.settings import build_model
+from honeyguide.experiment.settings import build_model, check_by_model
 from honeyguide.metrics.predictive import auc, gauc, log_loss
 
 Index = npt.NDArray[np.int64]
@@ -88,11 +89,13 @@ class Stream:
             raise ConfigError(f"a chunk of {chunk} events is none.", "Ask for one event or more.")
         frame = data.interactions
         if "positive" not in frame.columns:
-            raise DataError("the events are not labelled.", "Say which are positive, for example 'rating >= 4'.")
+            raise DataError("the events are not labelled.", "Say which are: --positive 'rating >= 4'.")
         if "timestamp" not in frame.columns or frame["timestamp"].null_count():
-            raise DataError("a replay goes by time, and not every event has one.", "Map a column of times.")
+            raise DataError("a replay goes by time, and not every event has one.", f"Name one: {naming('timestamp')}.")
         if part not in data.parts:
-            raise DataError(f"{data.name} has no part {part!r}.", "Split it by time (global_time).")
+            raise DataError(
+                f"{data.name} has no part {part!r}.", "Split it by time: 'honeyguide data split --by global-time'."
+            )
         self.data, self.chunk = data, chunk
         split = frame["split"].to_numpy()
         self._before = np.isin(split, data.parts[: data.parts.index(part)])
@@ -225,6 +228,7 @@ def replay_models(
         JSON-able: ``{"dataset", "n_events", "chunk", "learn_every", "rows": [{"model", "learns", "metrics",
         "plain", "chunks", "cpu_seconds"}]}``; ``plain`` are the metrics without plug-ins.
     """
+    check_by_model(settings or {}, models, "replayed")
     data = data if "test" in data.parts else global_time(data, valid=0.1, test=0.4)
     n, rows = 0, []
     for name in models:

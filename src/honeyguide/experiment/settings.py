@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydantic import BaseModel
 
-from honeyguide.core.errors import ConfigError, UnknownNameError
+from honeyguide.core.errors import ConfigError, UnknownNameError, suggestion
 from honeyguide.core.fitting import ModelConfig
 from honeyguide.core.recommender import Recommender
 from honeyguide.models.registry import model_class
@@ -80,6 +80,31 @@ def from_toml(path: str | Path) -> tuple[str, Settings]:
         what = f"has an unknown entry {sorted(unknown)[0]!r}" if unknown else "does not name a model"
         raise ConfigError(f"{path} {what}.", 'It needs: model = "NAME" and, if wanted, a table [options].')
     return str(content["model"]), _from_toml(content.get("options", {}))
+
+
+def check_by_model(settings: Mapping[str, Any], models: Collection[str], done: str) -> None:
+    """Check that options by model are about models that are there.
+
+    Parameters
+    ----------
+    settings
+        Options by name of a model.
+    models
+        Names of those that are there.
+    done
+        What is done with them, for the message: ``compared``.
+
+    Raises
+    ------
+    ConfigError
+        If a name is none of theirs, or has a value in place of options.
+    """
+    for name, given in settings.items():
+        if name not in models:
+            remedy = f"{suggestion(name, models)}Write MODEL.OPTION=VALUE; the models are {', '.join(models)}."
+            raise ConfigError(f"options are given for {name!r}, which is not {done}.", remedy)
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"{name}={given} names no option of {name}.", f"Write {name}.OPTION={given}.")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Settings:

@@ -9,14 +9,14 @@ from typing import Any
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ConfigError, DataError
+from honeyguide.data.fingerprint import fingerprint
 from honeyguide.experiment.bundle import save_bundle
 from honeyguide.experiment.compare import ALWAYS, Options, Progress, as_dataset, compare, frozen, slug
 from honeyguide.experiment.comparison import Comparison
 from honeyguide.experiment.parts import with_test
 from honeyguide.experiment.records import write_json, write_text
 from honeyguide.experiment.search import JUDGE, Search, Task
-from honeyguide.experiment.settings import Settings, build_model
-from honeyguide.experiment.snapshot import fingerprint
+from honeyguide.experiment.settings import Settings, build_model, check_by_model
 from honeyguide.models.registry import load_model
 
 MOST_TRIALS = 500
@@ -134,9 +134,7 @@ def tune(
 def _check(names: Sequence[str], budget: float, settings: Mapping[str, Settings]) -> None:
     if budget <= 0:
         raise ConfigError(f"a budget of {budget:g} seconds is no budget.", "Give for example 10m.")
-    unused = [name for name in settings if name not in names]
-    if unused:
-        raise ConfigError(f"options are given for {unused[0]!r}, which is not tuned.", "Add it to the models.")
+    check_by_model(settings, names, "tuned")
     for name in names:
         build_model(name, settings.get(name, {}))
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from honeyguide.core.dataset import Dataset
-from honeyguide.core.errors import MissingExtraError
+from honeyguide.core.errors import MissingExtraError, UnknownNameError
 from honeyguide.core.recommender import Recommender
 from honeyguide.data.valid import asks_what_follows
 from honeyguide.encode.items import text_columns
 from honeyguide.encode.text import text_encoder
-from honeyguide.models.registry import model_class
+from honeyguide.models.registry import MODELS, model_class
 from honeyguide.models.sequence.lengths import are_long
 
 
@@ -72,8 +72,15 @@ def portfolio(data: Dataset, models: Iterable[str] = (), text: str = "auto", *, 
         Encoder of the items' text; ``"off"`` leaves text aside.
     begin
         Whether networks begin from the texts.
+
+    Raises
+    ------
+    UnknownNameError
+        If one of ``models`` is not there at all.
     """
     wanted = set(models)
+    for name in sorted(wanted - set(MODELS)):
+        raise UnknownNameError("model", name, MODELS)
     encoder = text if readable(data, text) else None
     arms = [*_closed_form(data, encoder), *_in_epochs(data, encoder if begin else None)]
     return [arm for arm in arms if not wanted or arm.model in wanted]

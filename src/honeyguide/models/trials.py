@@ -17,9 +17,9 @@ import numpy.typing as npt
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import ArtifactError, FitInterrupted, HoneyguideError
 from honeyguide.core.fitting import FitOptions
-from honeyguide.core.ragged import Ragged
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import cpu_seconds
+from honeyguide.data.fingerprint import fingerprint
 from honeyguide.metrics.holdout import drawn_users, model_ndcg
 from honeyguide.metrics.stats import paired_test
 from honeyguide.models.fusion import MOST_USERS, Candidates, collect
@@ -112,7 +112,7 @@ class Trials:
     def __post_init__(self) -> None:
         self.began, self.began_wall, self.carried = cpu_seconds(), time.monotonic(), 0.0
         self.train, self.valid = self.data.histories("train"), self.data.histories("valid")
-        self.digest, self.begun = digest_of(self.train, self.valid), set[Path]()
+        self.digest, self.begun = fingerprint(self.data)[:16], set[Path]()
 
     @property
     def spent(self) -> float:
@@ -336,12 +336,6 @@ class Trials:
         self.ladder.append(entry | {"spent": round(self.spent, 1)})
         if self.options.on_trial is not None:
             self.options.on_trial(self.ladder[-1])
-
-
-def digest_of(train: Ragged, valid: Ragged) -> str:
-    """Says which data a search is about."""
-    parts = (train.offsets, train.values, valid.offsets, valid.values)
-    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
 
 
 def _kept(folder: Path) -> tuple[Recommender | None, float]:

@@ -323,7 +323,7 @@ class Trainer(Generic[B]):
             raise TrainingError(
                 f"The loss is not a finite number ({where}).",
                 f"Lower the learning rate (now {self.settings.lr:g}), set a limit on the gradient (clip=1.0), "
-                "or use precision float32.",
+                "or use precision float32; on the command line --set lr=..., --set clip=1.0 and --precision float32.",
             )
 
     # -- checkpoints --------------------------------------------------------------------------

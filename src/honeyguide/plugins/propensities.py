@@ -144,8 +144,8 @@ def _logged_frame(data: Dataset, column: str) -> pl.DataFrame:
         raise DataError(
             f"there are no logged propensities: neither a column {column!r} in the interactions, nor a table "
             f"{_TABLE!r} of user_id, item_id and {column}.",
-            "Name the column (rel_mf.column), or estimate them: rel_mf.propensity = 'popularity' or 'exposure'.",
-            column=column,
+            "Name the column (rel_mf.column=NAME), or estimate them (rel_mf.propensity=popularity or exposure); with "
+            "--set on the command line.",
         )
     codes = {"user": data.user_ids.encode(table["user_id"]), "item": data.item_ids.encode(table["item_id"])}
     frame = table.select(column).with_columns(**{name: pl.Series(c) for name, c in codes.items()})

@@ -232,7 +232,10 @@ class CML(Recommender):
 
     def _add_items(self, items: pl.DataFrame) -> None:
         if self.text is None:
-            raise CapabilityError("cml with items=free knows no text.", "Fit it with items=both or items=text.")
+            raise CapabilityError(
+                "cml with items=free knows no text.",
+                "Fit it with items=both or items=text (--set on the command line).",
+            )
         with torch.inference_mode():
             new = self.network.written(self._texts(items)).numpy()
         lent = self._lent(new, self.film)

@@ -141,11 +141,17 @@ class TunedTexts(nn.Module):
         super().__init__()
         folder = getattr(text_encoder(encoder), "folder", None)
         if folder is None or not (Path(folder) / "config.json").is_file():
-            raise ConfigError(f"The encoder {encoder!r} has no layers to train.", "Set tuned=0, or text=minilm.")
+            raise ConfigError(
+                f"The encoder {encoder!r} has no layers to train.",
+                "Give tuned=0 or text=minilm (--set on the command line).",
+            )
         model = pretrained(Path(folder))
         depth = int(model.config.num_hidden_layers)
         if layers > depth:
-            raise ConfigError(f"{encoder} has {depth} layers, not {layers}.", f"Set tuned to {depth} or less.")
+            raise ConfigError(
+                f"{encoder} has {depth} layers, not {layers}.",
+                f"Give tuned={depth} or less (--set on the command line).",
+            )
         self._below = [model]  # in a list: no part of what is trained or saved
         self._folder, self._tokens, self._kept = Path(folder), tokens, depth - layers
         causal = not hasattr(model, "encoder")

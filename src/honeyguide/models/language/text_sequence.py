@@ -110,7 +110,7 @@ class TextSequenceModel(NextItemModel):
         if capability in ("cold_items", "add_items") and (c.head == "untied" or c.source == "ids"):
             raise CapabilityError(
                 f"{self.name} cannot score items without events with head={c.head!r} and source={c.source!r}.",
-                "Fit it with head='tied' and source='text'.",
+                "Fit it with head=tied and source=text (--set on the command line).",
             )
         super().require(capability)
 

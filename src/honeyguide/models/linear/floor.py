@@ -122,7 +122,8 @@ class Floor(Recommender):
         transitions = {name: normalise(self._transitions, name) for name in c.normalisations}
         name, decay, mix = self._grid()[0]
         if "valid" not in data.parts:
-            log.warning("%s has no part valid to choose on: the first options are taken; see with_valid().", data.name)
+            said = "the first options are taken; 'honeyguide fit' sets one aside, with_valid() does in Python"
+            log.warning("%s has no part valid to choose on: %s.", data.name, said)
         if "valid" in data.parts and len(self._grid()) > 1:
             valid = data.histories("valid")
             self.report.search = search_grid(transitions, cosines, histories, valid, c.decays, c.mixes)
