@@ -74,7 +74,7 @@ class FitOptions:
     learn_valid
         Learn the events of valid too when nothing is left to choose by them, by an update
         (:meth:`Recommender.learn_valid <honeyguide.core.recommender.Recommender.learn_valid>`): for what is to
-        serve. Off for what is to be compared, since some models cannot.
+        serve. Off for what is to be compared, since some models cannot. In an update: that it is this one.
     on_better
         Is given every recommender that a search finds better than those before, while the search goes on.
     on_trial

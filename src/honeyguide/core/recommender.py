@@ -146,6 +146,7 @@ class Recommender(ABC):
         """
         if "valid" not in self.report.learnt and len(data.histories("valid").values):
             train, both = data.histories("train"), data.histories("train", "valid")
+            options = replace(options or FitOptions(), learn_valid=True)
             self.update(train, both, data.item_ids, table=data.items, options=options)
             self.report.learnt = [*self.report.learnt, "valid"]
         return self

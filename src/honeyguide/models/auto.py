@@ -309,7 +309,7 @@ class Auto(Recommender):
             return
         with trials.spending() as spent:
             try:
-                self.chosen.learn_valid(data, replace(options, checkpoint=None, learn_valid=False))
+                self.chosen.learn_valid(data, replace(options, checkpoint=None))
             except CapabilityError as error:
                 trials.skip(VALID, f"they are not learnt: {error.message}")
                 return

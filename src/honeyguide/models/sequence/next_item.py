@@ -36,7 +36,7 @@ from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.pace import paced
 from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_new_items
 from honeyguide.models.sequence.next_item_config import NextItemConfig
-from honeyguide.models.sequence.next_item_update import SMALLER, update_windows
+from honeyguide.models.sequence.next_item_update import SMALLER, context_for, update_windows
 from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode, encode_positions, prefixes
@@ -218,8 +218,9 @@ class NextItemModel(Recommender):
     def _update(self, change: Change, options: FitOptions) -> None:
         """Go on training, for ``update_share`` of the work of the fit, on what changed and on ``replay``.
 
-        Not what a fit on the whole log would give: the rest of it is not seen again, Adam starts anew,
-        nothing is validated, and options that follow from the data stay those of the fit.
+        Where valid is learnt, of which nearly everybody has something, whole histories are read once: an epoch. Not
+        what a fit on the whole log would give: the rest of it is not seen again, Adam starts anew, nothing is
+        validated, and options that follow from the data stay those of the fit.
         """
         c: Any = self.resolved
         counts = np.bincount(change.after.values, minlength=change.n_items)
@@ -244,7 +245,9 @@ class NextItemModel(Recommender):
 
     def _train_on(self, change: Change, pace: float, options: FitOptions) -> None:
         c: Any = self.resolved
-        windows = update_windows(change, c.update_share * self.work, c.max_len, c.update_epochs)
+        work = 0.0 if options.learn_valid else c.update_share * self.work
+        context = c.max_len if options.learn_valid else context_for(change, work, c.max_len)
+        windows = update_windows(change, work, c.max_len, c.update_epochs, context)
         if (windows.lengths >= 2).any():
             self.network.to(choose_device(options.device))
             tokens = max(c.max_len, c.batch_tokens // SMALLER)

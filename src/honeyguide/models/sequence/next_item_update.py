@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import numpy as np
 import numpy.typing as npt
 
 from honeyguide.core.fitting import Change
 from honeyguide.core.ragged import Ragged
 
-CONTEXT = 10  # events before the first new one that a window of an update begins with
+CONTEXT = 10  # events, at least, before the first new one that a window of an update begins with
 SMALLER = 4  # times smaller than in a fit is a batch: few events have to make enough steps
 _CHANGED = 0.9  # most of the work that goes into what changed, the rest into replay
 
@@ -25,10 +27,25 @@ def unchanged(before: Ragged, after: Ragged) -> npt.NDArray[np.int64]:
     return common
 
 
-def update_windows(change: Change, work: float, max_len: int, epochs: int) -> Ragged:
+def context_for(change: Change, work: float, max_len: int) -> int:
+    """Events before the first new one, :data:`CONTEXT` to ``max_len``, with which what changed fits in the work once.
+
+    A network that reads the middle of long histories as if they were short ones forgets what long ones are like.
+    """
+    fresh = change.after.lengths - unchanged(change.before, change.after)
+
+    def fits(context: int) -> bool:
+        read = np.minimum(np.minimum(fresh + context, max_len + 1), change.after.lengths)
+        return bool(np.maximum(read - 1, 0).sum() <= _CHANGED * work)
+
+    wider = range(CONTEXT + 1, max_len + 1)
+    return CONTEXT + bisect_left(wider, True, key=lambda context: not fits(context))
+
+
+def update_windows(change: Change, work: float, max_len: int, epochs: int, context: int = CONTEXT) -> Ragged:
     """Windows ``[w]`` of at most ``max_len + 1`` events that an update reads once each.
 
-    Those of changed users begin ``CONTEXT`` events before the first new one, and are there up to ``epochs`` times; as
+    Those of changed users begin ``context`` events before the first new one, and are there up to ``epochs`` times; as
     many latest windows of ``change.replay`` follow as the work has room for, in their order.
 
     Parameters
@@ -37,11 +54,13 @@ def update_windows(change: Change, work: float, max_len: int, epochs: int) -> Ra
         What is new.
     work
         Positions to read; what changed is read once whatever that takes.
+    context
+        See :func:`context_for`.
     max_len, epochs
         As in :class:`~honeyguide.models.sequence.next_item_config.NextItemConfig`.
     """
     fresh = change.after.lengths - unchanged(change.before, change.after)
-    windows = change.after.last_of(np.minimum(fresh + CONTEXT, max_len + 1))
+    windows = change.after.last_of(np.minimum(fresh + context, max_len + 1))
     once = max(1, _positions(windows).sum())
     passes = int(np.clip(_CHANGED * work / once, 1, epochs))
     again = windows.take(np.tile(np.arange(len(windows)), passes))
