@@ -57,6 +57,27 @@ def auto_parts() -> str:
     return markdown(["data", "part", "adds", "standard error"], rows) if rows else MISSING
 
 
+@table("learn-valid")
+def learn_valid() -> str:
+    """What learning the events of valid is worth to what was chosen by them."""
+    result = read_result("learn_valid")
+    if result is None:
+        return MISSING
+    rows = []
+    for cell in result["results"]:
+        both = [f"recall@{cell['k']}", f"ndcg@{cell['k']}"]
+        before, after = cell["metrics"]["before"], cell["metrics"]["after"]
+        line = [cell["dataset"], str(cell["seed"]), f"{cell['events']:,}"]
+        line += [" / ".join(digits(means[m]) for m in both) for means in (before, after)]
+        cost = cell["cpu_seconds"]
+        gain = after[both[1]] / before[both[1]] - 1
+        rows.append(
+            [*line, f"{gain:+.1%}", f"{cell['p'][both[1]]:.1g}", f"{cost['learn_valid']:.0f}, {cost['search']:.0f}"]
+        )
+    header = ["data", "seed", "events of valid", "before", "after", "NDCG", "p", "CPU-s: this, the search"]
+    return markdown(header, rows) + made_by(result)
+
+
 @table("valid-like-test")
 def valid_like_test() -> str:
     """Whether models stand in valid as they do in test."""

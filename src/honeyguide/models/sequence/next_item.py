@@ -36,7 +36,7 @@ from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.pace import paced
 from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_new_items
 from honeyguide.models.sequence.next_item_config import NextItemConfig
-from honeyguide.models.sequence.next_item_update import SMALLER, context_for, update_windows
+from honeyguide.models.sequence.next_item_update import CONTEXT, SMALLER, update_windows
 from honeyguide.models.sequence.text_start import text_start
 from honeyguide.nn import losses
 from honeyguide.nn.backbone import encode, encode_positions, prefixes
@@ -245,8 +245,8 @@ class NextItemModel(Recommender):
 
     def _train_on(self, change: Change, pace: float, options: FitOptions) -> None:
         c: Any = self.resolved
-        work = 0.0 if options.learn_valid else c.update_share * self.work
-        context = c.max_len if options.learn_valid else context_for(change, work, c.max_len)
+        whole = options.learn_valid
+        work, context = (0.0, c.max_len) if whole else (c.update_share * self.work, CONTEXT)
         windows = update_windows(change, work, c.max_len, c.update_epochs, context)
         if (windows.lengths >= 2).any():
             self.network.to(choose_device(options.device))

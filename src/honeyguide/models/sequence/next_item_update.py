@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 import numpy as np
 import numpy.typing as npt
 
 from honeyguide.core.fitting import Change
 from honeyguide.core.ragged import Ragged
 
-CONTEXT = 10  # events, at least, before the first new one that a window of an update begins with
+CONTEXT = 10  # events before the first new one that a window of an update begins with
 SMALLER = 4  # times smaller than in a fit is a batch: few events have to make enough steps
 _CHANGED = 0.9  # most of the work that goes into what changed, the rest into replay
 
@@ -27,21 +25,6 @@ def unchanged(before: Ragged, after: Ragged) -> npt.NDArray[np.int64]:
     return common
 
 
-def context_for(change: Change, work: float, max_len: int) -> int:
-    """Events before the first new one, :data:`CONTEXT` to ``max_len``, with which what changed fits in the work once.
-
-    A network that reads the middle of long histories as if they were short ones forgets what long ones are like.
-    """
-    fresh = change.after.lengths - unchanged(change.before, change.after)
-
-    def fits(context: int) -> bool:
-        read = np.minimum(np.minimum(fresh + context, max_len + 1), change.after.lengths)
-        return bool(np.maximum(read - 1, 0).sum() <= _CHANGED * work)
-
-    wider = range(CONTEXT + 1, max_len + 1)
-    return CONTEXT + bisect_left(wider, True, key=lambda context: not fits(context))
-
-
 def update_windows(change: Change, work: float, max_len: int, epochs: int, context: int = CONTEXT) -> Ragged:
     """Windows ``[w]`` of at most ``max_len + 1`` events that an update reads once each.
 
@@ -55,7 +38,8 @@ def update_windows(change: Change, work: float, max_len: int, epochs: int, conte
     work
         Positions to read; what changed is read once whatever that takes.
     context
-        See :func:`context_for`.
+        Events before the first new one. Short windows, many times, teach most about what is new; where nearly everybody has
+        something new, they would teach a network of long histories that histories are short.
     max_len, epochs
         As in :class:`~honeyguide.models.sequence.next_item_config.NextItemConfig`.
     """
