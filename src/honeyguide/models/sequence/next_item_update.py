@@ -38,8 +38,8 @@ def update_windows(change: Change, work: float, max_len: int, epochs: int, conte
     work
         Positions to read; what changed is read once whatever that takes.
     context
-        Events before the first new one. Short windows, many times, teach most about what is new; where nearly everybody has
-        something new, they would teach a network of long histories that histories are short.
+        Events before the first new one. Short windows, many times, teach most about what is new; where nearly
+        everybody has something new, they would teach a network of long histories that histories are short.
     max_len, epochs
         As in :class:`~honeyguide.models.sequence.next_item_config.NextItemConfig`.
     """
