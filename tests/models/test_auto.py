@@ -124,6 +124,17 @@ def test_a_budget_that_is_spent_trains_no_further(books: Dataset) -> None:
     assert epochs == [0, 0], "one round, each cut short in its first epoch, and nothing after it"
 
 
+def test_what_an_epoch_costs_is_told_from_its_beginning(books: Dataset, tmp_path: Path) -> None:
+    trials = Trials(books, tmp_path, FitOptions(), 1000.0, None, 0)
+    sasrec = Arm("sasrec", "sasrec", epochs=True)
+    cut = trials.run(sasrec, 0.2)
+    assert cut is not None and not cut.model.report.curve and 0 < cut.model.report.begun < 1
+    whole = trials.run(Arm("one", "sasrec", {"epochs": 1}, epochs=True))
+    assert whole is not None and len(whole.model.report.curve) == 1
+    assert 0.4 * whole.per_epoch < cut.per_epoch < 4 * whole.per_epoch
+    assert cut.per_epoch > 2 * cut.model.report.cpu_seconds
+
+
 def test_a_small_budget_leaves_out_what_is_dear_and_says_so(books: Dataset) -> None:
     model = Auto(budget=2.0, models=(*CLOSED, "slim"), text="off").fit(books)
     skipped = {e["label"]: e["why"] for e in model.report.search if e["step"] == "skipped"}

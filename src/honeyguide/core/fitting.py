@@ -112,6 +112,8 @@ class FitReport:
         Learning curve, one entry per epoch.
     finished
         Whether training ended by itself, and not at a limit of time.
+    begun
+        Share of the first epoch that was trained, where a limit of time ended it.
     learnt
         Parts of the data that the model has learnt; of the others it knows nothing.
     updates
@@ -127,6 +129,7 @@ class FitReport:
     search: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
     finished: bool = True
+    begun: float = 0.0
     learnt: list[str] = field(default_factory=lambda: ["train"])
     updates: list[dict[str, Any]] = field(default_factory=list)
     behind: bool = False

@@ -69,9 +69,11 @@ class Trial:
 
     @property
     def per_epoch(self) -> float:
-        """CPU-seconds of one of its epochs; of the fit where it has not ended one."""
-        curve = self.model.report.curve
-        return curve[-1]["cpu_seconds"] / len(curve) if curve else self.model.report.cpu_seconds
+        """CPU-seconds of one of its epochs; where it has not ended one, as far as can be told from its beginning."""
+        report = self.model.report
+        if report.curve:
+            return float(report.curve[-1]["cpu_seconds"] / len(report.curve))
+        return report.cpu_seconds / (report.begun or 1.0)
 
 
 @dataclass

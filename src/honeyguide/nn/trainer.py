@@ -180,6 +180,7 @@ class Trainer(Generic[B]):
         self.average = [p.detach().clone() for p in network.parameters()] if settings.average else []
         self.best: dict[str, Tensor] = {}
         self.finished = False  # by itself, not at the limit of CPU-seconds
+        self.begun = 0.0  # share of the first epoch that was trained, where the limit ended it
 
     def run(self) -> list[dict[str, float]]:
         """Train, restore the best weights, and return the learning curve, one entry per epoch.
@@ -248,6 +249,7 @@ class Trainer(Generic[B]):
                 saved = time.monotonic()
             if p.epoch == 0 and self.limited and p.batch < len(batches) and self.group.size == 1:
                 self._save()
+                self.begun = p.batch / len(batches)
                 return
         self._close_epoch(len(batches), started)
 

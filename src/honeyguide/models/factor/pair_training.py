@@ -290,7 +290,7 @@ class PairModel(Recommender):
             hooks=self.hooks,
         )
         self.report.curve = trainer.run()
-        self.report.finished = trainer.finished
+        self.report.finished, self.report.begun = trainer.finished, trainer.begun
         self.served = serve()
         pairs = data.matrix("train")
         self.counts = np.asarray(pairs.sum(axis=0), np.float32).ravel()

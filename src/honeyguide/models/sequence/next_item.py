@@ -207,7 +207,7 @@ class NextItemModel(Recommender):
             hooks=self.hooks,
         )
         self.report.curve = trainer.run()
-        self.report.finished = trainer.finished
+        self.report.finished, self.report.begun = trainer.finished, trainer.begun
         self.work = float(windows.targets_per_epoch * len(self.report.curve))
         self.pace = None
 
