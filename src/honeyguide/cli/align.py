@@ -43,8 +43,7 @@ def align(
 
     config = configured("align", AlignConfig, None, parse_settings(setting or []))
     speaker = language_model(lm) if lm is not None else None
-    read = options.read_options(None, positive)
-    corpora = [corpus_of(auto_split(load_data(ref, **read)), together=together, lm=speaker) for ref in data]
+    corpora = [corpus_of(auto_split(load_data(ref, positive=positive)), together=together, lm=speaker) for ref in data]
     fit = FitOptions(progress=not json, checkpoint=checkpoint, resume=resume, device=device)
     curve = tune(corpora, out, config, fit)
     if json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from honeyguide.core.ragged import IntArray
 
 
+@options.reads_data
 def attack(
     data: options.DataRef,
+    read: dict[str, Any],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     kind: Annotated[
         str, typer.Option("--kind", help="random, bandwagon, segment, surrogate, or released:NAME where data has some.")
@@ -29,14 +31,6 @@ def attack(
         float | None, typer.Option("--length", min=2, help="Mean length of a profile; default: of the histories.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything drawn.")] = 0,
-    user_col: options.UserCol = None,
-    item_col: options.ItemCol = None,
-    time_col: options.TimeCol = None,
-    label_col: options.LabelCol = None,
-    group_col: options.GroupCol = None,
-    split_col: options.SplitCol = None,
-    positive: options.Positive = None,
-    in_order: options.InOrder = False,
     json: options.Json = False,
 ) -> None:
     """Write a data set with fake users in its training part; its table 'attack' says who they are."""
@@ -47,17 +41,6 @@ def attack(
     from honeyguide.data.valid import ensure_valid
     from honeyguide.experiment.attacks import attack as run
 
-    read = options.read_options(
-        None,
-        positive,
-        user_id=user_col,
-        item_id=item_col,
-        timestamp=time_col,
-        label=label_col,
-        group_id=group_col,
-        split=split_col,
-        in_order=in_order,
-    )
     genuine = ensure_valid(auto_split(load_data(data, **read)))
     codes = unpopular_items(genuine, seed=seed) if targets is None else _codes(genuine, targets)
     found = run(genuine, kind, codes, share=share, length=length, each=each, seed=seed)

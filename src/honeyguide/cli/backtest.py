@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from honeyguide.experiment.backtest import Backtest
 
 
+@options.reads_data
 def backtest(
     data: options.DataRef,
+    read: dict[str, Any],
     models: Annotated[str, typer.Option("--models", "-m", help="Names, separated by commas.")] = "ease,ials",
     folds: Annotated[int, typer.Option("--folds", min=2, help="Slices of time that are tested, the last ones.")] = 5,
     share: Annotated[float, typer.Option("--share", help="Share of all events in a slice.")] = 0.05,
@@ -28,19 +30,9 @@ def backtest(
     json: Annotated[Path | None, typer.Option("--json", help="Write the results here; - for standard output.")] = None,
     runs: Annotated[Path | None, typer.Option("--runs", help="Where finished cells are kept.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not take anything from earlier runs.")] = False,
-    items: options.Items = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     memory_limit: options.MemoryLimit = None,
-    user_col: options.UserCol = None,
-    item_col: options.ItemCol = None,
-    time_col: options.TimeCol = None,
-    label_col: options.LabelCol = None,
-    weight_col: options.WeightCol = None,
-    group_col: options.GroupCol = None,
-    split_col: options.SplitCol = None,
-    positive: options.Positive = None,
-    in_order: options.InOrder = False,
 ) -> None:
     """Test models on one slice of time after another, each fitted on what came before it.
 
@@ -52,18 +44,6 @@ def backtest(
     from honeyguide.experiment import compare as comparing
     from honeyguide.experiment.settings import parse_settings
 
-    read = options.read_options(
-        items,
-        positive,
-        user_id=user_col,
-        item_id=item_col,
-        timestamp=time_col,
-        label=label_col,
-        weight=weight_col,
-        group_id=group_col,
-        split=split_col,
-        in_order=in_order,
-    )
     dataset = load_data(data, **read)
     to_stdout = json is not None and str(json) == "-"
     with progress() as tell:

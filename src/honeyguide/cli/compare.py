@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from honeyguide.experiment.comparison import Comparison
 
 
+@options.reads_data
 def compare(
     data: options.DataRef,
+    read: dict[str, Any],
     models: Annotated[str, typer.Option("--models", "-m", help="Names, separated by commas.")] = "ease,ials",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each model that draws at random.")] = 1,
     k: options.K = 10,
@@ -29,21 +31,11 @@ def compare(
     runs: Annotated[Path | None, typer.Option("--runs", help="Where finished cells are kept.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not take anything from earlier runs.")] = False,
     split: options.Split = None,
-    items: options.Items = None,
     pictures: options.Pictures = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     memory_limit: options.MemoryLimit = None,
     ray: options.Ray = None,
-    user_col: options.UserCol = None,
-    item_col: options.ItemCol = None,
-    time_col: options.TimeCol = None,
-    label_col: options.LabelCol = None,
-    weight_col: options.WeightCol = None,
-    group_col: options.GroupCol = None,
-    split_col: options.SplitCol = None,
-    positive: options.Positive = None,
-    in_order: options.InOrder = False,
 ) -> None:
     """Fit and evaluate models, each in a process of its own; popularity and the floor are always there.
 
@@ -53,20 +45,7 @@ def compare(
     from honeyguide.experiment import compare as comparing
     from honeyguide.experiment.settings import parse_settings
 
-    read = options.read_options(
-        items,
-        positive,
-        split,
-        user_id=user_col,
-        item_id=item_col,
-        timestamp=time_col,
-        label=label_col,
-        weight=weight_col,
-        group_id=group_col,
-        split=split_col,
-        pictures=pictures,
-        in_order=in_order,
-    )
+    read |= {"split": split, "pictures": pictures}
     dataset = load_data(data, **read)
     to_stdout = json is not None and str(json) == "-"
     with progress() as tell:

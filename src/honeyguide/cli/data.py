@@ -23,37 +23,17 @@ _SHOWN = 20  # rejected rows on the screen; --quarantine has all
 
 
 @app.command()
+@options.reads_data
 def check(
     data: options.DataRef,
+    read: dict[str, Any],
     quarantine: Annotated[Path | None, typer.Option("--quarantine", help="Write the rejected rows here.")] = None,
-    items: options.Items = None,
-    user_col: options.UserCol = None,
-    item_col: options.ItemCol = None,
-    time_col: options.TimeCol = None,
-    label_col: options.LabelCol = None,
-    weight_col: options.WeightCol = None,
-    group_col: options.GroupCol = None,
-    split_col: options.SplitCol = None,
-    positive: options.Positive = None,
-    in_order: options.InOrder = False,
     json: options.Json = False,
 ) -> None:
     """Say which rows cannot be used, why, and what to do; exit code 3 if there are any."""
     from honeyguide.core.errors import DataError
     from honeyguide.data.check import check_data
 
-    read = options.read_options(
-        items,
-        positive,
-        user_id=user_col,
-        item_id=item_col,
-        timestamp=time_col,
-        label=label_col,
-        weight=weight_col,
-        group_id=group_col,
-        split=split_col,
-        in_order=in_order,
-    )
     found = check_data(data, **read)
     if quarantine is not None:
         found.write_quarantine(quarantine)
@@ -88,18 +68,11 @@ def _named(row: dict[str, Any]) -> str | None:
 
 
 @app.command()
+@options.reads_data
 def describe(
     data: options.DataRef,
-    items: options.Items = None,
+    read: dict[str, Any],
     split: options.Split = None,
-    user_col: options.UserCol = None,
-    item_col: options.ItemCol = None,
-    time_col: options.TimeCol = None,
-    label_col: options.LabelCol = None,
-    group_col: options.GroupCol = None,
-    split_col: options.SplitCol = None,
-    positive: options.Positive = None,
-    in_order: options.InOrder = False,
     json: options.Json = False,
 ) -> None:
     """Sizes, histories, popularity and leakage of a data set."""
@@ -107,18 +80,7 @@ def describe(
     from honeyguide.data.leakage import leakage_report
     from honeyguide.data.load import load_data
 
-    read = options.read_options(
-        items,
-        positive,
-        split,
-        user_id=user_col,
-        item_id=item_col,
-        timestamp=time_col,
-        label=label_col,
-        group_id=group_col,
-        split=split_col,
-        in_order=in_order,
-    )
+    read["split"] = split
     dataset = load_data(data, **read)
     found, leakage = figures(dataset), leakage_report(dataset)
     if json:
@@ -131,71 +93,35 @@ def describe(
 
 
 @app.command()
+@options.reads_data
 def export(
     data: options.DataRef,
+    read: dict[str, Any],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     format: Annotated[Format, typer.Option("--format", help="What the tables are written as.")] = "parquet",
-    items: options.Items = None,
-    user_col: options.UserCol = None,
-    item_col: options.ItemCol = None,
-    time_col: options.TimeCol = None,
-    label_col: options.LabelCol = None,
-    group_col: options.GroupCol = None,
-    split_col: options.SplitCol = None,
-    positive: options.Positive = None,
-    in_order: options.InOrder = False,
 ) -> None:
     """Write a data set as a clean folder that reads back equal."""
     from honeyguide.data.export import export as write
     from honeyguide.data.load import load_data
 
-    read = options.read_options(
-        items,
-        positive,
-        user_id=user_col,
-        item_id=item_col,
-        timestamp=time_col,
-        label=label_col,
-        group_id=group_col,
-        split=split_col,
-        in_order=in_order,
-    )
     write(load_data(data, **read), out, format)
     console.notes().print(f"Wrote {out}.")
 
 
 @app.command()
+@options.reads_data
 def split(
     data: options.DataRef,
+    read: dict[str, Any],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     by: Annotated[str, typer.Option("--by", help="leave-last-out, global-time, ratio, cold-item, cold-user.")] = "auto",
-    items: options.Items = None,
-    user_col: options.UserCol = None,
-    item_col: options.ItemCol = None,
-    time_col: options.TimeCol = None,
-    label_col: options.LabelCol = None,
-    group_col: options.GroupCol = None,
-    split_col: options.SplitCol = None,
-    positive: options.Positive = None,
-    in_order: options.InOrder = False,
 ) -> None:
     """Split a data set into train, valid and test, and write it with the split."""
     from honeyguide.data.describe import describe as figures
     from honeyguide.data.export import export as write
     from honeyguide.data.load import load_data
 
-    read = options.read_options(
-        items,
-        positive,
-        by,
-        user_id=user_col,
-        item_id=item_col,
-        timestamp=time_col,
-        label=label_col,
-        group_id=group_col,
-        split=split_col,
-        in_order=in_order,
-    )
+    read["split"] = by
     dataset = load_data(data, **read)
     write(dataset, out, "parquet")
     parts = ", ".join(f"{part} {n:,}" for part, n in figures(dataset).parts.items())

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "auto"
 
 
+@options.reads_data
 def fit(
     ctx: typer.Context,
     data: options.DataRef,
+    read: dict[str, Any],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model and the histories.")],
     model: options.Model = None,
     budget: Annotated[
         str | None, typer.Option("--budget", help="CPU time of the search without --model: 90s, 10m, 2h; default 10m.")
     ] = None,
-    items: options.Items = None,
     pictures: options.Pictures = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file of 'honeyguide config init'.")] = None,
     setting: options.Set = None,
@@ -48,15 +49,6 @@ def fit(
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     memory_limit: options.MemoryLimit = None,
-    user_col: options.UserCol = None,
-    item_col: options.ItemCol = None,
-    time_col: options.TimeCol = None,
-    label_col: options.LabelCol = None,
-    weight_col: options.WeightCol = None,
-    group_col: options.GroupCol = None,
-    split_col: options.SplitCol = None,
-    positive: options.Positive = None,
-    in_order: options.InOrder = False,
     json: options.Json = False,
 ) -> None:
     """Fit a model and save it with the histories it serves from; without --model, find the best within --budget.
@@ -81,19 +73,7 @@ def fit(
     if not first:
         console.mute()
     recommender = build(model, config, setting, seed, budget)
-    read = options.read_options(
-        items,
-        positive,
-        user_id=user_col,
-        item_id=item_col,
-        timestamp=time_col,
-        label=label_col,
-        weight=weight_col,
-        group_id=group_col,
-        split=split_col,
-        pictures=pictures,
-        in_order=in_order,
-    )
+    read["pictures"] = pictures
     dataset, found = read_with_report(data, **read)
     dataset = with_valid(dataset)
     say = console.report(json)

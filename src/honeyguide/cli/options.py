@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from honeyguide.data.load import ReadOptions
 
 _MAPPING = "Columns of DATA"
 
@@ -50,6 +50,27 @@ InOrder = Annotated[
         rich_help_panel=_MAPPING,
     ),
 ]
+_READING: dict[str, tuple[Any, Any]] = {
+    "items": (Items, None),
+    "user_col": (UserCol, None),
+    "item_col": (ItemCol, None),
+    "time_col": (TimeCol, None),
+    "label_col": (LabelCol, None),
+    "weight_col": (WeightCol, None),
+    "group_col": (GroupCol, None),
+    "split_col": (SplitCol, None),
+    "positive": (Positive, None),
+    "in_order": (InOrder, False),
+}
+_MEANING = {
+    "user_col": "user_id",
+    "item_col": "item_id",
+    "time_col": "timestamp",
+    "label_col": "label",
+    "weight_col": "weight",
+    "group_col": "group_id",
+    "split_col": "split",
+}
 Split = Annotated[
     str | None,
     typer.Option("--split", help="Split anew: leave-last-out, global-time, ratio, ... instead of the published one."),
@@ -79,21 +100,31 @@ def model_names() -> list[str]:
     return list(MODELS)
 
 
-def read_options(
-    items: Path | None = None,
-    positive: str | None = None,
-    split_by: str | None = None,
-    pictures: str | None = None,
-    in_order: bool = False,
-    **columns: str | None,
-) -> ReadOptions:
-    """What the options say about the data; ``columns`` by what they hold: ``user_id``, ``item_id``, ..."""
-    named = {meaning: column for meaning, column in columns.items() if column is not None}
+def reads_data(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with the options that say how DATA is read in the place of its parameter ``read``.
+
+    It is given these as keywords for :func:`honeyguide.data.load.load_data`.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.name != "read"]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shared = [inspect.Parameter(n, keyword, default=d, annotation=a) for n, (a, d) in _READING.items()]
+
+    @wraps(command)
+    def wrapped(**given: Any) -> None:
+        said = {name: given.pop(name) for name in _READING}
+        command(read=_read_options(**said), **given)
+
+    wrapped.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
+    return wrapped
+
+
+def _read_options(items: Path | None, positive: str | None, in_order: bool, **columns: str | None) -> dict[str, Any]:
+    named = {_MEANING[name]: column for name, column in columns.items() if column is not None}
     return {
         "items": items,
-        "pictures": pictures,
         "positive": positive,
-        "split": split_by,
         "order": "rows" if in_order else None,
         "columns": named or None,
     }

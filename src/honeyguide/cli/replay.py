@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,8 +10,10 @@ from honeyguide.cli import console, options
 from honeyguide.cli.compare import progress
 
 
+@options.reads_data
 def replay(
     data: options.DataRef,
+    read: dict[str, Any],
     models: Annotated[str, typer.Option("--models", "-m", help="Names, separated by commas.")] = "din,din+reloop2",
     chunk: Annotated[int, typer.Option("--chunk", min=1, help="Events after which outcomes are known.")] = 500,
     learn_every: Annotated[
@@ -21,16 +23,7 @@ def replay(
         list[str] | None, typer.Option("--set", metavar="MODEL.OPTION=VALUE", help="An option of one model.")
     ] = None,
     json: options.Json = False,
-    items: options.Items = None,
     device: options.Device = "auto",
-    user_col: options.UserCol = None,
-    item_col: options.ItemCol = None,
-    time_col: options.TimeCol = None,
-    label_col: options.LabelCol = None,
-    group_col: options.GroupCol = None,
-    split_col: options.SplitCol = None,
-    positive: options.Positive = None,
-    in_order: options.InOrder = False,
 ) -> None:
     """Predict, then learn how it turned out: labelled events in the order of time.
 
@@ -42,18 +35,7 @@ def replay(
     from honeyguide.experiment.replay import replay_models
     from honeyguide.experiment.settings import parse_settings
 
-    read = options.read_options(
-        items,
-        positive,
-        "none",
-        user_id=user_col,
-        item_id=item_col,
-        timestamp=time_col,
-        label=label_col,
-        group_id=group_col,
-        split=split_col,
-        in_order=in_order,
-    )
+    read["split"] = "none"
     with progress() as tell:
         found = replay_models(
             load_data(data, **read),

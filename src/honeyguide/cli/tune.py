@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from honeyguide.experiment.tune import Tuning
 
 
+@options.reads_data
 def tune(
     data: options.DataRef,
+    read: dict[str, Any],
     models: Annotated[str, typer.Option("--models", "-m", help="Names, separated by commas.")] = "ease,ials",
     budget: Annotated[
         str, typer.Option("--budget", help="CPU time for each model, the floors included: 90s, 10m, 2h.")
@@ -33,20 +35,10 @@ def tune(
     runs: Annotated[Path | None, typer.Option("--runs", help="Where studies and finished cells are kept.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not take anything from earlier runs.")] = False,
     split: options.Split = None,
-    items: options.Items = None,
     pictures: options.Pictures = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     memory_limit: options.MemoryLimit = None,
-    user_col: options.UserCol = None,
-    item_col: options.ItemCol = None,
-    time_col: options.TimeCol = None,
-    label_col: options.LabelCol = None,
-    weight_col: options.WeightCol = None,
-    group_col: options.GroupCol = None,
-    split_col: options.SplitCol = None,
-    positive: options.Positive = None,
-    in_order: options.InOrder = False,
 ) -> None:
     """Search the options of models on valid, all with the same budget; then test the best of each, once.
 
@@ -60,20 +52,7 @@ def tune(
     from honeyguide.experiment.settings import parse_settings
 
     seconds = options.parse_seconds(budget)
-    read = options.read_options(
-        items,
-        positive,
-        split,
-        user_id=user_col,
-        item_id=item_col,
-        timestamp=time_col,
-        label=label_col,
-        weight=weight_col,
-        group_id=group_col,
-        split=split_col,
-        pictures=pictures,
-        in_order=in_order,
-    )
+    read |= {"split": split, "pictures": pictures}
     dataset, report = read_with_report(data, **read)
     to_stdout = json is not None and str(json) == "-"
     with progress() as tell:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,25 +13,17 @@ if TYPE_CHECKING:
     from honeyguide.experiment.update import Updated
 
 
+@options.reads_data
 def update(
     model: options.Bundle,
     events: Annotated[str, typer.Argument(metavar="EVENTS", help="New events: a file, a folder or a database URL.")],
+    read: dict[str, Any],
     replay: Annotated[
         float,
         typer.Option("--replay", min=0.0, help="Most other users shown to models that forget, for each that changed."),
     ] = 20.0,
-    items: options.Items = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
-    user_col: options.UserCol = None,
-    item_col: options.ItemCol = None,
-    time_col: options.TimeCol = None,
-    label_col: options.LabelCol = None,
-    weight_col: options.WeightCol = None,
-    group_col: options.GroupCol = None,
-    split_col: options.SplitCol = None,
-    positive: options.Positive = None,
-    in_order: options.InOrder = False,
     json: options.Json = False,
 ) -> None:
     """Learn from new events without fitting anew; new users and items are welcome.
@@ -50,18 +42,6 @@ def update(
 
     bundle = open_bundle(model)
     bundle.model.require("update")
-    read = options.read_options(
-        items,
-        positive,
-        user_id=user_col,
-        item_id=item_col,
-        timestamp=time_col,
-        label=label_col,
-        weight=weight_col,
-        group_id=group_col,
-        split=split_col,
-        in_order=in_order,
-    )
     read["remembered"], read["known_items"] = reading_of(model), bundle.store.item_ids.values
     dataset, found = read_with_report(events, **read)
     say = console.report(json)
