@@ -11,7 +11,7 @@ import pytest
 from honeyguide.core.dataset import Dataset
 from honeyguide.data import splits
 from honeyguide.data.build import build
-from honeyguide.data.valid import asks_what_follows, ensure_valid
+from honeyguide.data.valid import asks_what_follows, ensure_valid, new_on_valid
 
 
 def test_ensure_valid_takes_the_end_of_ordered_histories(goodbooks):
@@ -106,3 +106,11 @@ def test_a_random_valid_does_not_ask_what_follows(books):
     plain = replace(books, interactions=books.interactions.drop("split"))
     assert asks_what_follows(plain)
     assert asks_what_follows(ensure_valid(plain))
+
+
+def test_only_what_is_new_to_people_can_be_found_on_valid() -> None:
+    rows = [("a", "x", "train"), ("a", "y", "train"), ("a", "x", "valid"), ("a", "z", "valid")]
+    rows += [("b", "y", "train"), ("b", "x", "valid"), ("c", "z", "train"), ("c", "z", "valid"), ("d", "x", "train")]
+    data = build("log", pl.DataFrame(rows, schema=["user_id", "item_id", "split"], orient="row"))
+    found = new_on_valid(data)
+    assert [data.item_ids.values.gather(row).to_list() for row in found] == [["z"], ["x"], [], []]

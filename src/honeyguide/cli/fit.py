@@ -141,16 +141,25 @@ def build(
 
 def announce(model: Recommender, data: Dataset, found: CheckReport, say: Any) -> None:
     """Print what was read and set aside, what the data holds and what the fit is expected to need."""
+    import numpy as np
+
     from honeyguide.data.describe import describe
+    from honeyguide.data.valid import new_on_valid
 
     say.print(str(found))
     say.print(str(describe(data)))
+    if model.name == DEFAULT_MODEL:
+        judges, some = (np.count_nonzero(lists.lengths) for lists in (new_on_valid(data), data.histories("valid")))
+        rest = f"; the other {some - judges:,} have only what they had before" if judges < some else ""
+        say.print(f"Chosen by the {judges:,} users who have something new on valid{rest}.")
     say.print(f"Fitting {model.name}: needs {model.estimate(data.select('train', 'valid'))}.")
 
 
 def summarise(model: Recommender, out: Path, say: Any, as_json: bool) -> None:
     """Print what the fit cost, what was chosen, and what to do next."""
     from dataclasses import asdict
+
+    from honeyguide.models.trials import VALID
 
     report = model.report
     say.print(
@@ -176,6 +185,8 @@ def summarise(model: Recommender, out: Path, say: Any, as_json: bool) -> None:
         )
     if "valid" in report.learnt:
         say.print("Valid was learnt too, after everything was chosen: measure on test, or on what comes next.")
+    elif any(entry.get("label") == VALID for entry in report.search):
+        say.print("The events of valid were not learnt (see above); 'honeyguide update' takes in what comes next.")
     say.print(f"Saved to {out}. Next: honeyguide recommend {out} --user ID --why")
     if as_json:
         console.emit(

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import polars as pl
 
 from honeyguide.core.dataset import Dataset
+from honeyguide.core.ragged import Ragged
 from honeyguide.data.splits import TEST, TRAIN, VALID, Codes, with_codes
 
 
@@ -90,6 +91,15 @@ def _valid_groups(
     before = np.cumsum(size[given]) - size[given]
     taken = given[before < np.where(turn == 1, 2 * wanted, wanted)]
     return np.where(train & np.isin(groups, number[taken]), np.int8(VALID), codes)
+
+
+def new_on_valid(data: Dataset) -> Ragged:
+    """What each user has on valid and not in the train history: what can be found when seen items are left out."""
+    train, valid = data.histories("train"), data.histories("valid")
+    users = np.flatnonzero(valid.lengths)
+    before, wide = train.take(users), valid.take(users)
+    keys = [lists.rows * np.int64(data.n_items) + lists.values for lists in (before, wide)]
+    return valid.where(~np.isin(keys[1], keys[0]))
 
 
 def asks_what_follows(data: Dataset) -> bool:

@@ -157,7 +157,9 @@ class Auto(Recommender):
         cost = self._reading(data)
         if cost > _READING * self.config.budget and asks_what_follows(data) and any(arm.epochs for arm in found):
             why = f"reading the texts is expected to take {cost:.0f} CPU-seconds, over {_READING:.0%} of the budget"
-            trials.skip("texts in networks", f"{why}: these begin without them")
+            trials.skip(
+                "texts in networks", f"{why}: these begin without them; a budget of {cost / _READING:.0f} would do"
+            )
         return found
 
     def _portfolio(self, data: Dataset) -> list[Arm]:
@@ -339,9 +341,12 @@ class Auto(Recommender):
         if capability == "update":
             require_updatable(self, [self.chosen])
         if capability in ("cold_items", "add_items") and capability not in self.chosen.capabilities:
+            dear = next((e for e in self.report.search if (e["step"], e["label"]) == ("skipped", ColdMap.name)), None)
             raise CapabilityError(
                 f"this {self.name} was fitted without text, so {capability!r} is not possible.",
-                "Fit it on items with titles, with an encoder installed: pip install 'honeyguide[text]'.",
+                f"Fit it with a larger budget: {dear['why']}."
+                if dear is not None
+                else "Fit it on items with titles, with an encoder installed: pip install 'honeyguide[text]'.",
             )
 
     def _add_items(self, items: pl.DataFrame) -> None:

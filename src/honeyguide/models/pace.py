@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from honeyguide.core.fitting import Change
+from honeyguide.core.fitting import Change, FitOptions
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.models.sequence.next_item_update import unchanged
 
@@ -64,6 +64,21 @@ def _bold_is_better(careful: FloatArray, bold: FloatArray) -> bool:
     """Whether the logarithms of the ranks after the bold update are lower beyond noise, paired over judges."""
     gain = careful - bold
     return bool(gain.mean() > _CERTAIN * gain.std() / np.sqrt(len(gain)))
+
+
+def pace_of(option: float | None, found: float | None, options: FitOptions) -> float | None:
+    """The pace of an update, or ``None`` where it is to be found: what valid brings is learnt carefully, and all of it.
+
+    Parameters
+    ----------
+    option
+        What somebody set.
+    found
+        By an earlier update.
+    options
+        Of this one.
+    """
+    return option or found or (CAREFUL if options.learn_valid else None)
 
 
 def paced(

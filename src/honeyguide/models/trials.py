@@ -20,6 +20,7 @@ from honeyguide.core.fitting import FitOptions
 from honeyguide.core.recommender import Recommender
 from honeyguide.core.resources import cpu_seconds
 from honeyguide.data.fingerprint import fingerprint
+from honeyguide.data.valid import new_on_valid
 from honeyguide.metrics.holdout import drawn_users, model_ndcg
 from honeyguide.metrics.stats import paired_test
 from honeyguide.models.fusion import MOST_USERS, Candidates, collect
@@ -113,7 +114,7 @@ class Trials:
 
     def __post_init__(self) -> None:
         self.began, self.began_wall, self.carried = cpu_seconds(), time.monotonic(), 0.0
-        self.train, self.valid = self.data.histories("train"), self.data.histories("valid")
+        self.train, self.valid = self.data.histories("train"), new_on_valid(self.data)
         self.digest, self.begun = fingerprint(self.data)[:16], set[Path]()
 
     @property
@@ -138,7 +139,7 @@ class Trials:
 
     @property
     def n_judges(self) -> int:
-        """Users with something held out on valid."""
+        """Users with something new to them on valid: the others tell nothing, for what was seen is left out."""
         return int(np.count_nonzero(self.valid.lengths))
 
     @property
@@ -310,16 +311,17 @@ class Trials:
     def relearning(self, model: Recommender) -> float:
         """CPU-seconds that an update of ``model`` with the events of valid is expected to take, at most.
 
-        What was learnt in closed form is solved again; a network reads what is new twice, to find its pace.
+        What was learnt in closed form is solved again; a network reads all histories once.
         """
         trial = next((t for t in self.done if t.model is model), None)
         if trial is None:
             return sum(self.relearning(part) for part in model.made_of)
-        return 2 * trial.per_epoch if trial.arm.epochs else trial.model.report.cpu_seconds
+        return trial.per_epoch if trial.arm.epochs else trial.model.report.cpu_seconds
 
     def note_valid(self, cpu: float) -> None:
         """Write down that the events of valid were learnt, and at what cost."""
-        learnt = {"step": "valid", "label": VALID, "verdict": f"{len(self.valid.values):,}, learnt too"}
+        n = len(self.data.histories("valid").values)
+        learnt = {"step": "valid", "label": VALID, "verdict": f"{n:,}, learnt too"}
         self._tell(learnt | {"cpu_seconds": round(cpu, 1)})
 
     def _judge(self, model: Recommender) -> Values:

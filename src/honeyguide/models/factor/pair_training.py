@@ -24,7 +24,7 @@ from honeyguide.core.requests import Recommendations
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
 from honeyguide.models.factor import pair_update as up
 from honeyguide.models.factor.fold_in import FoldIn, How
-from honeyguide.models.pace import paced
+from honeyguide.models.pace import pace_of, paced
 from honeyguide.nn import pair_losses
 from honeyguide.nn.forward import Forward, Weights, batch_loss, mean_loss, mean_reweighed
 from honeyguide.nn.pairs import PairBatch, PairSampler
@@ -309,9 +309,9 @@ class PairModel(Recommender):
         self.counts = up.counted_on(self.counts, change, self.name)
         start = up.grown_fold_in(served, change, self.counts)
         train = partial(self._train_on, start, options)
-        given = config.update_lr or self.pace
+        given = pace_of(config.update_lr, self.pace, options)
         self.served, pace = paced(change, given, config.seed, train, lambda model, h: model.scores(h))
-        self.pace = None if config.update_lr else pace
+        self.pace = pace if given is None else self.pace
 
     def _train_on(self, served: FoldIn, options: FitOptions, change: Change, pace: float) -> Served:
         config: Any = self.config

@@ -33,7 +33,7 @@ from honeyguide.core.space import Choice, Real, Space
 from honeyguide.encode.items import ItemText
 from honeyguide.encode.text import text_encoder
 from honeyguide.metrics.holdout import drawn_users, holdout_ndcg
-from honeyguide.models.pace import paced
+from honeyguide.models.pace import pace_of, paced
 from honeyguide.models.sequence.cooccurrence import cooccurrence_vectors, with_new_items
 from honeyguide.models.sequence.next_item_config import NextItemConfig
 from honeyguide.models.sequence.next_item_update import CONTEXT, SMALLER, update_windows
@@ -240,8 +240,9 @@ class NextItemModel(Recommender):
             self.network = network
             return self.score_histories(histories)
 
-        self.network, pace = paced(change, c.update_lr or self.pace, c.seed, train, scores)
-        self.pace = None if c.update_lr else pace
+        given = pace_of(c.update_lr, self.pace, options)
+        self.network, pace = paced(change, given, c.seed, train, scores)
+        self.pace = pace if given is None else self.pace
 
     def _train_on(self, change: Change, pace: float, options: FitOptions) -> None:
         c: Any = self.resolved
