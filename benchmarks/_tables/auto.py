@@ -67,14 +67,15 @@ def learn_valid() -> str:
     for cell in result["results"]:
         both = [f"recall@{cell['k']}", f"ndcg@{cell['k']}"]
         before, after = cell["metrics"]["before"], cell["metrics"]["after"]
-        line = [cell["dataset"], str(cell["seed"]), f"{cell['events']:,}"]
+        on = {"cuda": "GPU", "cpu": "CPU"}[cell["device"]] + (", texts not read" if cell["text"] == "off" else "")
+        line = [cell["dataset"], str(cell["seed"]), on, f"{cell['events']:,}"]
         line += [" / ".join(digits(means[m]) for m in both) for means in (before, after)]
         cost = cell["cpu_seconds"]
         gain = after[both[1]] / before[both[1]] - 1
         rows.append(
             [*line, f"{gain:+.1%}", f"{cell['p'][both[1]]:.1g}", f"{cost['learn_valid']:.0f}, {cost['search']:.0f}"]
         )
-    header = ["data", "seed", "events of valid", "before", "after", "NDCG", "p", "CPU-s: this, the search"]
+    header = ["data", "seed", "on", "events of valid", "before", "after", "NDCG", "p", "CPU-s: this, the search"]
     return markdown(header, rows) + made_by(result)
 
 
