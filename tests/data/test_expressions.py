@@ -117,3 +117,9 @@ def test_faults_name_the_column():
         condition("event > b", FRAME.schema)
     with pytest.raises(DataError, match="'x' is not a number"):
         condition("label in 4, x", FRAME.schema)
+
+
+@pytest.mark.parametrize("text", ["rating == title", "rating != five"])
+def test_numbers_are_not_compared_with_words(text: str) -> None:
+    with pytest.raises(DataError, match="is not a number, and the column holds numbers"):
+        condition(text, {"rating": pl.Float64()})

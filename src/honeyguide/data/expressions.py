@@ -253,7 +253,7 @@ def _compare(column: _Column, symbol: str, value: str) -> pl.Expr:
         if symbol in _ORDER:
             message = f"{value!r} is not a number, so {symbol} cannot compare with it."
             raise column.fault(message, "Use == or in.") from None
-        equal: pl.Expr = compare(_as_text(column), value)
+        equal: pl.Expr = compare(_as_text(column), _like_text(value, column))
         return equal
     if dtype == pl.Boolean or dtype.is_numeric():
         result: pl.Expr = compare(pl.col(name).cast(pl.Float64), number)
