@@ -49,10 +49,7 @@ def run(data: Dataset, name: str, seed: int) -> dict[str, Any]:
     """Search, then measure what was chosen beside the floors."""
     budget, k, parts = TASKS[name]
     model = Auto(budget=budget, seed=seed).fit(data)
-    history, truth = data.histories(*parts), data.histories("test")
-    asked = np.flatnonzero(truth.lengths)
-    history, truth = history.take(asked), truth.take(asked)
-    catalogue = Catalogue(data.n_items, data.popularity("train"), history)
+    history, truth, catalogue = asked(data, parts)
     lines: list[Recommender] = [model, Floor().fit(data), Popularity().fit(data)]
     found = {line.name: measure(line, history, truth, k, catalogue) for line in lines}
     ours, floor = (found[line][1][f"ndcg@{k}"] for line in ("auto", "floor"))
@@ -68,6 +65,14 @@ def run(data: Dataset, name: str, seed: int) -> dict[str, Any]:
         "peak_rss_mb": round(model.report.peak_rss_mb, 1),
         "ladder": model.report.search,
     }
+
+
+def asked(data: Dataset, parts: tuple[str, ...]) -> tuple[Ragged, Ragged, Catalogue]:
+    """Histories and truths of the users of test, and the catalogue as these see it."""
+    history, truth = data.histories(*parts), data.histories("test")
+    users = np.flatnonzero(truth.lengths)
+    history, truth = history.take(users), truth.take(users)
+    return history, truth, Catalogue(data.n_items, data.popularity("train"), history)
 
 
 def measure(

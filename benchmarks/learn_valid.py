@@ -15,15 +15,13 @@ import os
 import tempfile
 from typing import Any
 
-import numpy as np
 import torch
 
-from auto_accuracy import TASKS, measure
+from auto_accuracy import TASKS, asked, measure
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.resources import Stopwatch
 from honeyguide.data.load import load_data
 from honeyguide.data.valid import ensure_valid
-from honeyguide.metrics.catalogue import Catalogue
 from honeyguide.metrics.stats import paired_test
 from honeyguide.models.auto import Auto
 from result_file import read_result, write_result
@@ -42,10 +40,7 @@ def run(data: Dataset, name: str, seed: int, budget: float, text: str) -> dict[s
     """Before and after, with the values of every user compared."""
     _, k, parts = TASKS[name]
     model = Auto(budget=budget, seed=seed, text=text).fit(data)
-    history, truth = data.histories(*parts), data.histories("test")
-    asked = np.flatnonzero(truth.lengths)
-    history, truth = history.take(asked), truth.take(asked)
-    catalogue = Catalogue(data.n_items, data.popularity("train"), history)
+    history, truth, catalogue = asked(data, parts)
     means, values, chosen = {}, {}, model.stands_for
     means["before"], values["before"] = measure(model, history, truth, k, catalogue)
     with Stopwatch() as watch:
@@ -60,7 +55,7 @@ def run(data: Dataset, name: str, seed: int, budget: float, text: str) -> dict[s
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "chosen": chosen,
         "left_behind": list(model.left_behind),
-        "users": len(asked),
+        "users": len(truth),
         "events": len(data.histories("valid").values),
         "metrics": means,
         "p": {
@@ -87,14 +82,15 @@ def main() -> None:
                 os.environ["HONEYGUIDE_CACHE"] = empty
                 cell = run(ensure_valid(load_data(name)), name, seed, BUDGETS[name], arguments.text)
             print(name, seed, cell["metrics"], cell["p"], cell["cpu_seconds"], flush=True)
+            cells = sorted([*_cells(), cell], key=lambda c: (list(BUDGETS).index(c["dataset"]), c["seed"]))
             write_result(
                 NAME,
-                sorted([*_cells(), cell], key=lambda c: (list(BUDGETS).index(c["dataset"]), c["seed"])),
+                cells,
                 dataset=list(BUDGETS),
                 split="as published; without a valid part, a seeded 5 % of train",
                 protocol="full ranking, ties pessimistic, seen items removed; chosen on valid, then valid learnt too; "
                 "history = train + valid",
-                seeds=sorted({c["seed"] for c in [*_cells(), cell]}),
+                seeds=sorted({c["seed"] for c in cells}),
                 config=BUDGETS,
                 whole=True,
             )

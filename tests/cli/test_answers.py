@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from honeyguide.cli.answers import Answers, from_checkpoint
+from honeyguide.cli.answers import Answers, digest_of, from_checkpoint
 from honeyguide.cli.main import app
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import FitInterrupted
@@ -32,7 +32,7 @@ def stop(*_: object) -> None:
 
 
 def answers(out: Path, data: Dataset, resume: bool = False, seed: int = 0) -> Answers:
-    return Answers(out, out / "checkpoint", data, None, seed=seed, resume=resume)
+    return Answers(out, out / "checkpoint", data, digest_of(data), None, seed=seed, resume=resume)
 
 
 def saved(out: Path) -> str:

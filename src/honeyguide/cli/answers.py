@@ -21,15 +21,22 @@ if TYPE_CHECKING:
 _FILE, _BEGUN, _SEARCH = "answer.json", "fit.json", "auto"
 
 
-def begin(folder: Path, data: Dataset, model: Recommender, *, resume: bool) -> Callable[[], None]:
+def digest_of(data: Dataset) -> str:
+    """Says which data a fit is about."""
+    from honeyguide.data.fingerprint import fingerprint
+
+    return fingerprint(data.select("train", "valid"))[:16]
+
+
+def begin(folder: Path, data: Dataset, digest: str, model: Recommender, *, resume: bool) -> Callable[[], None]:
     """Say where a fit that goes on is about something else than its checkpoint.
 
     Parameters
     ----------
     folder
         Of checkpoints.
-    data, model
-        What is fitted on, and what.
+    data, digest, model
+        What is fitted on, its :func:`digest_of`, and what is fitted.
     resume
         Whether an interrupted fit goes on.
 
@@ -38,14 +45,13 @@ def begin(folder: Path, data: Dataset, model: Recommender, *, resume: bool) -> C
     callable
         Writes down, the first time, what the fit is about; to be called when there is something to go on from.
     """
-    from honeyguide.data.fingerprint import fingerprint
     from honeyguide.experiment.records import plain, read_json, write_json
 
     going_on = resume and _kept(folder)
     before = read_json(folder / _BEGUN) if going_on else None
     now = plain(
         {
-            "data": fingerprint(data.select("train", "valid"))[:16],
+            "data": digest,
             "size": f"{data.interactions.height:,} events of {data.n_users:,} users on {data.n_items:,} items",
             "model": model.name,
             "options": model.config.model_dump(mode="json"),
@@ -92,8 +98,8 @@ class Answers:
         Folder of the bundle.
     folder
         Of checkpoints; what was saved last is noted there.
-    data, reading
-        What is fitted on, and how it was read.
+    data, digest, reading
+        What is fitted on, its :func:`digest_of`, and how it was read.
     seed
         Of the search.
     resume
@@ -101,12 +107,10 @@ class Answers:
     """
 
     def __init__(
-        self, out: Path, folder: Path, data: Dataset, reading: Reading | None, *, seed: int, resume: bool
+        self, out: Path, folder: Path, data: Dataset, digest: str, reading: Reading | None, *, seed: int, resume: bool
     ) -> None:
-        from honeyguide.data.fingerprint import fingerprint
-
         self.out, self.data, self.reading = out, data, reading
-        self.note, self.key = folder / _FILE, f"{fingerprint(data.select('train', 'valid'))[:16]} {seed}"
+        self.note, self.key = folder / _FILE, f"{digest} {seed}"
         self.best, self.standing = 0.0, (0.0, False)  # of single models; of the answer: valid NDCG@10, a place for cold
         self.last: str | None = None  # answer that stands in ``out``, in words
         self.written = False

@@ -82,9 +82,11 @@ def fit(
     if little is not None:
         console.notes().print(little, style="yellow")
     folder, best = checkpoint or out / "checkpoint", None
-    begun = answers.begin(folder, dataset, recommender, resume=resume) if first else None
+    digest = answers.digest_of(dataset) if first else ""
+    begun = answers.begin(folder, dataset, digest, recommender, resume=resume) if first else None
     if first and recommender.name == DEFAULT_MODEL:
-        best = answers.Answers(out, folder, dataset, found.reading, seed=recommender.config.seed, resume=resume)
+        seed = recommender.config.seed
+        best = answers.Answers(out, folder, dataset, digest, found.reading, seed=seed, resume=resume)
     how = FitOptions(
         progress=not console.is_quiet(),
         checkpoint=folder,

@@ -104,7 +104,7 @@ class Auto(Recommender):
 
     def estimate(self, data: Dataset) -> Estimate:
         """The budget; the least memory that an answer takes, and the most: models that do not fit are left out."""
-        arms = [arm for arm in self._portfolio(data) if arm.lacks() is None]
+        arms = [arm for arm in self._portfolio(data, self._reading(data)) if arm.lacks() is None]
         costs = [arm.build(self.config.seed).estimate(data) for arm in arms]
         tried = [c.memory_bytes for c in costs if c.cpu_seconds <= self.config.budget]
         least = min((c.memory_bytes for c in costs), default=0.0) + _BESIDE
@@ -144,7 +144,8 @@ class Auto(Recommender):
 
     def _to_try(self, data: Dataset, trials: Trials) -> list[Arm]:
         """The portfolio without what is not installed; where next to nobody is there to judge by, the floors alone."""
-        suitable, found = self._portfolio(data), []
+        cost = self._reading(data)
+        suitable, found = self._portfolio(data, cost), []
         floors = any(arm.model in _FLOORS for arm in suitable)
         for arm in suitable:
             extra = arm.lacks()
@@ -154,7 +155,6 @@ class Auto(Recommender):
                 trials.skip(arm.label, f"{trials.n_judges} users on valid are too few to choose by")
             else:
                 found.append(arm)
-        cost = self._reading(data)
         if cost > _READING * self.config.budget and asks_what_follows(data) and any(arm.epochs for arm in found):
             why = f"reading the texts is expected to take {cost:.0f} CPU-seconds, over {_READING:.0%} of the budget"
             trials.skip(
@@ -162,8 +162,9 @@ class Auto(Recommender):
             )
         return found
 
-    def _portfolio(self, data: Dataset) -> list[Arm]:
-        begin = self._reading(data) <= _READING * self.config.budget
+    def _portfolio(self, data: Dataset, reading: float) -> list[Arm]:
+        """What suits the data, where ``reading`` all texts takes so many CPU-seconds."""
+        begin = reading <= _READING * self.config.budget
         return portfolio(data, self.config.models, self.config.text, begin=begin)
 
     def _reading(self, data: Dataset) -> float:
