@@ -11,7 +11,7 @@ import pytest
 from honeyguide.core.dataset import Dataset
 from honeyguide.data import splits
 from honeyguide.data.build import build
-from honeyguide.data.valid import asks_what_follows, ensure_valid, new_on_valid
+from honeyguide.data.valid import asks_what_follows, ensure_valid, new_on_valid, reaching_back
 
 
 def test_ensure_valid_takes_the_end_of_ordered_histories(goodbooks):
@@ -114,3 +114,36 @@ def test_only_what_is_new_to_people_can_be_found_on_valid() -> None:
     data = build("log", pl.DataFrame(rows, schema=["user_id", "item_id", "split"], orient="row"))
     found = new_on_valid(data)
     assert [data.item_ids.values.gather(row).to_list() for row in found] == [["z"], ["x"], [], []]
+
+
+def _log(*histories: str) -> Dataset:
+    """A user a word: a letter is an item, and the last two events are valid and test."""
+    rows = [(f"u{n}", item, place) for n, items in enumerate(histories) for place, item in enumerate(items)]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "position"], orient="row")
+    return splits.leave_last_out(build("log", frame))
+
+
+def test_valid_reaches_back_to_something_new_where_people_come_back() -> None:
+    log = _log("aaaaaaaaaabaab", "aaaaaaaaaaabcc", "bbabababababab", "cacacacacacaca")
+    assert np.count_nonzero(new_on_valid(log).lengths) == 1
+    found = reaching_back(log)
+    valid = found.select("valid").interactions
+    taken = {user: valid.filter(pl.col("user") == user)["item"].to_list() for user in range(4)}
+    letters = {user: "".join(log.item_ids.values.gather(items)) for user, items in taken.items()}
+    assert letters == {0: "baa", 1: "c", 2: "a", 3: "c"}  # the last two had nothing new within a fifth
+    assert np.count_nonzero(new_on_valid(found).lengths) == 2
+    tested = [data.select("test").interactions.drop("split") for data in (log, found)]
+    assert tested[0].equals(tested[1])
+
+
+def test_valid_stays_where_half_the_people_find_something_new() -> None:
+    log = _log("aaaaaaaaaabaab", "aaaaaaaaaaabcc")
+    assert reaching_back(log) is log
+
+
+def test_ensure_valid_reaches_back_too() -> None:
+    words = ["aaaaaaaaaaaaaaaaaaaab" + "ab" * (n % 2) for n in range(40)] + ["ccccccccccccccccdcc"] * 60
+    log = _log(*words)
+    data = ensure_valid(replace(log, interactions=log.interactions.drop("split", strict=False)), share=0.05)
+    assert np.count_nonzero(new_on_valid(data).lengths) == 100
+    assert data.select("train").interactions["user"].n_unique() == 100

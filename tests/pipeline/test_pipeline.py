@@ -168,6 +168,7 @@ def test_scores_are_spread() -> None:
         ("[[rules]]\nweight = 2.0", "exactly one"),
         ('[[retrieve]]\nsource = "popular"\nby = "year"', "only the source 'latest'"),
         ('[[retrieve]]\nsource = "magic"', "retrieve.0.source"),
+        ('[diversify]\nscenario = ["front page"]', "scenario.0: .* name is made of letters, digits"),
         ("page = ", "is not TOML"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,15 @@ def test_answers_are_as_documented(shared: Served, route: str, mode: GenerationM
 @pytest.mark.parametrize(("route", "mode"), MADE)
 def test_many_more_answers_are_as_documented(shared: Served, route: str, mode: GenerationMode) -> None:
     checked(shared, route, mode, examples=300)
+
+
+@pytest.mark.parametrize("name", ["home", "página", "главная", "a-b_c.9", "a b", "a/b", "a\n", "a`b", "a\u00a0b", ""])
+def test_a_name_is_refused_where_the_document_says_so(shared: Served, name: str) -> None:
+    said = shared.get("/openapi.json")["components"]["schemas"]["RecommendIn"]["properties"]["scenario"]
+    allowed = bool(name) and re.search(said["pattern"].replace("$", r"\Z"), name, re.ASCII) is not None
+    answer = shared.client.post("/v1/recommend", json={"user_id": "1", "scenario": name}, headers=shared.auth())
+    assert answer.status_code == (200 if allowed else 422)
+    assert allowed == name.replace("-", "").replace(".", "").replace("_", "").isalnum()
 
 
 def test_every_answer_that_is_refused_is_documented(shared: Served) -> None:

@@ -20,8 +20,10 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
     than the users have to give, everyone with two events or more gives one; where those of test are several of a user,
     everyone gives that share of the own events, from the end. Without an order, or where the
     events of test stand among those of train rather than behind them, any event may be taken, never a user's
-    only one: what is chosen on valid is to be right on test. If every group of those events (``group_id``: a basket, a
-    trajectory) is wholly in one part, it is whole groups that are drawn. Data without any split are all train.
+    only one: what is chosen on valid is to be right on test. Where people mostly come back to what they had, valid
+    reaches back to what was new to them last (:func:`reaching_back`). If every group of those events (``group_id``:
+    a basket, a trajectory) is wholly in one part, it is whole groups that are drawn. Data without any split are all
+    train.
     """
     if "valid" in data.parts:
         return data
@@ -50,7 +52,38 @@ def ensure_valid(data: Dataset, seed: int = 0, *, share: float = 0.05) -> Datase
     chosen = rng.permutation(candidates)[:wanted]
     codes = _codes_of(split)
     codes[train[chosen]] = VALID
-    return with_codes(data, codes)
+    found = with_codes(data, codes)
+    return reaching_back(found) if last and not several else found
+
+
+def reaching_back(data: Dataset) -> Dataset:
+    """``data`` with a part valid that asks for something new, where people mostly come back to what they had.
+
+    There a user's last event is mostly a return, which says nothing of a list without seen items: few users would be
+    left to choose by. If fewer than half of the users on valid have something new there, each of the others gives the
+    train events from the last one on that was new to that user: a fifth of the own train events at most, or
+    nothing. Whoever has only returns further back than that stays as it was.
+
+    Parameters
+    ----------
+    data
+        Split, with an order, the events of valid behind those of train.
+    """
+    frame = data.interactions
+    codes, users = _codes_of(frame["split"].to_numpy()), frame["user"].to_numpy()
+    asked = data.histories("valid").lengths > 0
+    judges = new_on_valid(data).lengths
+    if np.count_nonzero(judges) * 2 >= np.count_nonzero(asked):
+        return data
+    new = frame.select(pl.struct("user", "item").is_first_distinct()).to_series().to_numpy()
+    rows = np.arange(len(users))
+    train = codes == TRAIN
+    begins = np.full(data.n_users, len(users))
+    begins[users[new & train]] = rows[new & train]  # the last that is written stays
+    given = train & (rows >= begins[users])
+    own, gives = (np.bincount(users[of], minlength=data.n_users) for of in (train, given))
+    reach = asked & (judges == 0) & (gives * 5 <= own)
+    return with_codes(data, np.where(given & reach[users], np.int8(VALID), codes))
 
 
 def _codes_of(split: npt.NDArray[np.generic]) -> Codes:

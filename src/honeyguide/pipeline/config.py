@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from honeyguide.core.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
-Name = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
+# ASCII's letters and digits, ``_.-`` and all that is not ASCII, by what is left out: ``\w`` and ``\p{L}`` are other
+# characters to Python than to a reader of the schema
+_NAME = r"^[^\x00-\x2c\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\xa0]+$"
+
+
+def _is_name(value: str) -> str:
+    if re.fullmatch(_NAME, value) and not value.endswith("\n"):
+        return value
+    raise ValueError("a name is made of letters, digits and the characters _ . -")
+
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64),
+    AfterValidator(_is_name),
+    Field(json_schema_extra={"pattern": _NAME}),
+]
 
 
 class _Part(BaseModel):

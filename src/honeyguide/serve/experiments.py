@@ -13,19 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from honeyguide.core.errors import ConfigError, HoneyguideError
-from honeyguide.pipeline.config import read_toml
+from honeyguide.pipeline.config import Name, read_toml
 from honeyguide.pipeline.interleave import Method, interleave
 from honeyguide.pipeline.pipeline import Order, PipelineFile, file_stamp
 from honeyguide.serve.answer import Answer, Trial
 from honeyguide.serve.engine import Engine
 
-Name = Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,64}$")]
 Ask = Mapping[str, Any]  # what Engine.recommend is asked with, but for the user, the stages and the seed
 INTERLEAVED = "interleaved"  # the variant of lists that are joined
 _LOG = logging.getLogger("honeyguide.serve")
