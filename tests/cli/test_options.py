@@ -96,3 +96,11 @@ def test_a_log_of_one_item_or_one_user_is_no_model_of_nothing(tmp_path: Path) ->
     assert told.exit_code == 0, told.output
     assert "All events are of one user" in told.stderr
     assert "tales" in RUNNER.invoke(app, ["recommend", str(out), "--user", "shop"]).stdout
+
+
+def test_a_misspelt_device_is_told_before_data_is_read() -> None:
+    for command in (["fit", "nowhere.csv", "--out", "m"], ["compare", "nowhere.csv"], ["tune", "nowhere.csv"]):
+        told = RUNNER.invoke(app, [*command, "--device", "cdua"])
+        assert told.exit_code == 2 and "Did you mean cuda" in told.stderr, command
+        told = RUNNER.invoke(app, [*command, "--precision", "bf16"])
+        assert told.exit_code == 2 and "Did you mean bfloat16" in told.stderr, command

@@ -31,6 +31,14 @@ def test_fit_without_a_model_searches_tells_and_saves(books_folder: Path, tmp_pa
     assert "for now: popularity" in result.stderr, "an answer at once"
     assert "What was tried" in result.stderr
     assert found["learnt"] == ["train", "valid"] and "Valid was learnt too" in result.stderr
+    again = run("show", out)
+    assert again.exit_code == 0, again.output
+    tried = result.stderr[result.stderr.index("What was tried") :].split("Saved to")[0]
+    assert " ".join(tried.split()) in " ".join(again.stdout.split()), "the evidence is kept with the model"
+    assert "text=off" in again.stdout and "version v0" in again.stdout
+    kept = json.loads(run("show", out, "--json").stdout)
+    assert kept["search"] == found["search"] and kept["chosen"] == found["chosen"]
+    assert kept["users"] == 300 and kept["reading"]["columns"]["user_id"] == "user_id"
     shown = run("recommend", out, "--user", "13", "-k", "3", "--json")
     assert shown.exit_code == 0, shown.output
     assert '"rank": 3' in shown.stdout

@@ -35,7 +35,7 @@ def same_events(a: Dataset, b: Dataset) -> bool:
     return a.interactions.select(columns).equals(b.interactions.select(columns))
 
 
-@pytest.mark.parametrize("name", [n for n in splits.STRATEGIES if n != "auto"])
+@pytest.mark.parametrize("name", [n for n in splits.STRATEGIES if n not in ("auto", "leave-last-new-out")])
 @settings(max_examples=25, deadline=None)
 @given(data=logs())
 def test_parts_partition_the_events(name, data):
@@ -54,6 +54,20 @@ def test_leave_last_out_takes_the_last(data, valid, test):
         n_test = min(test, n - 1)
         n_valid = min(valid, n - 1 - n_test)
         assert parts == ["train"] * (n - n_test - n_valid) + ["valid"] * n_valid + ["test"] * n_test, user
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=logs())
+def test_leave_last_new_out_asks_for_news_and_for_nothing_after_them(data):
+    split = splits.leave_last_new_out(data)
+    events = data.interactions.group_by("user", maintain_order=True).agg("item").rows()
+    found = dict(split.interactions.group_by("user", maintain_order=True).agg(pl.struct("item", "split")).rows())
+    for user, items in events:
+        news = max(place for place, item in enumerate(items) if item not in items[:place])
+        parts = [row["split"] for row in found[user]]
+        assert [row["item"] for row in found[user]] == (items[: news + 1] if news else items)
+        expected = ["train"] * (news - 1) + ["valid" if news > 1 else "train", "test"]
+        assert parts == (expected if news else ["train"] * len(items))
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import itertools
+from io import StringIO
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
+from rich.console import Console
 
+from honeyguide.cli.compare import show
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import HoneyguideError
+from honeyguide.data.build import build
+from honeyguide.data.splits import leave_last_new_out, leave_last_out
 from honeyguide.experiment.comparison import CellResult, Comparison, assemble
 from honeyguide.metrics.stats import holm, paired_test
 
@@ -120,3 +126,15 @@ def test_without_any_score_there_is_no_winner(books: Dataset) -> None:
     with pytest.raises(HoneyguideError, match="No model can be chosen"):
         assemble(books, [failed("floor"), cell("m", FLOOR, valid=None)], [0], 10).winner()
     assert assemble(books, [failed("floor"), failed("m")], [0], 10).document["best"] is None
+
+
+def test_people_who_came_back_are_counted(books: Dataset) -> None:
+    assert table(books).document["returning"] == 0
+    rows = [(f"u{n}", item, place) for n in range(30) for place, item in enumerate("abcda" if n < 20 else "bcda")]
+    log = build("log", pl.DataFrame(rows, schema=["user_id", "item_id", "position"], orient="row"))
+    found = assemble(leave_last_out(log), [cell("floor", FLOOR[:30])], [0], 10)
+    assert found.document["returning"] == 20
+    assert assemble(leave_last_new_out(log), [cell("floor", FLOOR[:30])], [0], 10).document["returning"] == 0
+    told = Console(file=StringIO(), width=200)
+    show(found, told)
+    assert "20 users came back to what they had" in told.file.getvalue()

@@ -133,6 +133,12 @@ def show(comparison: Comparison, say: Any) -> None:
     _, sampled, rest = comparison.document["protocol"].partition("metrics over a seeded sample")
     if sampled:
         say.print(f"Large data: {sampled}{rest}.")
+    asked = max((row["n_users"] for row in comparison.rows), default=0)
+    if comparison.document["returning"] * 5 > asked:
+        say.print(
+            f"{comparison.document['returning']:,} users came back to what they had, for whom no list without seen "
+            "items is right; --split leave-last-new-out asks for the last item that was new to each."
+        )
     if parts:
         cold = max(row["slices"]["items:cold"]["n_users"] for row in comparison.rows if row["slices"])
         say.print(

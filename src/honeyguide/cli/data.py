@@ -114,7 +114,7 @@ def split(
     data: options.DataRef,
     read: dict[str, Any],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
-    by: Annotated[str, typer.Option("--by", help="leave-last-out, global-time, ratio, cold-item, cold-user.")] = "auto",
+    by: Annotated[str, typer.Option("--by", help="leave-last-out, leave-last-new-out, ratio, ...")] = "auto",
 ) -> None:
     """Split a data set into train, valid and test, and write it with the split."""
     from honeyguide.data.describe import describe as figures

@@ -161,34 +161,7 @@ def summarise(model: Recommender, out: Path, say: Any, as_json: bool) -> None:
     """Print what the fit cost, what was chosen, and what to do next."""
     from dataclasses import asdict
 
-    from honeyguide.models.trials import VALID
-
-    report = model.report
-    say.print(
-        f"Fitted {model.name}: {report.cpu_seconds:.1f} CPU-seconds, peak memory {report.peak_rss_mb:,.0f} MiB, "
-        f"{report.n_parameters:,} parameters."
-    )
-    if model.name == DEFAULT_MODEL:
-        say.print(ladder.table(report.search))
-        added = ladder.additions(report.search)
-        if added is not None:
-            say.print(added)
-        carried = [entry["carried"] for entry in report.search if "taken_over" in entry]
-        if carried:
-            say.print(f"From the checkpoint: {len(carried)} fits, which had cost {sum(carried):.1f} CPU-seconds.")
-        say.print(f"Chosen: {model.stands_for}.")
-    elif report.search:
-        best = max(report.search, key=lambda entry: next((v for k, v in entry.items() if "ndcg" in k), 0.0))
-        say.print(
-            "Chosen on valid: "
-            + ", ".join(
-                f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in best.items()
-            )
-        )
-    if "valid" in report.learnt:
-        say.print("Valid was learnt too, after everything was chosen: measure on test, or on what comes next.")
-    elif any(entry.get("label") == VALID for entry in report.search):
-        say.print("The events of valid were not learnt (see above); 'honeyguide update' takes in what comes next.")
+    ladder.evidence(model, say)
     say.print(f"Saved to {out}. Next: honeyguide recommend {out} --user ID --why")
     if as_json:
         console.emit(
@@ -198,5 +171,5 @@ def summarise(model: Recommender, out: Path, say: Any, as_json: bool) -> None:
                 "params": model.config.model_dump(mode="json"),
                 "chosen": model.stands_for,
             }
-            | asdict(report)
+            | asdict(model.report)
         )

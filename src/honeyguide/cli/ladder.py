@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from honeyguide.cli import console
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
+
+    from honeyguide.core.recommender import Recommender
 
 _VERDICTS = {
     "better": "better than the best single model: taken",
@@ -64,3 +67,31 @@ def additions(entries: Sequence[dict[str, Any]]) -> Table | None:
         return None
     rows = [[label, f"{added['ndcg@10']:+.4f}", f"{added['se']:.4f}"] for label, added in blends[-1]["adds"].items()]
     return console.table("What each part of the blend adds", ["part", "NDCG@10", "standard error"], rows, numeric=2)
+
+
+def evidence(model: Recommender, say: Console) -> None:
+    """What the fit of ``model`` cost, what was tried, what was chosen and what was learnt."""
+    from honeyguide.models.trials import VALID
+
+    report = model.report
+    say.print(
+        f"Fitted {model.name}: {report.cpu_seconds:.1f} CPU-seconds, peak memory {report.peak_rss_mb:,.0f} MiB, "
+        f"{report.n_parameters:,} parameters."
+    )
+    if any("spent" in entry for entry in report.search):
+        say.print(table(report.search))
+        added = additions(report.search)
+        if added is not None:
+            say.print(added)
+        carried = [entry["carried"] for entry in report.search if "taken_over" in entry]
+        if carried:
+            say.print(f"From the checkpoint: {len(carried)} fits, which had cost {sum(carried):.1f} CPU-seconds.")
+        say.print(f"Chosen: {model.stands_for}.")
+    elif report.search:
+        best = max(report.search, key=lambda entry: next((v for k, v in entry.items() if "ndcg" in k), 0.0))
+        found = (f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in best.items())
+        say.print(f"Chosen on valid: {', '.join(found)}")
+    if "valid" in report.learnt:
+        say.print("Valid was learnt too, after everything was chosen: measure on test, or on what comes next.")
+    elif any(entry.get("label") == VALID for entry in report.search):
+        say.print("The events of valid were not learnt (see above); 'honeyguide update' takes in what comes next.")

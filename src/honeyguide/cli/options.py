@@ -73,13 +73,17 @@ _MEANING = {
 }
 Split = Annotated[
     str | None,
-    typer.Option("--split", help="Split anew: leave-last-out, global-time, ratio, ... instead of the published one."),
+    typer.Option("--split", help="Split anew, not as published: leave-last-out, leave-last-new-out, global-time, ..."),
 ]
 Bundle = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder written by 'honeyguide fit --out'.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output and nothing else.")]
 K = Annotated[int, typer.Option("-k", min=1, help="How many.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
-Precision = Annotated[str, typer.Option("--precision", help="float32 or bfloat16.")]
+Device = Annotated[
+    str, typer.Option("--device", callback=lambda name: _known(device=name), help="auto, cpu, cuda, cuda:1 or mps.")
+]
+Precision = Annotated[
+    str, typer.Option("--precision", callback=lambda name: _known(precision=name), help="float32 or bfloat16.")
+]
 MemoryLimit = Annotated[
     str | None, typer.Option("--memory-limit", help="Refuse what needs more, for example 4GB; default: what is free.")
 ]
@@ -128,6 +132,14 @@ def _read_options(items: Path | None, positive: str | None, in_order: bool, **co
         "order": "rows" if in_order else None,
         "columns": named or None,
     }
+
+
+def _known(**where: str) -> str:
+    """The device or precision, if there is such a one: before data is read, and of models that read neither."""
+    from honeyguide.core.fitting import FitOptions
+
+    FitOptions(**where)  # type: ignore[arg-type]
+    return next(iter(where.values()))
 
 
 def parse_bytes(text: str | None) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +12,14 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from honeyguide.core.errors import ConfigError, DataError
+from honeyguide.core.errors import ConfigError, DataError, UnknownNameError
 from honeyguide.core.ids import Ids, table_of_items
 from honeyguide.core.ragged import FloatArray, Ragged
 
 if TYPE_CHECKING:
     from honeyguide.core.recommender import Recommender
 
+PRECISIONS = ("float32", "bfloat16")
 STATISTICS = "statistics."  # arrays kept for updates: of the log, not learnt from it
 
 
@@ -81,6 +83,11 @@ class FitOptions:
         Is given every entry of the search of a :class:`FitReport` as soon as it is there.
     on_epoch
         Is given each entry of the learning curve as soon as it is there.
+
+    Raises
+    ------
+    UnknownNameError
+        If no machine has such a device, or the precision is none of the two; also of models that read neither.
     """
 
     progress: bool = False
@@ -94,6 +101,12 @@ class FitOptions:
     on_better: Callable[[Recommender], None] | None = None
     on_trial: Callable[[dict[str, Any]], None] | None = None
     on_epoch: Callable[[dict[str, float]], None] | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            raise UnknownNameError("device", self.device, ["auto", "cpu", "cuda", "cuda:1", "mps"])
+        if self.precision not in PRECISIONS:
+            raise UnknownNameError("precision", self.precision, PRECISIONS)
 
 
 @dataclass

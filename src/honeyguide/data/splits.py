@@ -81,6 +81,35 @@ def leave_last_out(data: Dataset, *, valid: int = 1, test: int = 1) -> Dataset:
     return with_codes(data, codes.astype(np.int8))
 
 
+def leave_last_new_out(data: Dataset) -> Dataset:
+    """Test is the last event of every user with an item that was new to that user, valid the event before it.
+
+    What follows the event of test is left out. For where people come back to places or songs: there the last event
+    is mostly no news, and a list without seen items is wrong for most people whatever it holds. Users with one item
+    alone are all train, and whoever has two events gives test one.
+
+    Raises
+    ------
+    DataError
+        If the events have no order.
+    """
+    whole = leave_last_out(data)  # which says so where they have none
+    frame = whole.interactions
+    counts = pl.col("positive") if "positive" in frame.columns else pl.lit(value=True)
+    first = frame.with_row_index("_row").filter(counts).unique(["user", "item"], keep="first")
+    last = first.group_by("user").agg(pl.len().alias("items"), pl.col("_row").max()).filter(pl.col("items") > 1)
+    users, rows = last["user"].to_numpy(), last["_row"].to_numpy().astype(np.int64)
+    _, place, _ = _within_users(data)
+    codes = np.full(frame.height, TRAIN, np.int8)
+    codes[rows] = TEST
+    codes[rows[place[rows] > 1] - 1] = VALID
+    ends = np.full(data.n_users, frame.height)
+    ends[users] = rows
+    kept = pl.Series(np.arange(frame.height) <= ends[frame["user"].to_numpy()])
+    split = with_codes(data, codes)
+    return replace(split, interactions=split.interactions.filter(kept))
+
+
 def global_time(data: Dataset, *, valid: float | datetime | str = 0.1, test: float | datetime | str = 0.1) -> Dataset:
     """Everything before one moment is train, everything from another on is test.
 
@@ -241,6 +270,7 @@ def adjacent_swapped(data: Dataset, p: float = 0.5, seed: int = 0) -> Dataset:
 STRATEGIES: dict[str, Callable[[Dataset], Dataset]] = {
     "auto": auto_split,
     "leave-last-out": leave_last_out,
+    "leave-last-new-out": leave_last_new_out,
     "global-time": global_time,
     "ratio": ratio,
     "cold-item": cold_item,

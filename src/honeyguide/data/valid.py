@@ -128,11 +128,16 @@ def _valid_groups(
 
 def new_on_valid(data: Dataset) -> Ragged:
     """What each user has on valid and not in the train history: what can be found when seen items are left out."""
-    train, valid = data.histories("train"), data.histories("valid")
-    users = np.flatnonzero(valid.lengths)
-    before, wide = train.take(users), valid.take(users)
-    keys = [lists.rows * np.int64(data.n_items) + lists.values for lists in (before, wide)]
-    return valid.where(~np.isin(keys[1], keys[0]))
+    return new_on("valid", data, "train")
+
+
+def new_on(part: str, data: Dataset, *before: str) -> Ragged:
+    """What each user has in ``part`` and not in the history, the parts ``before``."""
+    history, asked = data.histories(*before), data.histories(part)
+    users = np.flatnonzero(asked.lengths)
+    earlier, wide = history.take(users), asked.take(users)
+    keys = [lists.rows * np.int64(data.n_items) + lists.values for lists in (earlier, wide)]
+    return asked.where(~np.isin(keys[1], keys[0]))
 
 
 def asks_what_follows(data: Dataset) -> bool:

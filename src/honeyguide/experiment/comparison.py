@@ -13,6 +13,7 @@ import polars as pl
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import HoneyguideError
+from honeyguide.data.valid import new_on
 from honeyguide.metrics.stats import bootstrap_cis, holm, over_seeds, paired_test
 
 Values = npt.NDArray[np.float64]
@@ -113,6 +114,7 @@ def assemble(data: Dataset, cells: Sequence[CellResult], seeds: Sequence[int], k
             "n_interactions": data.interactions.height,
         },
         "split": {part: data.select(part).interactions.height for part in data.parts},
+        "returning": _returning(data),
         "protocol": PROTOCOL + _sampled(data, rows),
         "k": k,
         "seeds": list(seeds),
@@ -120,6 +122,12 @@ def assemble(data: Dataset, cells: Sequence[CellResult], seeds: Sequence[int], k
         "rows": rows,
     }
     return Comparison(document, list(cells), k)
+
+
+def _returning(data: Dataset) -> int:
+    """Users with a test item of whom none is new: no list without seen items is right for them."""
+    asked, new = data.histories("test").lengths, new_on("test", data, "train", "valid").lengths
+    return int(np.count_nonzero((asked > 0) & (new == 0)))
 
 
 def _sampled(data: Dataset, rows: Sequence[Mapping[str, Any]]) -> str:

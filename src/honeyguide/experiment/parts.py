@@ -11,7 +11,7 @@ from honeyguide.core.errors import DataError
 from honeyguide.data.pictures import PICTURE
 from honeyguide.data.reading import Reading
 from honeyguide.data.splits import auto_split
-from honeyguide.data.valid import ensure_valid, reaching_back
+from honeyguide.data.valid import ensure_valid
 from honeyguide.encode.items import item_texts, text_columns
 
 
@@ -25,16 +25,12 @@ def with_valid(data: Dataset, seed: int = 0) -> Dataset:
 def with_test(data: Dataset, seed: int = 0) -> Dataset:
     """``data`` with the parts train, valid and test; a published split is obeyed.
 
-    Without one, test is as :func:`auto_split` says, and valid asks for something new (:func:`reaching_back`).
-
     Raises
     ------
     DataError
         If there is nothing to test on.
     """
-    if "test" not in data.parts:
-        data = auto_split(data, seed=seed)
-        data = reaching_back(data) if data.ordered else data
+    data = auto_split(data, seed=seed)
     if not len(data.histories("test").values):
         raise DataError("the split has no test part.", "Split it with 'honeyguide data split', or drop its column.")
     return ensure_valid(data, seed=seed)
