@@ -12,7 +12,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError, EncoderError
-from honeyguide.encode.items import LONGEST, ItemText, item_text_vectors, item_texts, text_columns, text_vectors
+from honeyguide.encode.items import (
+    LONGEST,
+    ItemText,
+    item_text_vectors,
+    item_texts,
+    text_columns,
+    text_vectors,
+    title_column,
+)
 from honeyguide.encode.text import text_encoder
 
 SHOP = pl.DataFrame(
@@ -91,3 +99,21 @@ def test_another_version_of_the_encoder_is_refused() -> None:
     text = ItemText.of(SHOP, text_encoder("use"))
     with pytest.raises(EncoderError, match="was made with sha256:other"):
         replace(text, version="sha256:other").vectors(SHOP)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"name": "same", "Book-Title": "tale {}"}, "name"),
+        ({"author": "writer {}", "Book-Title": "tale {}"}, "Book-Title"),
+        ({"category_name": "toys {}", "brand": "maker {}", "product_name": "thing {}"}, "product_name"),
+        ({"artist_name": "band {}", "genre": "rock"}, "artist_name"),
+        ({"film": "a film {}", "overview": "what happens in it {}"}, "film"),
+        ({"url": "https://x.org/{}", "genre": "rock", "description": "words {}", "store_name": "shop"}, None),
+        ({"plot": "long words " * 20 + "{}"}, None),
+    ],
+)
+def test_the_column_that_items_are_called_by(columns: dict[str, str], expected: str | None) -> None:
+    table = pl.DataFrame({"item_id": range(9)} | {c: [v.format(n) for n in range(9)] for c, v in columns.items()})
+    assert title_column(table) == expected
+    assert title_column(table.clear()) in (None, "name")

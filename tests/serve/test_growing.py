@@ -15,7 +15,7 @@ def test_a_new_item_takes_its_place_without_making_the_rest_anew(
 ) -> None:
     engine = reading.engine
     before = engine.live
-    _, held = before.stock.shown.of(np.array([7], np.int32))[0]
+    *_, held = before.stock.shown.of(np.array([7], np.int32))[0]
     words, texts = before.grammar.lexicon, before.stock.text_vectors
     monkeypatch.setattr(growing, "_LARGE", 100)
     growing.warm(before)
@@ -28,7 +28,7 @@ def test_a_new_item_takes_its_place_without_making_the_rest_anew(
     assert set(read) == {1}  # no text but that of the new item was read
     live = engine.live
     assert live is not before and live.stock.near is not None and live.stock.near.index is before.stock.near.index
-    assert live.stock.shown.of(np.array([7], np.int32))[0][1] is held
+    assert live.stock.shown.of(np.array([7], np.int32))[0][2] is held
     np.testing.assert_array_equal(live.stock.text_vectors[:-1], texts)
     np.testing.assert_allclose(live.stock.text_vectors[-1], texts[7], atol=1e-5)
     assert words.titles.items() <= live.grammar.lexicon.titles.items()

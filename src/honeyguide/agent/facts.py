@@ -14,7 +14,7 @@ from honeyguide.agent.lexicon import PEOPLE, Lexicon, words_of
 from honeyguide.agent.preferences import Want
 from honeyguide.core.ragged import IntArray
 
-_TITLES = ("title", "name", "series")
+_NO_VALUES = ("item_id", "title", "name", "series")
 _FEW = 0.5  # values of a column are names where there are at most this many different ones per item that has one
 
 
@@ -50,11 +50,11 @@ class Facts:
         lexicon
             Of the same table: numbers that nobody compares by a word (*shorter*) are left out.
         """
-        names = {c: rows for c in items.columns if (rows := _names(c, items[c])) is not None}
+        named = [c for c in items.columns if c not in _NO_VALUES and c != lexicon.titled]
+        names = {c: rows for c in named if (rows := _names(c, items[c])) is not None}
         spoken = [m.field for m in lexicon.measures if m.nouns and any(w.endswith("er") for w in (*m.less, *m.more))]
         numbers = {f: items[f].cast(pl.Float64).fill_null(float("nan")).to_numpy() for f in spoken}
-        column = next((c for c in _TITLES[:2] if c in items.columns), None)
-        texts = items[column].fill_null("").to_list() if column else [""] * items.height
+        texts = items[lexicon.titled].fill_null("").to_list() if lexicon.titled else [""] * items.height
         titles = [tuple(words_of(str(text).split("(")[0])) for text in texts]
         return cls(names, numbers, titles, [str(i) for i in items["item_id"].to_list()])
 
@@ -102,7 +102,7 @@ class Facts:
 
 def _names(column: str, values: pl.Series) -> list[frozenset[str]] | None:
     """The values of a column as sets; ``None`` where they are no names that several items share."""
-    if column == "item_id" or column in _TITLES or values.dtype not in (pl.String, pl.List(pl.String)):
+    if values.dtype not in (pl.String, pl.List(pl.String)):
         return None
     if values.dtype == pl.String:
         people = column in PEOPLE

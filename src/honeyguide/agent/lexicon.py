@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from honeyguide.encode.items import title_column
+
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _SUBTITLE = re.compile(r"[:;]|,? or,? |\s[-–—]\s", re.IGNORECASE)
 _MOST_VALUES = 50_000  # of a column: beyond, its words are no names
 _LONGEST_NAME = 6  # words
-_TITLES = ("title", "name")
 PEOPLE = ("authors", "author", "director", "directors", "cast", "actors")  # several people in one text, by commas
 
 # What fields are called, by words that a column's name has in it: nouns, then what is less and what is more of it.
@@ -108,16 +109,20 @@ class Lexicon:
         From the words of a title to the external id of the item.
     fields
         All columns.
+    titled
+        The one that items are called by, if there is one.
     """
 
     measures: tuple[Measure, ...]
     names: dict[tuple[str, ...], tuple[str, str]]
     titles: dict[tuple[str, ...], str]
     fields: tuple[str, ...]
+    titled: str | None
 
     @classmethod
-    def of(cls, items: pl.DataFrame) -> Lexicon:
-        """The lexicon of an item table."""
+    def of(cls, items: pl.DataFrame, title: str | None = None) -> Lexicon:
+        """The lexicon of an item table, with ``title`` the column that items are called by, or what looks like it."""
+        title = title_column(items) if title is None else title
         names: dict[tuple[str, ...], tuple[str, str]] = {}
         weight: Counter[tuple[str, ...]] = Counter()
         measures, titles = [], {}
@@ -127,18 +132,18 @@ class Lexicon:
             if dtype.is_numeric():
                 measure = _measure(column, items[column])
                 measures += [measure] if measure is not None else []
-            elif column in _TITLES:
+            elif column == title:
                 titles = _titles(items, column)
-            else:
+            elif column not in ("title", "name"):
                 for value, n in _values(items[column]).items():
                     for key, name in _keys(column, value):
                         if n > weight[key]:
                             weight[key], names[key] = n, (column, name)
-        return cls(tuple(measures), names, titles, tuple(items.columns))
+        return cls(tuple(measures), names, titles, tuple(items.columns), title)
 
     def grown(self, items: pl.DataFrame) -> Lexicon:
         """With the titles and values of more items; what is low and high of a number stays."""
-        more = Lexicon.of(items)
+        more = Lexicon.of(items, self.titled)
         return replace(self, names={**more.names, **self.names}, titles={**more.titles, **self.titles})
 
     def measure(self, word: str) -> tuple[Measure, int] | None:

@@ -21,6 +21,8 @@ from honeyguide.encode.text import TextEncoder, text_encoder
 LONGEST = 240  # characters read of one value: encoders of sentences read no more than a paragraph
 MOST = 6  # values read of one list: of a cast or of tags the first say enough
 FEW = 4  # a value of which no more than a fourth of the words is new is left out
+_TITLE_LENGTH = 80  # characters of most titles, at most
+_A_TABLE = 5  # rows from which on a column can be told by its values
 LEVELS = 2  # of a category path, the last: the first are shared by half of the catalogue
 # CPU-seconds to load an encoder, to read a text and a character of it; benchmarks/text_encoding.py measures them.
 _SECONDS = {"minilm": (4.0, 1e-3, 5e-5), "use": (0.8, 5e-4, 5e-6)}
@@ -62,6 +64,34 @@ def text_columns(items: pl.DataFrame) -> list[str]:
             if values and _are_words(values):
                 ranked.append((_rank(name.lower(), values), place, name))
     return [name for _, _, name in sorted(ranked)]
+
+
+def title_column(items: pl.DataFrame) -> str | None:
+    """The column that people call an item by; ``None`` where no column of words tells items apart.
+
+    ``title`` or ``name``; else a column whose name says so (``Book-Title``, ``product_name``), with which half of the
+    items at least are told apart; else another column of short texts, nearly all of them different (``artist_name``
+    where artists are the items).
+
+    Parameters
+    ----------
+    items
+        Item table, a row an item.
+    """
+    exact = next((name for name in ("title", "name") if name in items.columns), None)
+    if exact is not None:
+        return exact
+    found = []
+    for place, name in enumerate(column for column in text_columns(items) if items[column].dtype == pl.String):
+        values, plain = items[name].drop_nulls(), name.lower()
+        different = values.n_unique() / len(values)
+        called = _ROLES[0].search(plain) is not None and not any(role.search(plain) for role in _ROLES[1:])
+        short = len(values) >= _A_TABLE and np.median(values.str.len_chars().to_numpy()) <= _TITLE_LENGTH
+        if called and different >= 0.5:
+            found.append((0, place, name))
+        elif different >= 0.9 and short and not any(role.search(plain) for role in (_ROLES[1], _ROLES[3], _LONG)):
+            found.append((1, place, name))
+    return min(found)[2] if found else None
 
 
 def item_texts(items: pl.DataFrame, columns: Sequence[str] | None = None) -> list[str]:

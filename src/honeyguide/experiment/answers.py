@@ -17,12 +17,12 @@ import polars as pl
 
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import DataError
+from honeyguide.encode.items import title_column
 from honeyguide.experiment.bench import CUTOFFS, Bench, Scored, compare, score
 from honeyguide.experiment.parts import with_valid
 from honeyguide.lm.ground import OUTCOMES, ClosestTitle, Grounder
 from honeyguide.lm.lists import parse_list
 
-TITLES = ("title", "name", "item_name", "artist", "artist_name", "book_title", "movie_title")
 CREATORS = ("authors", "author", "creator", "creators", "book_author", "artist", "writer")
 YEARS = ("year", "release_year", "publication_year", "original_publication_year")
 _GROUPS = ("model", "experiment")
@@ -139,7 +139,7 @@ def grounder_of(data: Dataset, title: str | None = None, creator: str | None = N
         If the items have no titles.
     """
     columns = data.items.columns
-    title = title or next((name for name in TITLES if name in columns), None)
+    title = title or title_column(data.items)
     creator = creator or next((name for name in CREATORS if name in columns and name != title), None)
     year = next((name for name in YEARS if name in columns), None)
     if title is None or title not in columns or (creator is not None and creator not in columns):

@@ -11,8 +11,7 @@ import polars as pl
 from honeyguide.core.ids import Ids
 from honeyguide.core.ragged import FloatArray, IntArray, Ragged
 from honeyguide.core.recommender import Recommender
-
-_TITLES = ("title", "name", "item_name", "product_title", "label")
+from honeyguide.encode.items import title_column
 
 # What people do with the items of a domain, told by the columns of the item table.
 _VERBS = {
@@ -133,16 +132,16 @@ def without(history: IntArray, evidence: IntArray) -> IntArray:
 
 
 def titles_of(ids: Ids, items: pl.DataFrame | None) -> list[str]:
-    """A name for every item code: its title where ``items`` has a column for it, else its id.
+    """A name for every item code: its title where ``items`` has a column of titles, else its id.
 
     Parameters
     ----------
     ids
         The catalogue.
     items
-        Item table with a column ``item_id``.
+        Item table with a column ``item_id``; :func:`honeyguide.encode.items.title_column` says which one is of titles.
     """
-    column = next((c for c in _TITLES if items is not None and c in items.columns), None)
+    column = title_column(items) if items is not None else None
     names = ids.values.cast(pl.String)
     if items is None or column is None:
         return names.to_list()

@@ -371,8 +371,8 @@ def _wants(preferences: Preferences) -> list[dict[str, Any]]:
 def _entries(live: Any, codes: Any, scores: Any, first: int) -> list[dict[str, Any]]:
     rows = zip(live.stock.shown.of(codes), scores[: len(codes)].tolist(), strict=True)
     return [
-        {"item_id": name, "rank": rank, "score": score, "fields": fields}
-        for rank, ((name, fields), score) in enumerate(rows, start=first)
+        {"item_id": name, "rank": rank, "score": score, "title": title, "fields": fields}
+        for rank, ((name, title, fields), score) in enumerate(rows, start=first)
     ]
 
 

@@ -258,6 +258,7 @@ class ItemOut(_Wire):
     item_id: str
     rank: int
     score: float
+    title: str = Field(description="What the item is called: of the column of titles, or its id.")
     fields: dict[str, Any]
     why: str | None = None
     evidence: list[str] = []

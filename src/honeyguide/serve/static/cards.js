@@ -2,7 +2,7 @@
 
 import { draw, listed, make, number, sentence } from "/static/dom.js";
 import { plainly } from "/static/wishes.js";
-import { coverOf, factsOf, makerOf, shade, tagsOf, titleOf } from "/static/facts.js";
+import { coverOf, factsOf, makerOf, shade, tagsOf } from "/static/facts.js";
 
 function cover(entry, title) {
   const made = () => make("div", { class: `made made-${shade(title)}` }, make("b", {}, title), make("i", {}, makerOf(entry.fields)));
@@ -20,7 +20,7 @@ function cover(entry, title) {
  * @param acts   `like(entry, button)`, `away(entry, kind, card)`, `reason(entry)`, `leaveOut(items, title)`, `tried(work)`
  */
 export function card(entry, acts) {
-  const title = titleOf(entry);
+  const title = entry.title;
   const button = (name, text, act, more = {}, shown = text) => make("button", { type: "button", class: name, "aria-label": `${text}: ${title}`, ...more, on: { click: () => acts.tried(act) } }, shown);
   const reason = make("div", { class: "reason", hidden: true, id: `why-${entry.rank}-${entry.item_id}` });
   const like = button("like", "Like", () => acts.like(entry, like), { "aria-pressed": String(Boolean(acts.liked(entry.item_id))) });
@@ -31,7 +31,7 @@ export function card(entry, acts) {
     make("div", {},
       make("h3", {}, make("span", { class: "rank" }, `${entry.rank}. `), title),
       make("p", { class: "by" }, makerOf(entry.fields)),
-      make("p", { class: "facts" }, factsOf(entry.fields)),
+      make("p", { class: "facts" }, factsOf(entry)),
       tags.length ? make("ul", { class: "tags", "aria-label": "Tags" }, tags.map((tag) => make("li", {}, tag))) : null),
     make("div", { class: "acts" }, like,
       button("known", "Already known", () => acts.away(entry, "known", node), {}, [make("span", {}, "Already "), "known"]),
@@ -53,7 +53,7 @@ async function open(entry, why, reason, acts) {
   const opening = reason.hidden;
   if (opening && !reason.childElementCount) {
     why.disabled = true;
-    try { reason.replaceChildren(...told(await acts.reason(entry), titleOf(entry), acts)); } finally { why.disabled = false; why.focus(); }
+    try { reason.replaceChildren(...told(await acts.reason(entry), entry.title, acts)); } finally { why.disabled = false; why.focus(); }
   }
   reason.hidden = !opening;
   why.setAttribute("aria-expanded", String(opening));

@@ -1,11 +1,8 @@
 // What a row of the item table says, in the words of a card.
 
-const TITLES = ["title", "name", "item_name", "product_title", "label"];
 const COVERS = ["image_url", "cover", "cover_url", "image", "poster", "poster_url", "thumbnail"];
 const MAKERS = ["authors", "author", "directors", "director", "artists", "artist", "brand"];
-const SILENT = new Set(["item_id", "asin", "isbn", "language_code", "language", "url", "description", "overview", ...TITLES, ...COVERS, ...MAKERS]);
-
-export const titleOf = (entry) => String(TITLES.map((name) => entry.fields[name]).find((value) => value) ?? entry.item_id);
+const SILENT = new Set(["item_id", "asin", "isbn", "language_code", "language", "url", "description", "overview", ...COVERS, ...MAKERS]);
 
 /** Address of a cover that the page may load: over https, or of this server. */
 export function coverOf(fields) {
@@ -35,11 +32,11 @@ function counted(name, value) {
   return `${words.replaceAll("_", " ")} ${compact.format(value)}`;
 }
 
-/** Year, pages, ratings, series: a short line. */
-export function factsOf(fields) {
+/** Year, pages, ratings, series: a short line, without the title. */
+export function factsOf(entry) {
   const found = [];
-  for (const [name, value] of Object.entries(fields)) {
-    if (value === null || SILENT.has(name) || Array.isArray(value)) continue;
+  for (const [name, value] of Object.entries(entry.fields)) {
+    if (value === null || value === entry.title || SILENT.has(name) || Array.isArray(value)) continue;
     if (typeof value === "number") found.push(counted(name, value));
     else if (typeof value === "string" && value.length > 0 && value.length < 60) found.push(value);
   }

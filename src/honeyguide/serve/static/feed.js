@@ -3,7 +3,6 @@
 import { ask } from "/static/api.js";
 import { card, gone, waiting } from "/static/cards.js";
 import { at, make, newId, sentence } from "/static/dom.js";
-import { titleOf } from "/static/facts.js";
 import { shortcuts } from "/static/keys.js";
 import { echoed, plainly } from "/static/wishes.js";
 
@@ -80,7 +79,7 @@ const acts = {
   liked: (item) => (state.user ? state.marks.get(item) === "like" : kept("liked").includes(item)),
 
   async like(entry, button) {
-    const title = titleOf(entry);
+    const title = entry.title;
     if (button.getAttribute("aria-pressed") === "true" && button.undo) return button.undo();
     const back = await mark(entry.item_id, "like");
     button.setAttribute("aria-pressed", "true");
@@ -97,7 +96,7 @@ const acts = {
   },
 
   async away(entry, kind, node) {
-    const title = titleOf(entry), back = await mark(entry.item_id, kind);
+    const title = entry.title, back = await mark(entry.item_id, kind);
     const undo = async () => {
       await back();
       place.replaceWith(node);

@@ -3,7 +3,7 @@
 import { ask as askWith } from "/static/api.js";
 import { bars, big, figure, line, pairs, share, table } from "/static/charts.js";
 import { at, make, number } from "/static/dom.js";
-import { makerOf, titleOf } from "/static/facts.js";
+import { makerOf } from "/static/facts.js";
 
 const KEY = "operator-key", EVERY = 5000, POINTS = 60;
 const rates = [];
@@ -167,7 +167,7 @@ async function trace() {
     put("traced", make("p", { class: "faint" }, `A ${found.source} list by ${found.model} ${found.version}, ${number(total, 2)} ms in ${found.trace.length} stages.`), make("div", { class: "two" },
       make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Stages" }, table([["Stage", (step) => step.stage, "k"], ["In", (step) => number(step.before), "n"], ["Out", (step) => number(step.after), "n"], ["ms", (step) => number(step.milliseconds, 2), "n"], ["", (step) => share(total ? step.milliseconds / total : 0)],
         ["Effect", (step) => Object.entries(step.effect).filter(([, value]) => value !== null && value.length !== 0).map(([name, value]) => `${name.replaceAll("_", " ")}: ${brief(value)}`).join("; ")]], found.trace)),
-      found.items.length ? table([["#", (row) => row.rank, "n"], ["Item", (row) => `${titleOf(row)}${makerOf(row.fields) ? `, ${makerOf(row.fields)}` : ""}`], ["Score", (row) => number(row.score, 3), "n"]], found.items) : make("p", {}, "Nothing passes the filter.")));
+      found.items.length ? table([["#", (row) => row.rank, "n"], ["Item", (row) => `${row.title}${makerOf(row.fields) ? `, ${makerOf(row.fields)}` : ""}`], ["Score", (row) => number(row.score, 3), "n"]], found.items) : make("p", {}, "Nothing passes the filter.")));
   } catch (error) {
     put("traced", make("p", { class: "notice bad" }, error.message));
   }
