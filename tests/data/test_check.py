@@ -360,6 +360,13 @@ def test_repeated_rows_of_the_items_table(tmp_path):
     assert report.quarantine.select("file", "row", "reason").rows() == [("items", 3, "item_id is repeated")]
 
 
+def test_rows_of_a_file_without_a_header_are_counted_from_one(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"user_id": "u", "item_id": "a"}\n{"user_id": "u", "item_id": "b"}\n{"user_id": "u"}\n')
+    _, report = read_with_report(path)
+    assert "(first: row 3). " in str(report) and "header" not in str(report)
+
+
 def test_rejected_rows_are_counted_in_a_warning_and_can_be_written(tmp_path, caplog, monkeypatch):
     path = put(tmp_path, HEADER + ROWS + "u9,,1700000000\n")
     with caplog.at_level(logging.WARNING, logger="honeyguide.data"):

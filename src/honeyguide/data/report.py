@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from honeyguide.data.reading import Reading
 
 ROW = "__row"  # number of a data row, from 1, while tables are being read
+_HEADED = (".csv", ".tsv", ".txt", ".inter", ".item", ".user")
 QUARANTINE_SCHEMA = {
     "file": pl.String(),
     "row": pl.Int64(),
@@ -100,7 +101,7 @@ class CheckReport:
         for row in self.reasons.to_dicts():
             lines.append(
                 f"{_rows(row['rows'])} set aside: {row['file']}{_place(row)}: {row['reason']} "
-                f"(first: row {row['first_row']}, not counting the header). {row['remedy']}"
+                f"({_first(row)}). {row['remedy']}"
             )
         if self.error is not None:
             lines.append(f"error: {self.error}")
@@ -114,6 +115,12 @@ def _rows(n: int) -> str:
 def _place(row: Mapping[str, Any]) -> str:
     """Where in a row; nothing for a fault of the whole row."""
     return "" if row["column"] is None else f", {column_place(row['column'], row['meaning'])}"
+
+
+def _first(row: Mapping[str, Any]) -> str:
+    """The first of the rows, and how it was counted where a file may have a line of names before its rows."""
+    headed = Path(row["file"]).suffix.lower() in _HEADED
+    return f"first: row {row['first_row']}{', not counting the header' if headed else ''}"
 
 
 class Audit:
@@ -209,12 +216,12 @@ class Audit:
         """Log how many rows were set aside, if any."""
         for row in self.report().reasons.to_dicts():
             _LOG.warning(
-                "%s: %s of %s set aside%s: %s (first: row %s, not counting the header). %s",
+                "%s: %s of %s set aside%s: %s (%s). %s",
                 self.name,
                 _rows(row["rows"]),
                 row["file"],
                 _place(row),
-                *(row["reason"], row["first_row"], row["remedy"]),
+                *(row["reason"], _first(row), row["remedy"]),
             )
 
     def report(self, error: DataError | None = None) -> CheckReport:

@@ -180,10 +180,10 @@ class Trials:
         cost = self.spent - started + (earlier.cpu_seconds if earlier is not None else 0.0)
         trial = Trial(arm, model, values, cost)
         self.done = [t for t in self.done if t.arm.label != arm.label] + [trial]
-        self._note(trial, origin)
-        if self.options.checkpoint is not None:
+        if self.options.checkpoint is not None:  # before it is told: what somebody has read of is kept
             model.save(folder / "model")
             (folder / "cost.json").write_text(json.dumps({"cpu_seconds": cost}), encoding="utf-8")
+        self._note(trial, origin)
         return trial
 
     def _fitted(self, arm: Arm, folder: Path, limit: float | None) -> tuple[Recommender, dict[str, Any]]:
