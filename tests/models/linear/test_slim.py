@@ -10,7 +10,7 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import Ragged
 from honeyguide.data.build import build
 from honeyguide.models.linear import slim
-from honeyguide.models.linear.slim import SLIM, column_blocks, elastic_net
+from honeyguide.models.linear.slim import SLIM, column_blocks
 from honeyguide.models.popularity import Popularity
 
 
@@ -51,12 +51,6 @@ def test_weights_are_those_of_scikit_learn(l1: float, l2: float, monkeypatch: py
     assert 50 < (expected > 1e-6).sum() < 800
     np.testing.assert_allclose(found, expected, atol=2e-5)
     assert (np.diagonal(found) == 0).all() and (found >= 0).all()
-
-
-def test_one_weight_by_hand() -> None:
-    gram, right = np.array([[5.0]], np.float32), np.array([[4.0]], np.float32)
-    assert elastic_net(gram, right, 1.0, 10.0, 50, 1e-6)[0, 0] == pytest.approx((4 - 1) / (5 + 10))
-    assert elastic_net(gram, right, 4.0, 10.0, 50, 1e-6)[0, 0] == 0
 
 
 def test_blocks_are_bounded_and_hold_every_column_with_its_candidates(monkeypatch: pytest.MonkeyPatch) -> None:

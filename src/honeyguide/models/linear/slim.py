@@ -19,12 +19,14 @@ from honeyguide.core.requests import Recommendations
 from honeyguide.core.resources import Estimate
 from honeyguide.core.space import Real, Space
 from honeyguide.models.linear.cosine import products_per_item
+from honeyguide.models.linear.elastic_net import elastic_net, expected_seconds
 from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
 from honeyguide.models.linear.pair_counts import MOST_PAIRS, PairCounts, grown, pack_pairs, ready, unpack_pairs
 
 _TARGETS = 256  # columns solved together
 _CANDIDATES = 2048  # of all of them together, where one column has not more: a Gram matrix of 16 MiB
 _SAMPLE = 400  # columns from which the cost is estimated
+_CUT = 2e-8  # CPU-seconds to look at a number of a sparse row
 _PER_TAKER, _LIMITS = 0.1, (0.5, 2.0)  # lambda by default: so much for each taker of an item, between these
 _SMALL = 6144  # items up to which all may be candidates: a Gram matrix of 144 MiB
 
@@ -69,20 +71,23 @@ class SLIM(Recommender):
     def estimate(self, data: Dataset) -> Estimate:
         """The sparse Gram matrix, the dense one of a block of columns, and its gradients.
 
-        How many weights may differ from zero is counted on a sample of the columns; of c that may, about the
-        root of c move, each in a few sweeps.
+        The blocks of a sample of the columns say what those of all are like: how many columns are solved together,
+        and what each may have a weight on.
         """
         a, n = data.matrix("train"), data.n_items
         products = float(products_per_item(a).sum())
         filled = min(products, float(n) ** 2)
         sample = np.random.default_rng(0).choice(n, min(n, _SAMPLE), replace=False)
         counts = a[:, sample].T.tocsr() @ a  # [sample, n_items]
+        row = _CUT * counts.nnz / max(1, len(sample))  # CPU-seconds to cut a row of the Gram matrix
         counts.data[counts.data <= self._l1(a)] = 0
         counts.eliminate_zeros()
-        moved = float(np.sqrt(np.diff(counts.indptr)).sum()) * n / max(1, len(sample))
-        width = float(n if n <= _SMALL else _CANDIDATES)
-        memory = 24.0 * filled + 4 * width * (width + 3 * _TARGETS) + 1e8
-        return Estimate(memory, 1e-8 * products + 2.5e-4 * moved)
+        cost, width = 0.0, np.diff(counts.indptr)
+        for targets, candidates in _packed(counts):
+            cost += row * len(candidates) + expected_seconds(len(candidates), width[targets])
+        most = float(n if n <= _SMALL else _CANDIDATES)
+        memory = 24.0 * filled + 4 * most * (most + 3 * _TARGETS) + 1e8
+        return Estimate(memory, 1e-8 * products + cost * n / max(1, len(sample)))
 
     def _l1(self, a: sp.csr_matrix) -> float:
         """``lambda`` for a train matrix: what is sparse has few pairs that more than one user took."""
@@ -177,9 +182,15 @@ def column_blocks(gram: sp.csr_matrix, l1: float) -> Iterator[tuple[npt.NDArray[
     own_rows = np.repeat(np.arange(gram.shape[0]), np.diff(gram.indptr))
     screened.data[(gram.data <= l1) | (own_rows == gram.indices)] = 0
     screened.eliminate_zeros()
-    largest = gram.shape[0] if gram.shape[0] <= _SMALL else _CANDIDATES
+    yield from _packed(screened)
+
+
+def _packed(screened: sp.csr_matrix) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Rows to solve together, in their order, and the columns that are filled in one of them; none that is empty."""
+    n = screened.shape[1]
+    largest = n if n <= _SMALL else _CANDIDATES
     waiting: list[int] = []
-    together = np.zeros(gram.shape[0], bool)
+    together = np.zeros(n, bool)
     for target in np.flatnonzero(np.diff(screened.indptr)):
         own = screened.indices[screened.indptr[target] : screened.indptr[target + 1]]
         size = np.count_nonzero(together) + np.count_nonzero(~together[own])
@@ -190,90 +201,3 @@ def column_blocks(gram: sp.csr_matrix, l1: float) -> Iterator[tuple[npt.NDArray[
         waiting.append(int(target))
         together[own] = True
     yield np.array(waiting, np.int64), np.flatnonzero(together)
-
-
-def elastic_net(
-    gram: FloatArray,
-    right: FloatArray,
-    l1: float,
-    l2: float,
-    sweeps: int,
-    tolerance: float,
-    start: FloatArray | None = None,
-) -> FloatArray:
-    """Non-negative elastic nets that share a Gram matrix, by cyclic coordinate descent on all of them at once.
-
-    ``w_i <- max(0, g_i + G_ii w_i - lambda) / (G_ii + beta)`` with ``g = b - G w``, kept up to date.
-
-    Parameters
-    ----------
-    gram
-        float32 ``[n, n]``, G.
-    right
-        float32 ``[b, n]``, one right-hand side a row; weights where it is at most ``l1`` stay zero.
-    l1, l2
-        ``lambda`` and ``beta``.
-    sweeps, tolerance
-        When to stop.
-    start
-        float32 ``[b, n]``, weights that nearly solve it; only those that would move by more than ``tolerance``
-        are moved. By default all begin at zero.
-
-    Returns
-    -------
-    ndarray
-        float32 ``[b, n]``.
-    """
-    allowed = np.ascontiguousarray((right > l1).T)  # [n, b]
-    diagonal = np.diagonal(gram).copy()
-    if start is not None:
-        return _settle(gram, right, allowed, np.where(allowed, start.T, np.float32(0)), (l1, l2), sweeps, tolerance)
-    w = np.zeros(right.shape[::-1], np.float32)  # [n, b]
-    g = right.copy()  # [b, n]
-    for _ in range(sweeps):
-        moved = 0.0
-        active = np.flatnonzero((allowed & ((g > l1).T | (w > 0))).any(axis=1))
-        for i in active:
-            new = np.maximum(g[:, i] + diagonal[i] * w[i] - np.float32(l1), 0) / np.float32(diagonal[i] + l2)
-            step = np.where(allowed[i], new - w[i], 0)  # [b]
-            changed = np.flatnonzero(step)
-            if len(changed):
-                g[changed] -= step[changed, None] * gram[i]
-                w[i] += step
-                moved = max(moved, float(np.abs(step).max()))
-        if moved <= tolerance:
-            break
-    return w.T
-
-
-def _settle(
-    gram: FloatArray,
-    right: FloatArray,
-    allowed: npt.NDArray[np.bool_],
-    w: FloatArray,
-    penalties: tuple[float, float],
-    sweeps: int,
-    tolerance: float,
-) -> FloatArray:
-    """:func:`elastic_net` from weights ``w`` ``[n, b]`` that nearly solve it: only what would move far is moved."""
-    l1, l2 = (np.float32(penalty) for penalty in penalties)
-    diagonal = np.diagonal(gram)[:, None].copy()
-    far = np.float32(tolerance)
-    g = right - w.T @ gram  # [b, n]
-    left = np.arange(len(right))  # columns of W that are not done; nothing moves one but itself
-    for _ in range(sweeps):
-        goal = np.maximum(g[left].T + diagonal * w[:, left] - l1, 0) / (diagonal + l2)
-        away = allowed[:, left] & (np.abs(goal - w[:, left]) > far)  # [n, columns left]
-        kept = away.any(axis=0)
-        left, away = left[kept], away[:, kept]
-        for i in np.flatnonzero(away.any(axis=1)):
-            columns = left[allowed[i, left]]
-            old = w[i, columns]
-            step = np.maximum(g[columns, i] + diagonal[i] * old - l1, 0) / (diagonal[i] + l2) - old
-            moved = np.abs(step) > far
-            columns, step = columns[moved], step[moved]
-            w[i, columns] += step
-            g[columns] -= step[:, None] * gram[i]
-        if not len(left):
-            break
-    return w.T
