@@ -35,3 +35,11 @@ def test_an_item_is_known_by_its_title_and_by_what_stands_before_the_subtitle(wo
     lexicon = Lexicon.of(pl.DataFrame({"item_id": range(1, len(TITLES) + 1), "title": TITLES}))
     found = lexicon.title(words.split(), 0)
     assert (found and found[1]) == item
+
+
+@pytest.mark.parametrize(
+    ("values", "spoken"), [([1970, 2024, None], True), ([1970, 2500, 3], False), ([1999.5, 2001, 2002], False)]
+)
+def test_a_column_of_years_is_known_by_its_values(values: list[float | None], spoken: bool) -> None:
+    lexicon = Lexicon.of(pl.DataFrame({"item_id": [1, 2, 3], "released": pl.Series(values, dtype=pl.Float64)}))
+    assert (lexicon.measure("newer") is not None) == spoken

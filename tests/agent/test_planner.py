@@ -115,6 +115,7 @@ def test_items_can_be_pointed_at(planner: Planner, grammar: Grammar, data: Datas
     state, after = say(planner, grammar, history, "more like the third one")
     (want,) = state.wants.values()
     assert want.value == str(planner.stock.ids.decode(first[2:3])[0])
+    assert first[2] not in after, "what is like it is asked for, not that itself"
 
 
 def test_comparatives_are_about_what_is_shown(planner: Planner, grammar: Grammar, data: Dataset) -> None:

@@ -49,6 +49,14 @@ def test_ties_are_counted_within_users():
     assert "tie_shuffled" in found.remedy
 
 
+def test_what_is_of_one_basket_is_no_tie():
+    rows = [(1, 1, DAY[0], "a", "train"), (1, 2, DAY[0], "a", "train"), (1, 3, DAY[1], "b", "test")]
+    columns = ("user_id", "item_id", "timestamp", "group_id", "split")
+    assert "timestamp-ties" not in report(rows, columns)
+    rows += [(2, 1, DAY[0], "c", "train"), (2, 2, DAY[0], "d", "train")]
+    assert report(rows, columns)["timestamp-ties"].count == 2
+
+
 def test_positions_cannot_tell_ties(goodbooks):
     assert "adjacent_swapped" in leakage_report(goodbooks)["ties-unknown"].remedy
 

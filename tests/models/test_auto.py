@@ -118,6 +118,15 @@ def test_valid_is_not_learnt_where_the_budget_has_no_room(books: Dataset, monkey
     assert model.report.learnt == ["train"]
 
 
+def test_a_blend_that_the_budget_has_no_room_for_is_left_out(books: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trials, "blending", lambda *_: 1e6)
+    model = Auto(budget=30.0, models=("itemknn", "ease", "gfcf"), text="off").fit(books)
+    (last,) = [entry for entry in model.report.search if entry["label"].startswith("blend")]
+    assert last["step"] == "skipped" and "1000000 CPU-seconds" in last["why"]
+    tried = [entry for entry in model.report.search if entry["step"] == "model"]
+    assert model.stands_for == max(tried, key=lambda entry: entry["ndcg@10"])["label"].split(",")[0]
+
+
 def test_a_budget_that_is_spent_trains_no_further(books: Dataset) -> None:
     model = Auto(budget=0.5, models=("popularity", "sasrec", "hstu"), text="off").fit(books)
     epochs = [e["epochs"] for e in model.report.search if e["step"] == "model" and e["label"] != "popularity"]

@@ -17,6 +17,7 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _SUBTITLE = re.compile(r"[:;]|,? or,? |\s[-–—]\s", re.IGNORECASE)
 _MOST_VALUES = 50_000  # of a column: beyond, its words are no names
 _LONGEST_NAME = 6  # words
+_YEARS = (1800, 2100)  # whole numbers between these are years, whatever their column is called
 PEOPLE = ("authors", "author", "director", "directors", "cast", "actors")  # several people in one text, by commas
 
 # What fields are called, by words that a column's name has in it: nouns, then what is less and what is more of it.
@@ -182,6 +183,8 @@ def _measure(column: str, values: pl.Series) -> Measure | None:
     key = next((k for k in _MEASURES if k in column.lower()), None)
     if not len(known):
         return None
+    if key is None and known.is_between(*_YEARS).all() and (known % 1 == 0).all():
+        key = "year"
     quarters = [float(q) for q in np.quantile(known.to_numpy(), [0.25, 0.5, 0.75])]
     own = tuple(words_of(column.replace("_", " ")))
     nouns, less, more = _MEASURES[key] if key is not None else ((), (), ())

@@ -100,7 +100,7 @@ class Planner:
         What the aggregator weighs; empty where nothing is wanted.
         """
         wants = list(preferences.wants.values())
-        hidden = self._codes([w for w in wants if w.relation == "like" and not w.positive and w.hard])
+        hidden = self._codes([w for w in wants if w.relation == "like" and (w.positive or w.hard)])
         rules = tuple(Rule(filter=text) for text in conditions_of(wants))
         words = _words([want for want in wants if want.positive])
         if words and self.stock.reads_instructions:  # the model that ranks hears of it too

@@ -55,7 +55,8 @@ def table(entries: Sequence[dict[str, Any]]) -> Table:
             continue
         note = _verdict(entry) or ("" if entry.get("finished", True) else "not at its end")
         cost = f"{entry['cpu_seconds']:.1f}"
-        value = f"{entry['ndcg@10']:.4f}" if "ndcg@10" in entry else ""
+        judged = "ndcg@10" in entry and entry["step"] != "cold"  # a place for cold items is judged on others
+        value = f"{entry['ndcg@10']:.4f}" if judged else ""
         rows.append([entry["label"], note, value, cost, f"{entry['spent']:.0f}"])
     return console.table("What was tried", ["model", "", "valid NDCG@10", "CPU-s", "spent"], rows, numeric=3)
 

@@ -73,7 +73,8 @@ class LeakageReport:
         return {"name": self.name, "ok": self.ok, "findings": [asdict(finding) for finding in self.findings]}
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.name}: {len(self.findings)} findings", *map(str, self.findings)])
+        n = len(self.findings)
+        return "\n".join([f"{self.name}: {n} finding{'' if n == 1 else 's'}", *map(str, self.findings)])
 
 
 def leakage_report(data: Dataset) -> LeakageReport:
@@ -117,7 +118,11 @@ def _ties(frame: pl.DataFrame, timed: bool, ordered: bool) -> Finding | None:
             "Events are ordered by position without timestamps, so ties cannot be known.",
             "Compare with adjacent_swapped(data) to see how much a model leans on the exact order.",
         )
-    tied = frame.select(pl.struct("user", "timestamp").is_duplicated()).to_series()
+    at = ["user", "timestamp"]
+    together = pl.lit(value=False)
+    if "group_id" in frame.columns:  # what is of one basket is one event in time
+        together = (pl.col("group_id").n_unique().over(at) == 1) & pl.col("group_id").is_not_null()
+    tied = frame.select(pl.struct(at).is_duplicated() & ~together).to_series()
     count, share = int(tied.sum()), _share(int(tied.sum()), frame.height)
     return Finding(
         "timestamp-ties",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 from pydantic import Field
+from threadpoolctl import threadpool_limits
 
 from honeyguide.core import artifact
 from honeyguide.core.dataset import Dataset
@@ -45,7 +46,7 @@ _FUSION = 0.1  # share of the budget that is kept for learning the blend
 _FIRST = 0.15  # share of what is left that the first round of halving spends on all arms together
 _LAST = 0.1  # share of the budget that is kept for learning the events of valid, where they are to be learnt
 _CERTAIN = 0.05  # level of the paired test below which a blend is called better
-_OVER = 0.15  # share of the budget by which reading texts for cold items, or learning valid, may pass it
+_OVER = 0.15  # share of the budget by which a blend, reading texts for cold items, or learning valid, may pass it
 _WEAK = 0.2  # of the best score on valid: a model below this share of it is no part of a blend
 _BESIDE, _BESIDE_MOST, _ABOVE = 5e7, 4.5e8, 1.2  # bytes beside one fit: least, most; and how far an estimate is passed
 _REPEATS = 4  # most seeds of the best arm
@@ -267,7 +268,12 @@ class Auto(Recommender):
         pool = [trial for trial in trials.done if trial.value >= _WEAK * best.value]
         if len(pool) < 2:
             return False
-        with trials.spending() as spent:
+        expected, room = trials.blending(len(pool)), trials.left + _OVER * self.config.budget
+        if expected > room:
+            why = f"expected to take {expected:.0f} CPU-seconds, more than the {room:.0f} left"
+            trials.skip(f"blend of {len(pool)} models", why)
+            return False
+        with trials.spending() as spent, threadpool_limits(1, "blas"):  # its products are small: threads would spin
             found = trials.candidates(pool)
             kept, adds = shortlist(found, self.config.seed)
             single = ndcg_of(found, pool.index(best))
@@ -306,9 +312,8 @@ class Auto(Recommender):
         """Nothing is left to choose by valid: what was chosen learns its events, if it can and the budget has room."""
         cost, room = trials.relearning(self.chosen), (1 + _OVER) * self.config.budget - trials.spent
         if cost > room:
-            trials.skip(
-                VALID, f"learning them is expected to take {cost:.0f} CPU-seconds, more than the {room:.0f} left"
-            )
+            why = f"learning them is expected to take {cost:.0f} CPU-seconds, more than the {max(0.0, room):.0f} left"
+            trials.skip(VALID, why)
             return
         with trials.spending() as spent:
             try:

@@ -31,6 +31,7 @@ VALID = "events of valid"  # in the ladder
 _LEAST_VALID = 20  # users on valid, below which nothing is chosen by them
 _MOST = 10_000  # users whom a model is judged on
 _PER_SECOND, _FEWEST = 12, 1_000  # users whom a blend is learnt on, by CPU-second of the budget; and the least
+_PER_PART = 7e-4  # CPU-seconds of a blend, by user and part
 _LEAST_JUDGES, _MOST_JUDGES = 300, 2_000  # users by whom a place for cold items is judged
 
 Values = npt.NDArray[np.float64]
@@ -227,6 +228,11 @@ class Trials:
         """Held-out users of valid with the best items of every trial."""
         most = self._affordable(_FEWEST, MOST_USERS)
         return collect([t.model for t in trials], self.train, self.valid, seed=self.seed, most=most)
+
+    def blending(self, parts: int) -> float:
+        """CPU-seconds that a blend of some of ``parts`` models is expected to take."""
+        users = min(self.n_judges, self._affordable(_FEWEST, MOST_USERS))
+        return max(self.last_blend, _PER_PART * users * parts)
 
     @contextmanager
     def spending(self) -> Iterator[Spending]:
