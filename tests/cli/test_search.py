@@ -71,7 +71,7 @@ def test_every_kind_of_step_is_told_in_a_line() -> None:
     assert ladder.table([skipped, model, blend, valid]).row_count == 4
     cold = {"step": "cold", "label": "cold-map", "verdict": "NDCG@10 of cold items 0.1", "ndcg@10": 0.05}
     shown = ladder.table([model, cold | {"cpu_seconds": 1.0, "spent": 15.0}])
-    assert [str(cell) for cell in shown.columns[2].cells] == ["0.1000", ""], "it is judged on other users than models are"
+    assert [str(cell) for cell in shown.columns[2].cells] == ["0.1000", ""], "it is judged on others"
     assert ladder.additions([skipped, model]) is None
     added = ladder.additions([blend])
     assert added is not None and added.row_count == 1
