@@ -41,3 +41,10 @@ def test_an_endpoint_understands_a_command_and_its_absence_is_seen() -> None:
         assert {"crime", "fantasy"} <= set((lm.asked[0].schema or {})["properties"])
     gone = parser.parse("no crime", Preferences(), shown("books"))
     assert written(gone) == "-hard tags is crime" and "did not answer" in gone.note
+
+
+def test_what_is_compared_is_on_no_list_of_what_is_unwanted() -> None:
+    """*Newer* after a comma is wanted, though no field of the catalogue says what is new."""
+    grammar = Grammar(Lexicon.of(CATALOGUES["products"]))
+    (unwanted, wanted) = grammar.parse("no lipstick, newer", Preferences()).add
+    assert not unwanted.positive and wanted.positive and wanted.value == "newer"

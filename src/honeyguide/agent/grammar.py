@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from honeyguide.agent.clauses import TOKEN, Clause, clauses, number_of
-from honeyguide.agent.lexicon import PEOPLE, Lexicon, Measure, stem, words_of
+from honeyguide.agent.lexicon import COMPARED, PEOPLE, Lexicon, Measure, stem, words_of
 from honeyguide.agent.phrases import (
     BOUNDS,
     CLEAR,
@@ -184,7 +184,8 @@ class Grammar:
                 clause.place += 1
         if free and not all(w.isdigit() for w in free):
             text = " ".join(free)
-            found.append(Want(mood[0], False, "about", "", text, text))
+            on_no_list = not own and COMPARED.issuperset(free)  # *no crime, newer*, though no field says what is new
+            found.append(Want(mood[0] or on_no_list, False, "about", "", text, text))
         return found, mood
 
     def _in_minutes(self, tokens: list[str]) -> list[str]:

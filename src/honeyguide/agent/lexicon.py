@@ -40,6 +40,7 @@ _MEASURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] =
     "rating": (("stars", "star", "rating", "rated"), ("worse",), ("better", "acclaimed")),
     "popular": (("popular", "popularity"), ("obscure", "lesser-known", "niche"), ("famous", "popular", "well-known")),
 }
+COMPARED = frozenset(word for _, less, more in _MEASURES.values() for word in (*less, *more))
 _ALIASES: dict[tuple[str, ...], list[tuple[str, ...]]] = {  # what values are called beside their own words, by stems
     ("sci", "fi"): [("science", "fiction"), ("scifi",)],
     ("science", "fiction"): [("sci", "fi"), ("scifi",)],
