@@ -32,6 +32,16 @@ def test_a_small_data_set_by_hand():
     assert "returns: 25% of the events" in str(found) and "--seen" in str(found)
 
 
+def test_what_labels_there_are_and_that_all_count_is_said():
+    rows = [(1, 1, 1.0, True), (1, 2, 5.0, True), (2, 1, 4.5, True), (2, 2, 5.0, True)]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "label", "positive"], orient="row")
+    said = str(describe(build("d", frame)))
+    assert "labels: 1 25%, 4.5 25%, 5 50%; an event counts whatever its label: --positive" in said
+    told = str(describe(build("d", frame.with_columns(positive=pl.col("label") > 4))))
+    assert "labels: 1 25%, 4.5 25%, 5 50%\n" in told + "\n"
+    assert "labels" not in str(describe(build("d", frame.drop("label"))))
+
+
 def test_the_books(goodbooks):
     assert "returns" not in str(describe(goodbooks)), "nobody has a book twice"
     found = describe(goodbooks)

@@ -13,6 +13,7 @@ from honeyguide.core.dataset import Dataset
 from honeyguide.core.ragged import FloatArray
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+_MOST_LABELS = 20  # beyond, they are no grades
 _RETURNS = (
     "returns: {:.0%} of the events are with an item that the user had before; models are chosen by what is new to a "
     "user, and lists hide what was seen unless --seen is given"
@@ -47,6 +48,8 @@ class Description:
         Share of items without a train event.
     returns
         Share of positive events with an item that the user had taken before.
+    labels
+        Share of the events with each label (stars, a rating), where these are a few numbers; lowest first.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Description:
     last: datetime | None
     cold_items: float
     returns: float
+    labels: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form."""
@@ -80,9 +84,15 @@ class Description:
                 f"order: {'yes' if self.ordered else 'none'}, {span}",
                 f"history lengths: {lengths}",
                 f"popularity: Gini {self.gini:.3f}; items without a train event {self.cold_items:.1%}",
+                *([self._labels()] if self.labels else []),
                 *([_RETURNS.format(self.returns)] if self.returns >= 0.1 else []),
             ]
         )
+
+    def _labels(self) -> str:
+        shares = ", ".join(f"{label} {share:.0%}" for label, share in self.labels.items())
+        whole = self.positives == self.events
+        return f"labels: {shares}{'; an event counts whatever its label: --positive says which do' if whole else ''}"
 
 
 def describe(data: Dataset) -> Description:
@@ -107,7 +117,15 @@ def describe(data: Dataset) -> Description:
         last=frame.select(pl.col("timestamp").max()).item() if timed else None,
         cold_items=float(np.mean(data.popularity("train") == 0)) if data.n_items else 0.0,
         returns=1 - pairs / max(1, int(lengths.sum())) if len(lengths) else 0.0,
+        labels=_labels(frame),
     )
+
+
+def _labels(frame: pl.DataFrame) -> dict[str, float]:
+    if "label" not in frame.columns or not frame.schema["label"].is_numeric():
+        return {}
+    counted = frame["label"].drop_nulls().value_counts(normalize=True, name="share").sort("label")
+    return {f"{label:g}": share for label, share in counted.rows()} if 1 < counted.height <= _MOST_LABELS else {}
 
 
 def gini(values: FloatArray) -> float:
