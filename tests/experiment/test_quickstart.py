@@ -37,7 +37,7 @@ def test_the_main_job_on_a_few_readers(books_folder: Path, tmp_path: Path) -> No
     assert len(shown) == 1
     assert text.count("because you read") >= 8
     assert "300 users" in text
-    assert "findings" in text
+    assert "finding" in text
     assert "CPU-seconds" in text
     assert [line[0] for line in text.splitlines() if line[1:3] == ". "] == list("12345")
 
