@@ -67,12 +67,7 @@ def leave_last_out(data: Dataset, *, valid: int = 1, test: int = 1) -> Dataset:
     DataError
         If the events have no order.
     """
-    if not data.ordered:
-        raise DataError(
-            "the events have no order, so no event is a user's last.",
-            f"Name a column of times: {naming('timestamp')}. If the rows of a user stand in order, say --in-order "
-            "(order='rows' in Python). The split 'ratio' needs no order.",
-        )
+    _require_order(data)
     from_end, _, length = _within_users(data)
     room = length - 1
     tested = np.minimum(test, room)
@@ -93,8 +88,8 @@ def leave_last_new_out(data: Dataset) -> Dataset:
     DataError
         If the events have no order.
     """
-    whole = leave_last_out(data)  # which says so where they have none
-    frame = whole.interactions
+    _require_order(data)
+    frame = data.interactions
     counts = pl.col("positive") if "positive" in frame.columns else pl.lit(value=True)
     first = frame.with_row_index("_row").filter(counts).unique(["user", "item"], keep="first")
     last = first.group_by("user").agg(pl.len().alias("items"), pl.col("_row").max()).filter(pl.col("items") > 1)
@@ -304,6 +299,15 @@ def _by_group(data: Dataset, column: str, valid: float, test: float, seed: int) 
     kinds = np.zeros(int(present.max(initial=-1)) + 1, np.int8)
     kinds[draw[:n_test]], kinds[draw[n_test : n_test + n_valid]] = TEST, VALID
     return with_codes(data, kinds[groups])
+
+
+def _require_order(data: Dataset) -> None:
+    if not data.ordered:
+        raise DataError(
+            "the events have no order, so no event is a user's last.",
+            f"Name a column of times: {naming('timestamp')}. If the rows of a user stand in order, say --in-order "
+            "(order='rows' in Python). The split 'ratio' needs no order.",
+        )
 
 
 def _within_users(data: Dataset) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:

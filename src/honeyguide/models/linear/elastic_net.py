@@ -9,9 +9,7 @@ import numpy.typing as npt
 
 from honeyguide.core.ragged import FloatArray
 
-_APART = (
-    0.25  # share of all coordinates: who may have a weight on fewer of them is solved with a Gram matrix of the own
-)
+_APART = 0.25  # share of all coordinates: a net with candidates among fewer of them has a Gram matrix of its own
 _ALIKE = 1.5  # nets with at most so many times the candidates of one another are solved side by side
 _HELD = 1 << 22  # numbers in the Gram matrices that are held at once: 16 MiB
 
