@@ -33,7 +33,11 @@ def model_page(model: str) -> str:
         if row["model"] != model:
             continue
         parts = "+".join(part for part in row["history"] if part == "train" or "gowalla" not in row["dataset"])
-        rows.append([row["dataset"], parts, str(row["k"]), *accuracy_cells(row), published_cell(model, row["dataset"])])
+        chosen = row["chosen"] if model == "gfcf" else {}
+        data = ", ".join([row["dataset"], *(f"{option} {value:g}" for option, value in chosen.items())])
+        rows.append(
+            [data, parts, str(row["k"]), *accuracy_cells(row), "–" if chosen else published_cell(model, row["dataset"])]
+        )
     header = ["data", "history", "k", "Recall@k / NDCG@k", "the same, seen kept", "fit, CPU-s", "peak MB", "published"]
     return markdown(header, rows) + made_by(result)
 
@@ -87,7 +91,7 @@ def linear_bars() -> list[list[str]]:
     lines = []
     accuracy, speed = read_result("linear_accuracy"), read_result("linear_speed")
     for row in accuracy["results"] if accuracy else ():
-        if (row["model"], row["dataset"]) not in ACCURACY_BARS or row["history"] == ["train"]:
+        if (row["model"], row["dataset"]) not in ACCURACY_BARS or row["history"] == ["train"] or row["options"]:
             continue
         bar, holds = ACCURACY_BARS[row["model"], row["dataset"]]
         k, seconds = row["k"], row["cpu_seconds"]["fit"]

@@ -53,6 +53,14 @@ def test_moves_stay_in_the_space_and_say_what_they_are(trials: Trials) -> None:
     assert real is not None and real.label.startswith("itemknn, neighbours 20, shrinkage 3.3")
 
 
+def test_an_exponent_moves_by_a_quarter_of_its_limits(trials: Trials) -> None:
+    start = begun(trials, "gfcf", factors=16)
+    down = moved(start, "candidate_exponent", Real(0.0, 1.0), False)
+    assert down is not None and down.options == {"factors": 16, "candidate_exponent": 0.25}
+    last = begun(trials, "gfcf", factors=16, candidate_exponent=0.0)
+    assert moved(last, "candidate_exponent", Real(0.0, 1.0), False) is None
+
+
 def test_an_option_that_follows_from_the_data_is_moved_from_what_it_was(trials: Trials) -> None:
     start = begun(trials, "slim")
     up = moved(start, "l1", Real(0.2, 20.0, log=True), True)

@@ -14,11 +14,12 @@ from honeyguide.models.registry import model_class
 from honeyguide.models.trials import Trial, Trials
 
 _FACTORS = {True: 3.0, False: 2.0}  # by which real numbers are moved, and whole ones
+_STEPS = 4  # in which the limits of a real number are crossed whose logarithm is not what counts
 _CERTAIN = 1.0  # standard errors by which a move must be better to be made
 
 
 def refined(trial: Trial, trials: Trials, until: float) -> Trial:
-    """The best that a walk from ``trial`` finds: each option up or down by a factor, as long as that gains.
+    """The best that a walk from ``trial`` finds: each option up or down by a step, as long as that gains.
 
     Only what is better by more than a standard error, on the same users, takes the place of what was there, so a
     small part valid leaves the options where they were. Of every pair that is compared, one is kept in ``trials``.
@@ -59,12 +60,18 @@ def walked(arm: Arm) -> Iterator[tuple[str, Dimension]]:
 
 
 def moved(trial: Trial, name: str, dimension: Dimension, up: bool) -> Arm | None:
-    """The arm with one option larger or smaller by a factor; ``None`` where that leaves the limits."""
+    """The arm with one option larger or smaller by a step; ``None`` where that leaves the limits.
+
+    A step is a factor, or a quarter of the way between the limits for real numbers that are searched without logarithm.
+    """
     config: Any = getattr(trial.model, "resolved", trial.model.config)
     factor, start = _FACTORS[isinstance(dimension, Real)], getattr(config, name)
     if start is None:
         return None
-    value = start * (factor if up else 1 / factor)
+    if isinstance(dimension, Real) and not dimension.log:
+        value = start + (dimension.high - dimension.low) / (_STEPS if up else -_STEPS)
+    else:
+        value = start * (factor if up else 1 / factor)
     value = float(f"{value:.3g}") if isinstance(dimension, Real) else round(value)
     if not dimension.holds(value):
         return None

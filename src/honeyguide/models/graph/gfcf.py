@@ -1,4 +1,4 @@
-"""GF-CF: graph-filter collaborative filtering (Shen et al., CIKM 2021, arXiv:2108.07567)."""
+"""GF-CF: graph-filter collaborative filtering (Shen et al., CIKM 2021), its linear filter as general as LinkProp's."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from honeyguide.models.linear.item_weights import ItemWeights, distinct, shares
 from honeyguide.models.linear.pair_counts import grown
 
 _LEAST = 0.01  # of the singular values squared, whose largest is 1, by which the update divides
+_ITERATIONS, _CONVERGED = 100, 1e-4  # of power iteration: at most, and the relative change that ends it
 _DENSE = 4_000  # items up to which singular vectors come from a dense matrix
 
 
@@ -35,24 +36,42 @@ class GFCFConfig(ModelConfig):
     factors
         Singular vectors of the ideal low-pass filter.
     alpha
-        Weight of the ideal low-pass filter beside the linear one.
+        Weight of the ideal low-pass filter beside the linear one; the largest eigenvalue of both is 1.
+    candidate_exponent
+        Power of an item's degree by which the linear filter divides what it gives the item as a candidate. The
+        paper's .5 holds popular items back; 0 does not, which is better by far where data is sparse.
+    history_exponent
+        The same for an item in the history of the user who asks.
+    user_exponent
+        The same for the degree of the user who links the two.
     """
 
     factors: int = Field(default=256, ge=1)
     alpha: float = Field(default=0.3, ge=0)
+    candidate_exponent: float = Field(default=0.5, ge=0)
+    history_exponent: float = Field(default=0.5, ge=0)
+    user_exponent: float = Field(default=1.0, ge=0)
 
 
 class GFCF(Recommender):
-    """Scores = ``r (R~'R~ + alpha D_i^-1/2 V V' D_i^1/2)`` for the row ``r`` of a user's items.
+    """Scores = ``r (A + alpha lambda D_i^-1/2 V V' D_i^1/2)`` for the row ``r`` of a user's items.
 
-    ``R~ = D_u^-1/2 R D_i^-1/2`` is the train matrix normalised by the degrees of users and items,
-    and V its leading right singular vectors. The degree of the user who asks plays no part, so a user unseen
-    in training is served by the same equation.
+    ``A = D_i^-h R' D_u^-u R D_i^-c`` is the linear filter, ``lambda`` its largest eigenvalue, and V holds the leading
+    right singular vectors of ``D_u^-1/2 R D_i^-1/2``. With the defaults, where lambda is 1, this is GF-CF (Y. Shen et
+    al., CIKM 2021, arXiv:2108.07567, equation 11); the exponents are those of LinkProp (H.-M. Fu et al., WWW 2022,
+    arXiv:2203.15789). The degree of the user who asks plays no part, so a user unseen in training is served by
+    the same equation.
     """
 
     name = "gfcf"
     Config = GFCFConfig
-    space: ClassVar[Space] = {"factors": Whole(16, 512, log=True), "alpha": Real(0.03, 3.0, log=True)}
+    space: ClassVar[Space] = {
+        "candidate_exponent": Real(0.0, 1.0),
+        "history_exponent": Real(0.0, 1.0),
+        "user_exponent": Real(0.0, 1.0),
+        "alpha": Real(0.03, 3.0, log=True),
+        "factors": Whole(16, 512, log=True),
+    }
     config: GFCFConfig
     capabilities: ClassVar[frozenset[str]] = frozenset({"fold_in", "similar", "update"})
 
@@ -68,18 +87,24 @@ class GFCF(Recommender):
     def _fit(self, data: Dataset, options: FitOptions) -> None:
         r = data.matrix("train")
         degrees = np.sqrt(np.maximum(r.sum(axis=0).A1, 1.0)).astype(np.float32)  # [n_items], D_i^1/2
-        user_degrees = np.sqrt(np.maximum(r.sum(axis=1).A1, 1.0))
-        normalised = (sp.diags(1.0 / user_degrees) @ r @ sp.diags(1.0 / degrees)).astype(np.float32).tocsr()
-        self.linear = ItemWeights.of((normalised.T @ normalised).tocsr())  # A, [n_items, n_items]
+        normalised = _normalised(r, degrees, 1.0, 0.5)
+        self.linear = ItemWeights.of(self._filter(r, degrees))
         vectors, self.values = right_singular_vectors(normalised, self.config.factors, self.config.seed)
         self._set_low_pass(vectors, degrees)
+
+    def _filter(self, r: sp.csr_matrix, degrees: FloatArray) -> sp.csr_matrix:
+        """What the users of the rows ``r`` add to A, ``[n_items, n_items]``."""
+        config = self.config
+        inward = _normalised(r, degrees, config.user_exponent, config.history_exponent)
+        return (inward.T @ _normalised(r, degrees, config.user_exponent, config.candidate_exponent)).tocsr()
 
     def _update(self, change: Change, options: FitOptions) -> None:
         """The linear filter exactly; the vectors of the low-pass one to first order.
 
-        ``A new = S A S + E`` with ``S = (D_i old / D_i new)^1/2`` and E from the changed users alone. A step
-        of subspace iteration from V spans ``A new V Lambda^-1``; as ``A V = V Lambda``, that is
-        ``S V + E V Lambda^-1 + S A (S - I) V Lambda^-1``, of which the last term, mostly in the span of V, is left out.
+        ``A new = S^2h A S^2c + E`` with ``S = (D_i old / D_i new)^1/2`` and E from the changed users alone. With the
+        paper's exponents a step of subspace iteration from V spans ``A new V Lambda^-1``; as ``A V = V Lambda``,
+        that is ``S V + E V Lambda^-1 + S A (S - I) V Lambda^-1``, of which the last term, mostly in the span of V, is
+        left out.
         """
         n, more = change.n_items, change.n_items - len(self.degrees)
         before, after = distinct(change.before, n), distinct(change.after, n)
@@ -87,8 +112,10 @@ class GFCF(Recommender):
         takers = np.pad(takers, (0, more)) + (after.sum(axis=0) - before.sum(axis=0)).A1
         degrees = np.sqrt(np.maximum(np.rint(takers), 1.0)).astype(np.float32)
         scale = np.append(self.degrees, np.ones(more, np.float32)) / degrees  # S
-        new, old = (_per_user(sets, degrees) for sets in (after, before))
-        self.linear = _changed(self.linear, scale, (new.T @ new - old.T @ old).tocsr())
+        difference = (self._filter(after, degrees) - self._filter(before, degrees)).tocsr()
+        powers = [scale ** np.float32(2 * e) for e in (self.config.history_exponent, self.config.candidate_exponent)]
+        self.linear = _changed(self.linear, powers[0], powers[1], difference)
+        new, old = (_normalised(sets, degrees, 1.0, 0.5) for sets in (after, before))
         v = np.pad(self.vectors, ((0, more), (0, 0)))
         moved = new.T @ (new @ v) - old.T @ (old @ v)  # E V, [n_items, factors]
         shrunk = scale[:, None] * v
@@ -97,14 +124,28 @@ class GFCF(Recommender):
         self.values = np.maximum(self.values + growth, 0.0).astype(np.float32)
         self._set_low_pass(_orthonormal(shrunk + moved / values), degrees)
 
+    def _largest_eigenvalue(self) -> float:
+        """Of the linear filter, by power iteration; 1 where it is similar to a matrix whose rows are shares."""
+        config = self.config
+        if config.user_exponent == 1 and config.history_exponent + config.candidate_exponent == 1:
+            return 1.0
+        vector, value = np.ones(self.linear.n_items, np.float32), 1.0
+        for _ in range(_ITERATIONS):
+            moved = self.linear.matrix @ vector
+            before, value = value, float(np.linalg.norm(moved) / np.linalg.norm(vector))
+            if not value or abs(value - before) <= _CONVERGED * value:
+                break
+            vector = moved / np.float32(value)
+        return value or 1.0
+
     def _diagonal(self) -> FloatArray:
         matrix: Any = self.linear.matrix
         return np.asarray(matrix.diagonal(), np.float32)
 
     def _set_low_pass(self, vectors: FloatArray, degrees: FloatArray) -> None:
         self.vectors, self.degrees = vectors, degrees
-        # alpha D_i^-1/2 V and D_i^1/2 V, [n_items, factors]
-        self._inward = vectors / degrees[:, None] * np.float32(self.config.alpha)
+        # alpha lambda D_i^-1/2 V and D_i^1/2 V, [n_items, factors]
+        self._inward = vectors / degrees[:, None] * np.float32(self.config.alpha * self._largest_eigenvalue())
         self._outward = vectors * degrees[:, None]
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
@@ -135,25 +176,25 @@ class GFCF(Recommender):
         self._set_low_pass(arrays["vectors"], arrays["degrees"])
 
 
-def _per_user(sets: sp.csr_matrix, degrees: FloatArray) -> sp.csr_matrix:
-    """``D_u^-1/2 R D_i^-1/2`` for rows of R."""
+def _normalised(sets: sp.csr_matrix, degrees: FloatArray, user: float, item: float) -> sp.csr_matrix:
+    """``D_u^(-user/2) R D_i^-item`` for rows of R; ``degrees`` are ``D_i^1/2``."""
     lengths = np.diff(sets.indptr)
-    data = np.repeat(1 / np.sqrt(np.maximum(lengths, 1)), lengths) / degrees[sets.indices]
+    data = np.repeat(np.maximum(lengths, 1) ** (-user / 2), lengths) * degrees[sets.indices] ** (-2 * item)
     return sp.csr_matrix((data.astype(np.float32), sets.indices, sets.indptr), shape=sets.shape)
 
 
-def _changed(weights: ItemWeights, scale: FloatArray, difference: sp.csr_matrix) -> ItemWeights:
-    """``S A S + E`` for the diagonal matrix S of ``scale`` ``[n]``; A grows with them."""
+def _changed(weights: ItemWeights, rows: FloatArray, columns: FloatArray, difference: sp.csr_matrix) -> ItemWeights:
+    """``diag(rows) A diag(columns) + E`` for vectors ``[n]``; A grows with them."""
     matrix: Any = weights.matrix
-    known, n = matrix.shape[0], len(scale)
+    known, n = matrix.shape[0], len(rows)
     if not sp.issparse(matrix):
         dense = np.zeros((n, n), np.float32)
-        np.multiply(matrix, scale[:known], out=dense[:known, :known])
-        dense *= scale[:, None]
-        rows = np.repeat(np.arange(n), np.diff(difference.indptr))
-        dense[rows, difference.indices] += difference.data
+        np.multiply(matrix, columns[:known], out=dense[:known, :known])
+        dense *= rows[:, None]
+        places = np.repeat(np.arange(n), np.diff(difference.indptr))
+        dense[places, difference.indices] += difference.data
         return ItemWeights(dense)
-    data = np.repeat(scale[:known], np.diff(matrix.indptr)) * scale[matrix.indices]
+    data = np.repeat(rows[:known], np.diff(matrix.indptr)) * columns[matrix.indices]
     data *= matrix.data
     scaled = grown(sp.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape), n)
     return ItemWeights((scaled + difference).tocsr())
