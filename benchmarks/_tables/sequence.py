@@ -140,3 +140,31 @@ def sasrec_bars() -> list[list[str]]:
             bar_line(what, bar, f"{row['ratio']['rectools']:.3f}", row["ratio"]["rectools"] <= limit, speed["command"])
         )
     return lines
+
+
+@table("softmax-estimates")
+def softmax_estimates() -> str:
+    """What each softmax reaches in the same CPU-seconds."""
+    result = read_result("softmax_estimates")
+    if result is None:
+        return MISSING
+    rows = []
+    for name, found in result["results"].items():
+        size = f"{found['events']:,} × {found['n_items']:,}"
+        for label, cell in found["losses"].items():
+            test = f"{digits(cell['recall@10'])} / {digits(cell['ndcg@10'])}"
+            p = "–" if cell["p"] is None else f"{cell['p']:.1g}"
+            rows.append(
+                [name, size, label, str(cell["epochs"]), digits(cell["valid"]), test, p, f"{cell['cpu_seconds']:.0f}"]
+            )
+    header = [
+        "data",
+        "events × items",
+        "loss",
+        "epochs",
+        "valid NDCG@10",
+        "Recall@10 / NDCG@10",
+        "p against softmax",
+        "CPU-s",
+    ]
+    return markdown(header, rows) + made_by(result)

@@ -11,6 +11,7 @@ import pytest
 from honeyguide.core.dataset import Dataset
 from honeyguide.core.errors import CapabilityError, ConfigError, DataError, FitInterrupted, UnknownNameError
 from honeyguide.core.fitting import FitOptions
+from honeyguide.core.ids import Ids
 from honeyguide.core.recommender import Recommender
 from honeyguide.data.load import load_data
 from honeyguide.data.splits import ratio
@@ -236,6 +237,18 @@ def test_where_histories_are_long_the_last_fits_know_their_epochs(books: Dataset
     assert last["spent"] <= 1.25 * 40
     short = replace(small, interactions=small.interactions.filter(pl.int_range(pl.len()).over("user") < 10))
     assert not any(arm.planned for arm in portfolio(short, text="off"))
+
+
+def test_a_large_catalogue_is_estimated_where_the_budget_is_small(books: Dataset) -> None:
+    def losses(data: Dataset, budget: float) -> set[str]:
+        arms = portfolio(data, ("sasrec", "hstu"), text="off", budget=budget)
+        return {str(arm.options.get("loss", "softmax")) for arm in arms}
+
+    more = pl.arange(10**6, 10**6 + 50_000, eager=True, dtype=books.item_ids.dtype)
+    large = replace(books, item_ids=Ids.of(books.item_ids.values, more), items=None)
+    assert losses(large, 1.0) == {"importance"}
+    assert losses(large, 1e6) == {"softmax"}
+    assert losses(books, 1.0) == {"softmax"}, "with 2,000 items an estimate saves next to nothing"
 
 
 def test_few_users_on_valid_choose_nothing(books: Dataset) -> None:

@@ -85,6 +85,27 @@ def test_sampled_softmax_with_every_item_once_is_the_full_softmax() -> None:
     assert ours.item() == pytest.approx(F.cross_entropy(hidden @ table.T, targets).item(), rel=1e-5)
 
 
+def test_importance_softmax_estimates_the_sum_of_the_full_softmax() -> None:
+    hidden, table, targets = problem()
+    hidden, table = hidden.detach(), table.detach()
+    draws = torch.Generator().manual_seed(0)
+    own = (hidden * table[targets]).sum(1)
+    sums = torch.zeros(150)
+    for _ in range(4000):
+        negatives = torch.randint(40, (9,), generator=draws)
+        sums += (losses.importance_softmax(hidden, table, targets, negatives) + own).exp() / 4000
+    torch.testing.assert_close(sums, (hidden @ table.T).exp().sum(1), rtol=0.06, atol=0)
+
+
+def test_importance_softmax_with_every_item_once_is_the_full_softmax() -> None:
+    hidden, table, targets = problem()
+    ours = losses.importance_softmax(hidden, table, targets, torch.arange(40)).mean()
+    full = F.cross_entropy(hidden @ table.T, targets)
+    assert ours.item() == pytest.approx(full.item(), rel=1e-5)
+    for a, b in zip(gradients(ours, hidden, table), gradients(full, hidden, table), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])
 def test_gbce_equals_its_formula(calibration: float) -> None:
     hidden, table, targets = problem()

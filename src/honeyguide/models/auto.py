@@ -166,7 +166,7 @@ class Auto(Recommender):
     def _portfolio(self, data: Dataset, reading: float) -> list[Arm]:
         """What suits the data, where ``reading`` all texts takes so many CPU-seconds."""
         begin = reading <= _READING * self.config.budget
-        return portfolio(data, self.config.models, self.config.text, begin=begin)
+        return portfolio(data, self.config.models, self.config.text, begin=begin, budget=self.config.budget)
 
     def _reading(self, data: Dataset) -> float:
         """CPU-seconds that reading the texts of all items is expected to take; 0 where none are read."""

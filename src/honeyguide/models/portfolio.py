@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -59,7 +60,14 @@ class Arm:
         return replace(self, options={**self.options, "schedule": "cosine", "epochs": epochs})
 
 
-def portfolio(data: Dataset, models: Iterable[str] = (), text: str = "auto", *, begin: bool = True) -> list[Arm]:
+def portfolio(
+    data: Dataset,
+    models: Iterable[str] = (),
+    text: str = "auto",
+    *,
+    begin: bool = True,
+    budget: float = math.inf,
+) -> list[Arm]:
     """The arms for ``data``, those without epochs first.
 
     Parameters
@@ -72,6 +80,9 @@ def portfolio(data: Dataset, models: Iterable[str] = (), text: str = "auto", *, 
         Encoder of the items' text; ``"off"`` leaves text aside.
     begin
         Whether networks begin from the texts.
+    budget
+        CPU-seconds of the search: where one fit of a network with the softmax over all items is expected to take
+        more, it estimates the sum over the items, so that it gets to see its epochs.
 
     Raises
     ------
@@ -82,7 +93,7 @@ def portfolio(data: Dataset, models: Iterable[str] = (), text: str = "auto", *, 
     for name in sorted(wanted - set(MODELS)):
         raise UnknownNameError("model", name, MODELS)
     encoder = text if readable(data, text) else None
-    arms = [*_closed_form(data, encoder), *_in_epochs(data, encoder if begin else None)]
+    arms = [*_closed_form(data, encoder), *_in_epochs(data, encoder if begin else None, budget)]
     return [arm for arm in arms if not wanted or arm.model in wanted]
 
 
@@ -114,10 +125,20 @@ def _closed_form(data: Dataset, encoder: str | None) -> list[Arm]:
     return arms
 
 
-def _in_epochs(data: Dataset, encoder: str | None) -> list[Arm]:
+def _in_epochs(data: Dataset, encoder: str | None, budget: float) -> list[Arm]:
     if not asks_what_follows(data):
         return [Arm("simplex", "simplex", epochs=True), Arm("lightgcn", "lightgcn", epochs=True)]
     start = {"init": "both", "text": encoder} if encoder is not None else {}
     start |= {"schedule": "constant"}  # of use whenever it is ended
     long = are_long(data.histories("train").lengths)
-    return [Arm(name, name, start, epochs=True, planned=long) for name in ("sasrec", "hstu")]
+    arms = [Arm(name, name, start, epochs=True, planned=long) for name in ("sasrec", "hstu")]
+    return [_within(arm, data, budget) for arm in arms]
+
+
+def _within(arm: Arm, data: Dataset, budget: float) -> Arm:
+    """The arm, with an estimate of its softmax where the exact one passes the budget and is twice as dear or more."""
+    if arm.lacks() is not None:
+        return arm
+    rough = replace(arm, label=f"{arm.label}, loss importance", options={**arm.options, "loss": "importance"})
+    exact, estimated = (a.build(0).estimate(data).cpu_seconds for a in (arm, rough))
+    return rough if exact > budget and estimated < exact / 2 else arm

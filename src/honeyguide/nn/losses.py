@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -112,6 +113,20 @@ def sampled_softmax(
         negative = negative - log_q[negatives]
     scores = torch.cat([positive, negative], 1)
     return F.cross_entropy(scores, torch.zeros_like(targets), reduction="none")  # the target is column 0
+
+
+def importance_softmax(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
+    """-log softmax(hidden table')[target] with its sum over the items estimated from ``k`` of them: ``[n]``.
+
+    -s+ + log(exp s+ + m / k sum_k exp s-): every negative, drawn uniformly, stands for m / k items. One that is the
+    target is left out, so the estimate of the sum over the other items has no bias (importance sampling: Bengio &
+    Senecal 2008; Jean et al. 2015). Without that weight (:func:`sampled_softmax`) the target stands against k items
+    alone, and a model that ranks it above these has nothing left to learn. Parameters as in :func:`sampled_softmax`;
+    ``negatives`` ``[k]``.
+    """
+    positive, negative = _pairs(hidden, table, targets, negatives)  # [n, 1], [n, k]
+    scores = torch.cat([positive, negative + math.log(len(table) / len(negatives))], 1)
+    return F.cross_entropy(scores, torch.zeros_like(targets), reduction="none")
 
 
 def info_nce(states: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, alike: float = 0.99) -> Tensor:

@@ -32,7 +32,9 @@ def test_ndcg(model: SASRec, data: Dataset) -> None:
     assert values.mean() > 0.95
 
 
-@pytest.mark.parametrize("options", [{"loss": "sampled"}, {"loss": "gbce"}, {"loss": "bce"}, {"block": "sasrec"}])
+@pytest.mark.parametrize(
+    "options", [{"loss": "importance"}, {"loss": "sampled"}, {"loss": "gbce"}, {"loss": "bce"}, {"block": "sasrec"}]
+)
 def test_variants_learn(data: Dataset, options: dict[str, str]) -> None:
     model = SASRec(**SMALL, negatives=100, positions="rope", patience=12, **options).fit(data)
     values = holdout_ndcg(model.score_histories, data.histories("train", "valid"), data.histories("test"))

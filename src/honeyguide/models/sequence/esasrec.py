@@ -8,7 +8,7 @@ from pydantic import Field
 
 from honeyguide.core.space import Space, Whole
 from honeyguide.models.sequence.next_item import NextItemModel
-from honeyguide.models.sequence.next_item_config import Auto
+from honeyguide.models.sequence.next_item_config import Auto, Loss, Positive
 from honeyguide.models.sequence.sasrec import SASRecConfig, SASRecNetwork
 
 
@@ -24,7 +24,8 @@ class ESASRecConfig(SASRecConfig):
     dropout: float | Auto = 0.2
     event_dropout: float | Auto = 0.0
     init: Literal["cooccurrence", "normal"] = "normal"
-    loss: Literal["softmax", "sampled", "gbce", "bce"] = "sampled"
+    loss: Loss = "sampled"
+    negatives: Positive | Auto = 256
     lr: float | Auto = 1e-3
     epochs: int = Field(200, ge=1)
 

@@ -94,12 +94,15 @@ def target_forward(config: NextItemConfig, users: Tensor, hidden: Tensor, table:
     """States ``[n, d]`` of ``users`` ``[n]`` against a table ``[m, d]`` with ``targets`` ``[n]``."""
     negatives = None
     if config.loss != "softmax":
-        negatives = torch.randint(len(table), (config.negatives,), device=hidden.device)
+        drawn: Any = config.negatives  # a number, once resolved
+        negatives = torch.randint(len(table), (drawn,), device=hidden.device)
 
     def value(vectors: Sequence[Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
         states, items = vectors
         if negatives is None:
             return losses.full_softmax(states, items, targets, weights.factor if weights is not None else None)
+        if config.loss == "importance":
+            return mean_loss(losses.importance_softmax(states, items, targets, negatives), weights)
         if config.loss == "sampled":
             return mean_loss(losses.sampled_softmax(states, items, targets, negatives), weights)
         if config.loss == "bce":

@@ -14,6 +14,7 @@ from honeyguide.models.sequence.lengths import are_long
 from honeyguide.nn.trainer import TrainerSettings
 
 Auto = Literal["auto"]
+Loss = Literal["softmax", "importance", "sampled", "gbce", "bce"]
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -61,7 +62,8 @@ class NextItemConfig(ModelConfig):
     init_std
         Standard deviation of all weights at the start; twice that for vectors from co-occurrence or text.
     loss
-        ``"softmax"`` over all items, or ``"sampled"`` softmax, ``"gbce"``, ``"bce"`` over ``negatives``.
+        ``"softmax"`` over all items; ``"importance"``, which estimates its sum over all items from ``negatives``; or
+        ``"sampled"`` softmax, ``"gbce"``, ``"bce"`` over the target and ``negatives`` alone.
     negatives
         Items drawn uniformly per batch and shared by its positions.
     calibration
@@ -85,8 +87,8 @@ class NextItemConfig(ModelConfig):
     init: Literal["cooccurrence", "text", "both", "normal"] = "cooccurrence"
     text: str = "auto"
     init_std: float = Field(0.02, gt=0)
-    loss: Literal["softmax", "sampled", "gbce", "bce"] = "softmax"
-    negatives: int = Field(256, ge=1)
+    loss: Loss = "softmax"
+    negatives: Positive | Auto = "auto"
     calibration: float = Field(0.75, ge=0, le=1)
     lr: float | Auto = "auto"
     warmup: int = Field(200, ge=0)
@@ -120,6 +122,7 @@ class NextItemConfig(ModelConfig):
             "schedule": "cosine" if long else "constant",
             "epochs": 32 if long else 60,
             "patience": 12 if long else 4,
+            "negatives": 1024 if self.loss == "importance" else 256,
         }
 
     def resolve(self, lengths: npt.NDArray[np.int64]) -> Self:
