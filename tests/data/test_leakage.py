@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import numpy as np
 import polars as pl
+import pytest
 
 from honeyguide.data.build import build
 from honeyguide.data.leakage import leakage_report
@@ -88,3 +90,18 @@ def test_findings_are_sorted_and_serialisable(goodbooks):
     assert result.to_dict()["findings"][0].keys() >= {"id", "severity", "count", "share", "explanation", "remedy"}
     assert str(result).startswith(f"goodbooks-mini: {len(result.findings)} findings")
     assert leakage_report(goodbooks.select("train")).findings[0].id == "ties-unknown"
+
+
+@pytest.mark.parametrize(("later", "said"), [(0.0, False), (0.6, True)], ids=["at random", "what came later"])
+def test_a_test_part_that_was_not_drawn_at_random_is_said(later: float, said: bool):
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(500, size=20_000), rng.integers(400, size=20_000)
+    drawn = rng.random(20_000) < np.where(items % 4 == 0, 0.2 + later, 0.2)  # a quarter of the items is held out more
+    split = np.where(drawn, "test", "train")
+    frame = pl.DataFrame({"user_id": users, "item_id": items, "split": split}).unique(["user_id", "item_id"])
+    found = leakage_report(build("d", frame))
+    assert ("test-not-drawn" in found) is said
+    if said:
+        assert "of 400 items" in found["test-not-drawn"].explanation
+    valid = frame.with_columns(split=pl.when(pl.int_range(pl.len()) < 100).then(pl.lit("valid")).otherwise("split"))
+    assert "test-not-drawn" not in leakage_report(build("d", valid)), "there is something to choose by"

@@ -10,6 +10,9 @@ import polars as pl
 
 from honeyguide.core.dataset import Dataset
 
+_ENOUGH = 10  # events of an item that is looked at; its square: items
+_CERTAIN, _WIDER = 5.0, 1.2  # standard errors, and how much wider, from which a spread is not chance
+
 Severity = Literal["info", "warning", "error"]
 
 
@@ -82,7 +85,8 @@ def leakage_report(data: Dataset) -> LeakageReport:
 
     Looks at positive events: duplicates across parts, train events after test events (over all
     users and within a user), ties of timestamps, targets that are in the history already, users
-    and items that only occur in test, and test users without a history.
+    and items that only occur in test, test users without a history, and, where events have no order and nothing is
+    held out to choose by, a test part that was not drawn from them at random.
     """
     frame = data.positives()
     if "split" not in frame.columns:
@@ -100,6 +104,7 @@ def leakage_report(data: Dataset) -> LeakageReport:
             _only_in_test(train, test, "item"),
             _only_in_test(train, test, "user"),
             _without_history(known, test),
+            _not_drawn(train, test) if not data.ordered and known.height == train.height else None,
         ]
     rank = {"error": 0, "warning": 1, "info": 2}
     findings = sorted((f for f in found if f is not None and f.count), key=lambda f: rank[f.severity])
@@ -221,6 +226,34 @@ def _without_history(known: pl.DataFrame, test: pl.DataFrame) -> Finding:
         share,
         f"{count:,} test users ({share:.1%}) have neither a train nor a valid event.",
         "Read results on them apart: every model falls back to popularity or features.",
+    )
+
+
+def _not_drawn(train: pl.DataFrame, test: pl.DataFrame) -> Finding | None:
+    """Whether test's share of an item's events differs between items by more than chance.
+
+    The mean over items of (t - n p)^2 / (n p (1 - p)), for t of an item's n events in test and p of all, is 1 by chance.
+    """
+    counts = pl.concat([train.select("item", held=0), test.select("item", held=1)])
+    items = counts.group_by("item").agg(n=pl.len(), t=pl.col("held").sum()).filter(pl.col("n") >= _ENOUGH)
+    p, m = test.height / counts.height, items.height
+    if m < _ENOUGH**2 or not 0 < p < 1:
+        return None
+    n, t = items["n"].to_numpy(), items["t"].to_numpy()
+    away = np.square(t - n * p) / (n * p * (1 - p))
+    if (away.mean() - 1) * np.sqrt(m / 2) < _CERTAIN or away.mean() < _WIDER:
+        return None
+    count = int((away > 9).sum())
+    wide = float(np.sqrt(away.mean()))
+    return Finding(
+        "test-not-drawn",
+        "info",
+        count,
+        _share(count, m),
+        f"Test was not drawn from the events at random: its share of an item's events spreads {wide:.1f} times as "
+        f"widely over the items as chance would have it ({count:,} of {m:,} items are beyond three standard errors).",
+        "A valid part drawn from train at random asks another question than test, and what is chosen by it may not be "
+        "best there: give times or rows in order if there are any, or a valid part made as test was.",
     )
 
 
