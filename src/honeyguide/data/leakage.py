@@ -232,7 +232,7 @@ def _without_history(known: pl.DataFrame, test: pl.DataFrame) -> Finding:
 def _not_drawn(train: pl.DataFrame, test: pl.DataFrame) -> Finding | None:
     """Whether test's share of an item's events differs between items by more than chance.
 
-    The mean over items of (t - n p)^2 / (n p (1 - p)), for t of an item's n events in test and p of all, is 1 by chance.
+    By chance the mean over items of (t - n p)^2 / (n p (1 - p)) is 1, for t of an item's n events in test and p of all.
     """
     counts = pl.concat([train.select("item", held=0), test.select("item", held=1)])
     items = counts.group_by("item").agg(n=pl.len(), t=pl.col("held").sum()).filter(pl.col("n") >= _ENOUGH)

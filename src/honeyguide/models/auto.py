@@ -270,8 +270,7 @@ class Auto(Recommender):
             return False
         expected, room = trials.blending(len(pool)), trials.left + _OVER * self.config.budget
         if expected > room:
-            why = f"expected to take {expected:.0f} CPU-seconds, more than the {room:.0f} left"
-            trials.skip(f"blend of {len(pool)} models", why)
+            trials.skip(f"blend of {len(pool)} models", _too_dear("", expected, room))
             return False
         with trials.spending() as spent, threadpool_limits(1, "blas"):  # its products are small: threads would spin
             found = trials.candidates(pool)
@@ -297,7 +296,7 @@ class Auto(Recommender):
         """A map for cold items over what was chosen, with the best of the models that read no order beside it."""
         cost = self._reading(data)
         if cost > trials.left + _OVER * self.config.budget:
-            why = f"reading the texts is expected to take {cost:.0f} CPU-seconds, more than the {trials.left:.0f} left"
+            why = _too_dear("reading the texts is ", cost, trials.left)
             trials.skip(ColdMap.name, f"{why}: items without events have no place, none can be added")
             return
         found = [t for t in trials.done if t.arm.model in _WITHOUT_ORDER]
@@ -312,8 +311,7 @@ class Auto(Recommender):
         """Nothing is left to choose by valid: what was chosen learns its events, if it can and the budget has room."""
         cost, room = trials.relearning(self.chosen), (1 + _OVER) * self.config.budget - trials.spent
         if cost > room:
-            why = f"learning them is expected to take {cost:.0f} CPU-seconds, more than the {max(0.0, room):.0f} left"
-            trials.skip(VALID, why)
+            trials.skip(VALID, _too_dear("learning them is ", cost, max(0.0, room)))
             return
         with trials.spending() as spent:
             try:
@@ -383,3 +381,8 @@ class Auto(Recommender):
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.chosen = unpack_parts(arrays, meta["chosen"], self.item_ids)[0]
+
+
+def _too_dear(what: str, cost: float, room: float) -> str:
+    """Why a step is left out."""
+    return f"{what}expected to take {cost:.0f} CPU-seconds, more than the {room:.0f} left"
