@@ -241,7 +241,7 @@ def test_where_histories_are_long_the_last_fits_know_their_epochs(books: Dataset
 
 def test_a_large_catalogue_is_estimated_where_the_budget_is_small(books: Dataset) -> None:
     def losses(data: Dataset, budget: float) -> set[str]:
-        arms = portfolio(data, ("sasrec", "hstu"), text="off", budget=budget)
+        arms = portfolio(data, ("sasrec", "hstu"), text="off", budget=budget, device="cpu")
         return {str(arm.options.get("loss", "softmax")) for arm in arms}
 
     more = pl.arange(10**6, 10**6 + 50_000, eager=True, dtype=books.item_ids.dtype)

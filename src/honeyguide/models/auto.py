@@ -146,7 +146,7 @@ class Auto(Recommender):
     def _to_try(self, data: Dataset, trials: Trials) -> list[Arm]:
         """The portfolio without what is not installed; where next to nobody is there to judge by, the floors alone."""
         cost = self._reading(data)
-        suitable, found = self._portfolio(data, cost), []
+        suitable, found = self._portfolio(data, cost, trials.options.device), []
         floors = any(arm.model in _FLOORS for arm in suitable)
         for arm in suitable:
             extra = arm.lacks()
@@ -163,10 +163,10 @@ class Auto(Recommender):
             )
         return found
 
-    def _portfolio(self, data: Dataset, reading: float) -> list[Arm]:
+    def _portfolio(self, data: Dataset, reading: float, device: str = "auto") -> list[Arm]:
         """What suits the data, where ``reading`` all texts takes so many CPU-seconds."""
-        begin = reading <= _READING * self.config.budget
-        return portfolio(data, self.config.models, self.config.text, begin=begin, budget=self.config.budget)
+        c, begin = self.config, reading <= _READING * self.config.budget
+        return portfolio(data, c.models, c.text, begin=begin, budget=c.budget, device=device)
 
     def _reading(self, data: Dataset) -> float:
         """CPU-seconds that reading the texts of all items is expected to take; 0 where none are read."""

@@ -67,6 +67,7 @@ def portfolio(
     *,
     begin: bool = True,
     budget: float = math.inf,
+    device: str = "auto",
 ) -> list[Arm]:
     """The arms for ``data``, those without epochs first.
 
@@ -83,6 +84,8 @@ def portfolio(
     budget
         CPU-seconds of the search: where one fit of a network with the softmax over all items is expected to take
         more, it estimates the sum over the items, so that it gets to see its epochs.
+    device
+        Where networks train: only what a CPU does counts for ``budget``.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def portfolio(
     for name in sorted(wanted - set(MODELS)):
         raise UnknownNameError("model", name, MODELS)
     encoder = text if readable(data, text) else None
-    arms = [*_closed_form(data, encoder), *_in_epochs(data, encoder if begin else None, budget)]
+    arms = [*_closed_form(data, encoder), *_in_epochs(data, encoder if begin else None, budget, device)]
     return [arm for arm in arms if not wanted or arm.model in wanted]
 
 
@@ -125,19 +128,23 @@ def _closed_form(data: Dataset, encoder: str | None) -> list[Arm]:
     return arms
 
 
-def _in_epochs(data: Dataset, encoder: str | None, budget: float) -> list[Arm]:
+def _in_epochs(data: Dataset, encoder: str | None, budget: float, device: str) -> list[Arm]:
     if not asks_what_follows(data):
         return [Arm("simplex", "simplex", epochs=True), Arm("lightgcn", "lightgcn", epochs=True)]
     start = {"init": "both", "text": encoder} if encoder is not None else {}
     start |= {"schedule": "constant"}  # of use whenever it is ended
     long = are_long(data.histories("train").lengths)
     arms = [Arm(name, name, start, epochs=True, planned=long) for name in ("sasrec", "hstu")]
-    return [_within(arm, data, budget) for arm in arms]
+    return [_within(arm, data, budget, device) for arm in arms]
 
 
-def _within(arm: Arm, data: Dataset, budget: float) -> Arm:
+def _within(arm: Arm, data: Dataset, budget: float, device: str) -> Arm:
     """The arm, with an estimate of its softmax where the exact one passes the budget and is twice as dear or more."""
     if arm.lacks() is not None:
+        return arm
+    from honeyguide.nn.trainer import choose_device  # needs the extra that is not lacking
+
+    if choose_device(device).type != "cpu":
         return arm
     rough = replace(arm, label=f"{arm.label}, loss importance", options={**arm.options, "loss": "importance"})
     exact, estimated = (a.build(0).estimate(data).cpu_seconds for a in (arm, rough))

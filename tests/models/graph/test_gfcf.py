@@ -119,7 +119,9 @@ def test_contributions_sum_to_the_score(model: GFCF, books: Dataset) -> None:
         assert_allclose(model.contributions(history, item).sum(), scores[item], rtol=1e-4, atol=1e-5)
 
 
-def test_saved_and_loaded_it_scores_the_same(model: GFCF, books: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [{}, {"candidate_exponent": 0.0}], ids=["gfcf", "linkprop"])
+def test_saved_and_loaded_it_scores_the_same(books: Dataset, tmp_path: Path, options: dict[str, float]) -> None:
+    model = GFCF(factors=16, **options).fit(books)
     model.save(tmp_path)
     histories = books.histories("train").take(slice(0, 50))
     assert_array_equal(GFCF.load(tmp_path).score_histories(histories), model.score_histories(histories))

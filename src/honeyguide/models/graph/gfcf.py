@@ -90,7 +90,7 @@ class GFCF(Recommender):
         normalised = _normalised(r, degrees, 1.0, 0.5)
         self.linear = ItemWeights.of(self._filter(r, degrees))
         vectors, self.values = right_singular_vectors(normalised, self.config.factors, self.config.seed)
-        self._set_low_pass(vectors, degrees)
+        self._set_low_pass(vectors, degrees, self._largest_eigenvalue())
 
     def _filter(self, r: sp.csr_matrix, degrees: FloatArray) -> sp.csr_matrix:
         """What the users of the rows ``r`` add to A, ``[n_items, n_items]``."""
@@ -122,7 +122,7 @@ class GFCF(Recommender):
         values = np.maximum(self.values, _LEAST)
         growth = np.einsum("nk,nk->k", v, moved) + 2 * self.values * (np.einsum("nk,nk->k", v, shrunk) - 1)
         self.values = np.maximum(self.values + growth, 0.0).astype(np.float32)
-        self._set_low_pass(_orthonormal(shrunk + moved / values), degrees)
+        self._set_low_pass(_orthonormal(shrunk + moved / values), degrees, self._largest_eigenvalue())
 
     def _largest_eigenvalue(self) -> float:
         """Of the linear filter, by power iteration; 1 where it is similar to a matrix whose rows are shares."""
@@ -142,10 +142,10 @@ class GFCF(Recommender):
         matrix: Any = self.linear.matrix
         return np.asarray(matrix.diagonal(), np.float32)
 
-    def _set_low_pass(self, vectors: FloatArray, degrees: FloatArray) -> None:
-        self.vectors, self.degrees = vectors, degrees
+    def _set_low_pass(self, vectors: FloatArray, degrees: FloatArray, largest: float) -> None:
+        self.vectors, self.degrees, self.largest = vectors, degrees, largest
         # alpha lambda D_i^-1/2 V and D_i^1/2 V, [n_items, factors]
-        self._inward = vectors / degrees[:, None] * np.float32(self.config.alpha * self._largest_eigenvalue())
+        self._inward = vectors / degrees[:, None] * np.float32(self.config.alpha * largest)
         self._outward = vectors * degrees[:, None]
 
     def score_histories(self, histories: Ragged, users: IntArray | None = None) -> FloatArray:
@@ -169,11 +169,12 @@ class GFCF(Recommender):
 
     def _state(self) -> tuple[artifact.Arrays, dict[str, Any]]:
         own = {"vectors": self.vectors, f"{STATISTICS}values": self.values, "degrees": self.degrees}
-        return {**self.linear.pack(), **own}, {}
+        return {**self.linear.pack(), **own}, {"largest": self.largest}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: dict[str, Any]) -> None:
         self.linear, self.values = ItemWeights.unpack(arrays), arrays[f"{STATISTICS}values"]
-        self._set_low_pass(arrays["vectors"], arrays["degrees"])
+        largest = float(meta.get("largest", 1.0))  # not in what older versions wrote, which had the paper's exponents
+        self._set_low_pass(arrays["vectors"], arrays["degrees"], largest)
 
 
 def _normalised(sets: sp.csr_matrix, degrees: FloatArray, user: float, item: float) -> sp.csr_matrix:
