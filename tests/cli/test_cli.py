@@ -80,6 +80,15 @@ def test_fit_maps_columns_and_positives(tmp_path: Path) -> None:
     assert [item["item_id"] for item in found["items"]] == ["z", "y"]
 
 
+def test_a_row_that_is_set_aside_is_told_once(tmp_path: Path) -> None:
+    rows = [f"{user},{item},2024-01-{item + 1:02d}" for user in range(30) for item in range(9)]
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(["user,item,time", *rows, ",3,2024-01-01", ""]))
+    told = run("fit", path, "--model", "popularity", "--out", tmp_path / "m")
+    assert (told.stdout + told.stderr).count("set aside") == 1
+    assert run("compare", path, "--models", "ease", "--runs", tmp_path / "r").stderr.count("set aside") == 1
+
+
 def test_fit_with_a_config_file(books_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "ials.toml"
     run("config", "init", "ials", "--set", "factors=8", "--out", file)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from honeyguide.core.errors import HoneyguideError
@@ -56,6 +56,8 @@ def test_tables_of_odd_cells(data):
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=QUIET)
+@example(rows=[{}, {"user_id": [-(2**127) - 1]}])
+@example(rows=[{"user_id": 10**400, "item_id": 1, "rating": 1.5}, {"user_id": 1.5, "item_id": 2, "rating": 10**400}])
 @given(rows=st.lists(st.dictionaries(st.sampled_from(NAMES), VALUES), max_size=6))
 def test_objects_of_odd_values(rows):
     lines = [json.dumps({"user_id": 1, "item_id": "a", **row}) for row in rows]

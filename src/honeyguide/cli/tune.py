@@ -54,6 +54,7 @@ def tune(
     seconds = options.parse_seconds(budget)
     read |= {"split": split, "pictures": pictures}
     dataset, report = read_with_report(data, **read)
+    report.warn()
     to_stdout = json is not None and str(json) == "-"
     with progress() as tell:
         found = tuning.tune(

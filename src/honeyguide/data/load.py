@@ -120,11 +120,13 @@ def load_data(ref: str | Path | pl.DataFrame, **options: Unpack[ReadOptions]) ->
     >>> load_data("goodbooks-mini").n_items
     2000
     """
-    return read_with_report(ref, **options)[0]
+    data, found = read_with_report(ref, **options)
+    found.warn()
+    return data
 
 
 def read_with_report(ref: str | Path | pl.DataFrame, **options: Unpack[ReadOptions]) -> tuple[Dataset, CheckReport]:
-    """Read a data set and say what was set aside, guessed and converted.
+    """Read a data set and return what was set aside, guessed and converted, without a warning.
 
     Parameters
     ----------
@@ -132,9 +134,7 @@ def read_with_report(ref: str | Path | pl.DataFrame, **options: Unpack[ReadOptio
         As in :func:`load_data`.
     """
     audit = Audit(options.get("name") or "data")
-    data = read_audited(ref, options, audit)
-    audit.warn()
-    return data, audit.report()
+    return read_audited(ref, options, audit), audit.report()
 
 
 def read_items(
@@ -164,9 +164,10 @@ def read_items(
     options["remembered"] = remembered
     reader = _Reader(pl.DataFrame(), options, audit)
     items = reader.pictured(reader.features("items", "item_id"), pl.Series("item_id", []))
-    audit.warn()
     assert items is not None
-    return items, audit.report()
+    found = audit.report()
+    found.warn()
+    return items, found
 
 
 def read_audited(ref: str | Path | pl.DataFrame, options: ReadOptions, audit: Audit) -> Dataset:

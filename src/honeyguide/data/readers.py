@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,14 +133,17 @@ def _read_jsonl_lines(path: Path, audit: Audit) -> pl.DataFrame:
 
 
 def _series(name: str, values: Sequence[Any]) -> pl.Series:
-    """Values of one kind as they are, of several kinds as text."""
+    """Values of one kind as they are; of several kinds, and numbers that no type of polars holds, as text."""
     try:
         return pl.Series(name, values, strict=True)
     except (TypeError, pl.exceptions.PolarsError):
         if all(v is None or isinstance(v, int | float) for v in values):
-            return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
-        texts = [v if v is None or isinstance(v, str) else json.dumps(v, default=str) for v in values]
-        return pl.Series(name, texts, dtype=pl.String)
+            with suppress(OverflowError):
+                return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
+    except OverflowError:
+        pass
+    texts = [v if v is None or isinstance(v, str) else json.dumps(v, default=str) for v in values]
+    return pl.Series(name, texts, dtype=pl.String)
 
 
 def read_sql(url: str, table: str, audit: Audit) -> RawTable:

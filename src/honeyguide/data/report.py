@@ -93,6 +93,18 @@ class CheckReport:
             "error": None if self.error is None else str(self.error),
         }
 
+    def warn(self) -> None:
+        """Log how many rows were set aside, if any, for who does not print the report."""
+        for row in self.reasons.to_dicts():
+            _LOG.warning(
+                "%s: %s of %s set aside%s: %s (%s). %s",
+                self.name,
+                _rows(row["rows"]),
+                row["file"],
+                _place(row),
+                *(row["reason"], _first(row), row["remedy"]),
+            )
+
     def __str__(self) -> str:
         lines = [
             f"{row['table']}: {row['kept']:,} of {row['rows']:,} rows from {row['file']}"
@@ -210,18 +222,6 @@ class Audit:
                 row=first["first_row"],
                 column=first["column"],
                 meaning=first["meaning"],
-            )
-
-    def warn(self) -> None:
-        """Log how many rows were set aside, if any."""
-        for row in self.report().reasons.to_dicts():
-            _LOG.warning(
-                "%s: %s of %s set aside%s: %s (%s). %s",
-                self.name,
-                _rows(row["rows"]),
-                row["file"],
-                _place(row),
-                *(row["reason"], _first(row), row["remedy"]),
             )
 
     def report(self, error: DataError | None = None) -> CheckReport:

@@ -83,6 +83,7 @@ def quickstart(
     say = display.say
     say("1. Data")
     read, found = read_with_report(data)
+    found.warn()
     dataset = with_test(read)
     say(f"{describe(dataset)}\n{leakage_report(dataset)}")
 
