@@ -16,6 +16,8 @@ from honeyguide.encode.text import text_encoder
 from honeyguide.models.registry import MODELS, model_class
 from honeyguide.models.sequence.lengths import are_long
 
+_SPARSE = {"candidate_exponent": 0.0, "user_exponent": 0.5}  # of GF-CF, where popular items should not be held back
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -121,6 +123,8 @@ def _closed_form(data: Dataset, encoder: str | None) -> list[Arm]:
         Arm("ease", "ease"),
         Arm("slim", "slim"),
     ]
+    if not asks_what_follows(data):
+        arms.append(Arm("gfcf, candidate_exponent 0, user_exponent 0.5", "gfcf", _SPARSE))
     if data.ordered:
         arms += [Arm("floor", "floor"), Arm("boosted", "boosted")]
     if encoder is not None:
