@@ -41,6 +41,8 @@ def test_update_with_mapped_columns(tmp_path: Path) -> None:
     assert "had learnt all of it" in run("update", model, tmp_path / "new.csv", *columns)
     assert "novel" in run("recommend", model, "--user", "zoe", "--seen")
     assert run("recommend", model, "--user", "p0", "--version", "v000001")
+    again = RUNNER.invoke(app, ["fit", str(tmp_path / "old.csv"), *columns, "--model", "itemknn", "--out", str(model)])
+    assert "updated 1 time since its fit" in " ".join(again.stderr.split())
 
 
 def test_without_times_what_is_taken_again_is_not_new(tmp_path: Path) -> None:

@@ -75,6 +75,46 @@ def test_columns_are_guessed_and_explicit_ones_win(tmp_path):
     assert load_data(path, columns={"user_id": "buyer"}).user_ids.values.to_list() == [7, 8]
 
 
+@pytest.mark.parametrize(
+    ("names", "read"),
+    [
+        (("bought_at",), "bought_at"),
+        (("boughtAt", "release_date"), "boughtAt"),
+        (("order_date", "birth_date"), "order_date"),
+        (("bought_at", "sent_at"), None),
+        (("birth_date", "lat", "format"), None),
+    ],
+)
+def test_a_single_column_that_sounds_like_the_time_is_the_time(tmp_path, names, read):
+    days = {name: ["2024-01-02", "2024-01-01"] for name in names}
+    data, report = read_with_report(write(pl.DataFrame({"user": [1, 1], "item": [1, 2], **days}), tmp_path / "e.csv"))
+    assert (data.times() is not None) == (read is not None)
+    if read is not None:
+        assert any(f"{read} as timestamp" in note for note in report.notes)
+    elif "sent_at" in names:
+        assert any("one of bought_at, sent_at may be the time: --time-col" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("values", "timed"),
+    [(["noon", "late"], False), ([1.7e9, 1.8e9], True), ([3, 12], False), (["1700000000", "1700000001"], True)],
+)
+def test_what_only_sounds_like_the_time_is_not(tmp_path, values, timed):
+    frame = pl.DataFrame({"user": [1, 1], "item": [1, 2], "lunch_time": values})
+    assert (load_data(write(frame, tmp_path / "e.parquet")).times() is not None) == timed
+
+
+def test_an_item_table_with_another_id_is_told_what_to_call_it(tmp_path):
+    path = write(pl.DataFrame({"buyer": [1, 1], "sku": [1, 2]}), tmp_path / "e.csv")
+    items = write(pl.DataFrame({"pid": [1, 2], "title": ["a", "b"]}), tmp_path / "i.csv")
+    with pytest.raises(DataError) as caught:
+        load_data(path, columns={"user_id": "buyer", "item_id": "sku"}, items=items)
+    assert "Rename the column of its ids to 'sku'" in caught.value.remedy
+    with pytest.raises(DataError, match="no column for item_id") as alone:
+        read_items(items)
+    assert "columns={'item_id':" in alone.value.remedy
+
+
 def test_positives_are_declared_not_assumed(tmp_path):
     path = write(EVENTS, tmp_path / "e.parquet")
     assert load_data(path).positives().height == 4

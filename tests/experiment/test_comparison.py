@@ -47,6 +47,14 @@ def verdicts(found: Comparison) -> dict[str, str]:
     return {row["model"]: row["verdict"] for row in found.rows}
 
 
+def test_what_a_search_chose_is_told_by_seed(books: Dataset) -> None:
+    cells = [cell("auto", FLOOR, seed) for seed in (0, 1)]
+    for one, chosen in zip(cells, ("ials (alpha 100)", "a blend of floor, ease"), strict=True):
+        one.record["chosen"] = chosen
+    rows = {row["model"]: row["chosen"] for row in table(books, *cells).rows}
+    assert rows == {"floor": [], "auto": ["ials (alpha 100)", "a blend of floor, ease"]}
+
+
 def test_better_is_only_said_when_it_is_significant(books: Dataset) -> None:
     found = table(
         books,

@@ -124,6 +124,8 @@ def show(comparison: Comparison, say: Any) -> None:
     for row in comparison.rows:
         if row["error"]:
             say.print(f"{row['model']} failed: {row['error']}", style="red")
+        for chosen in dict.fromkeys(row["chosen"]):
+            say.print(f"{row['model']} chose {chosen}.")
     best = comparison.document["best"]
     picked = f"vs best: against {best}, corrected over all pairs, for it was seen to be the best on these users. "
     say.print(

@@ -77,6 +77,8 @@ def fit(
     dataset, found = read_with_report(data, **read)
     dataset = with_valid(dataset)
     say = console.report(json)
+    if first:
+        tell_what_is_replaced(out)
     little = what_is_learnt(dataset, found.reading)
     announce(recommender, dataset, found, say)
     if little is not None:
@@ -109,6 +111,23 @@ def fit(
     if checkpoint is None:
         shutil.rmtree(out / "checkpoint", ignore_errors=True)
     summarise(recommender, out, say, json)
+
+
+def tell_what_is_replaced(out: Path) -> None:
+    """Warn where a model with updates stands in ``out``: a fit knows what they brought only if its data does."""
+    from honeyguide.core.errors import HoneyguideError
+    from honeyguide.models.registry import load_model
+
+    try:
+        updates = len(load_model(out).report.updates)
+    except HoneyguideError:  # none is there, or none that can be used
+        return
+    if updates:
+        console.notes().print(
+            f"{out} holds a model that was updated {updates} time{'s' if updates > 1 else ''} since its fit: what that "
+            "brought, users and histories too, is in the new one only if the data given here has it.",
+            style="yellow",
+        )
 
 
 def tell(best: answers.Answers | None, begun: Callable[[], None] | None, entry: dict[str, Any]) -> None:

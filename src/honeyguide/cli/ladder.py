@@ -54,6 +54,8 @@ def table(entries: Sequence[dict[str, Any]]) -> Table:
             rows.append([entry["label"], entry["why"], "", "", f"{entry['spent']:.0f}"])
             continue
         note = _verdict(entry) or ("" if entry.get("finished", True) else "not at its end")
+        if "best_single" in entry:  # weights are judged on users whom they have not seen, and so is what stands beside
+            note = f"{note}; on the same users the best single model has {entry['best_single']:.4f}"
         cost = f"{entry['cpu_seconds']:.1f}"
         judged = "ndcg@10" in entry and entry["step"] != "cold"  # a place for cold items is judged on others
         value = f"{entry['ndcg@10']:.4f}" if judged else ""

@@ -256,8 +256,10 @@ class Recommender(ABC):
 
     @property
     def stands_for(self) -> str:
-        """What answers, in words: of a model that is made of models, these."""
-        return self.name
+        """What answers, in words: with the options that are not the defaults; of a model made of models, these."""
+        options = self.config.model_dump(exclude_defaults=True, exclude={"seed"}, mode="json")
+        told = [f"{name} {v:g}" if isinstance(v, float) else f"{name} {v}" for name, v in options.items()]
+        return f"{self.name} ({', '.join(told)})" if told else self.name
 
     @property
     def made_of(self) -> tuple[Recommender, ...]:

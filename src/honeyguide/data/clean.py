@@ -38,6 +38,7 @@ _LIMITS = np.array([1e11, 1e14, 1e17])
 _NAMES = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 _TO_MICROSECONDS = np.array([1e6, 1e3, 1.0, 1e-3])
 _MIN_SECONDS = 1e8  # 1973
+_LOOKED_AT = 1_000  # values of a column by which it is seen whether it holds times
 _MAX_SECONDS = 253402300799  # the end of the year 9999
 
 
@@ -157,6 +158,23 @@ def clean_weights(frame: pl.DataFrame, file: str, audit: Audit) -> pl.DataFrame:
     bad = frame["weight"].is_null() | (frame["weight"] < 0).fill_null(False)
     remedy, called = "Give every event a weight of 0 or more.", audit.called(file, "weight")
     return audit.sift(frame, bad, file, "weight", f"{called} is missing or negative", remedy)
+
+
+def look_like_times(values: pl.Series) -> bool:
+    """Whether most of the first values can be read as times: dates, text in ISO 8601, numbers of seconds or finer."""
+    some = values.drop_nulls().head(_LOOKED_AT)
+    if isinstance(some.dtype, pl.Date | pl.Datetime):
+        return True
+    if some.dtype == pl.String:
+        text = some.str.strip_chars()
+        numbers = text.cast(pl.Float64, strict=False)
+        some = numbers if 2 * numbers.null_count() <= len(text) else text
+    if some.dtype.is_numeric():
+        return 2 * int((some.cast(pl.Float64) >= _MIN_SECONDS).sum()) > len(some)
+    if some.dtype != pl.String:
+        return False
+    read = [some.str.to_datetime(pattern, strict=False, time_unit="us").is_not_null() for pattern in _TIME_FORMATS]
+    return 2 * int(np.logical_or.reduce([found.to_numpy() for found in read]).sum()) > len(some)
 
 
 def clean_times(frame: pl.DataFrame, file: str, unit: str | None, audit: Audit) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from honeyguide.core.errors import DataError, suggestion
 from honeyguide.data.report import Audit
@@ -36,11 +36,21 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "split": ("split", "part", "subset"),
     "positive": ("positive",),
 }
+# A single column of events with such a name is a time too; not every date is: those of a birth or a release are not.
+_TIMES = re.compile(
+    r"_(at|ts|time|timestamp|datetime)$"
+    r"|^(order|purchase|event|transaction|click|view|visit|play|watch|listen|review|rating)_(date|day)$"
+)
 RESERVED = ("user", "item")  # names of codes
 
 
 def match_columns(
-    names: Sequence[str], wanted: Sequence[str], explicit: Mapping[str, str], file: str, audit: Audit
+    names: Sequence[str],
+    wanted: Sequence[str],
+    explicit: Mapping[str, str],
+    file: str,
+    audit: Audit,
+    holds_times: Callable[[str], bool] = lambda _: True,
 ) -> dict[str, str]:
     """Names in the file to names in honeyguide, for the columns that mean something.
 
@@ -56,6 +66,8 @@ def match_columns(
         For messages.
     audit
         Is told what was guessed.
+    holds_times
+        Whether the values of a column look like times, asked of one that only sounds like it.
 
     Raises
     ------
@@ -77,6 +89,13 @@ def match_columns(
             found[match] = meaning
             if match != meaning:
                 guessed.append(f"{match} as {meaning}")
+    if "timestamp" in wanted and "timestamp" not in found.values():
+        times = [name for name in names if name not in found and _TIMES.search(_snake(name)) and holds_times(name)]
+        if len(times) == 1:
+            found[times[0]] = "timestamp"
+            guessed.append(f"{times[0]} as timestamp")
+        elif times:
+            audit.note(f"{file}: one of {', '.join(times)} may be the time: {naming('timestamp')} says which")
     if guessed:
         audit.note(f"{file}: read column {', '.join(guessed)}")
     return found
@@ -99,8 +118,23 @@ def naming(meaning: str, name: str = "NAME") -> str:
     return ", ".join([*flag, f"columns={{{meaning!r}: {name!r}}} in Python"]) + ", or in dataset.toml"
 
 
-def require(names: Sequence[str], needed: Sequence[str], available: Sequence[str], file: str) -> None:
+def require(
+    names: Sequence[str], needed: Sequence[str], available: Sequence[str], file: str, known_as: str | None = None
+) -> None:
     """Check that every needed column is there.
+
+    Parameters
+    ----------
+    names
+        What is there.
+    needed
+        What has to be.
+    available
+        The columns of the file, for the message.
+    file
+        For the message.
+    known_as
+        Of a table beside the events: what these call its id.
 
     Raises
     ------
@@ -112,11 +146,14 @@ def require(names: Sequence[str], needed: Sequence[str], available: Sequence[str
         listed = ", ".join(available)
         near = difflib.get_close_matches(missing[0], available, n=1, cutoff=0.6)
         example = near[0] if near else "NAME"
-        raise DataError(
-            f"no column for {' and '.join(missing)}; the file has: {listed}.",
-            f"Say which one it is: {naming(missing[0], example)}.",
-            file=file,
-        )
+        remedy = f"Say which one it is: {naming(missing[0], example)}."
+        if known_as is not None:
+            remedy = f"Rename the column of its ids to {known_as!r}, as the events call it, or to {missing[0]!r}."
+        raise DataError(f"no column for {' and '.join(missing)}; the file has: {listed}.", remedy, file=file)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "_", name.partition(":")[0]).casefold()
 
 
 def _plain(name: str) -> str:

@@ -235,7 +235,7 @@ class _Reader:
         if raw is None:
             return None
         frame, _ = prepare(raw, self._with_id_alias(table, key, raw), (key,), {}, self.audit)
-        require(frame.columns, (key,), raw.names, raw.file)
+        require(frame.columns, (key,), raw.names, raw.file, self._event_name(key))
         kind = self.spec.ids.get("item" if key == "item_id" else "user")
         frame = clean_ids(frame, key, raw.file, raw.typed, kind, self.audit)
         remedy = "Keep one row per id."
@@ -301,6 +301,12 @@ class _Reader:
             if named is None and table != "interactions":
                 return None
             raise
+
+    def _event_name(self, key: str) -> str | None:
+        """What events that were read before call a column; ``None`` where a table is read alone."""
+        if not self.audit.has_read("interactions"):
+            return None
+        return (self.options.get("columns") or {}).get(key) or self.spec.interactions.columns.get(key) or key
 
     def _with_id_alias(self, table: str, key: str, raw: RawTable) -> TableSpec:
         """A feature table may call its key as the interactions do, or just ``id``."""

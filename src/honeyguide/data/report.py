@@ -203,6 +203,10 @@ class Audit:
         """How many rows of ``file`` were set aside so far."""
         return sum(part.height for part in self._rejected if part["file"][0] == file)
 
+    def has_read(self, table: str) -> bool:
+        """Whether a table was read."""
+        return any(row["table"] == table for row in self._tables)
+
     def table(self, table: str, file: str, kept: int) -> None:
         """Record the size of a table that was read.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from honeyguide.core.errors import DataError
-from honeyguide.data.clean import guess_types, read_parts
+from honeyguide.data.clean import guess_types, look_like_times, read_parts
 from honeyguide.data.columns import ALIASES, RESERVED, match_columns
 from honeyguide.data.expressions import condition
 from honeyguide.data.readers import RawTable
@@ -64,7 +64,7 @@ def prepare(
         settled, claimed = {*mapping, *derived}, set(mapping.values())
         mapping = remembered.columns_in(names, settled, claimed, raw.file, audit) | mapping
     meanings = [m for m in wanted if m not in derived]
-    renamed = match_columns(names, meanings, mapping, raw.file, audit)
+    renamed = match_columns(names, meanings, mapping, raw.file, audit, lambda name: look_like_times(frame[name]))
     listed = {spec.shape.items: "item_id"} if spec.shape is not None and spec.shape.items is not None else {}
     audit.names(raw.file, {**listed, **renamed})
     taken = set(renamed.values()) | derived

@@ -118,6 +118,7 @@ def _fitted(spec: Spec, model: Recommender, valid: float, costs: dict[str, float
         "model": spec.model,
         "seed": spec.seed,
         "params": model.config.model_dump(mode="json"),
+        "chosen": model.stands_for if model.made_of else None,
         "n_parameters": model.n_parameters,
         "valid": {f"ndcg@{spec.k}": valid},
         "cpu_seconds": costs if spec.tested else costs | {"process": cpu_seconds()},

@@ -151,6 +151,7 @@ def _row(label: str, cells: list[CellResult], average: dict[str, Values], p: dic
     return {
         "model": label,
         "params": records[0]["params"] if records else {},
+        "chosen": [r["chosen"] for r in records if r.get("chosen")],  # by each seed of a model made of models
         "n_parameters": records[0]["n_parameters"] if records else None,
         "metrics": _means([r["metrics"] for r in records]),
         "ci": {name: list(ends) for name, ends in bootstrap_cis(average).items()},
