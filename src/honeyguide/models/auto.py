@@ -47,6 +47,7 @@ _FIRST = 0.15  # share of what is left that the first round of halving spends on
 _LAST = 0.1  # share of the budget that is kept for learning the events of valid, where they are to be learnt
 _CERTAIN = 0.05  # level of the paired test below which a blend is called better
 _OVER = 0.15  # share of the budget by which a blend, reading texts for cold items, or learning valid, may pass it
+_SLOWER = 1.3  # times the expected, that reading texts may take on a busy machine, with what is calibrated then
 _WEAK = 0.2  # of the best score on valid: a model below this share of it is no part of a blend
 _BESIDE, _BESIDE_MOST, _ABOVE = 5e7, 4.5e8, 1.2  # bytes beside one fit: least, most; and how far an estimate is passed
 _REPEATS = 4  # most seeds of the best arm
@@ -295,7 +296,7 @@ class Auto(Recommender):
     def _place_cold(self, data: Dataset, trials: Trials) -> None:
         """A map for cold items over what was chosen, with the best of the models that read no order beside it."""
         cost = self._reading(data)
-        if cost > trials.left + _OVER * self.config.budget:
+        if _SLOWER * cost > trials.left + _OVER * self.config.budget:
             why = _too_dear("reading the texts is ", cost, trials.left)
             trials.skip(ColdMap.name, f"{why}: items without events have no place, none can be added")
             return
