@@ -173,8 +173,7 @@ def look_like_times(values: pl.Series) -> bool:
         return 2 * int((some.cast(pl.Float64) >= _MIN_SECONDS).sum()) > len(some)
     if some.dtype != pl.String:
         return False
-    read = [some.str.to_datetime(pattern, strict=False, time_unit="us").is_not_null() for pattern in _TIME_FORMATS]
-    return 2 * int(np.logical_or.reduce([found.to_numpy() for found in read]).sum()) > len(some)
+    return 2 * int(_parsed(some).is_not_null().sum()) > len(some)
 
 
 def clean_times(frame: pl.DataFrame, file: str, unit: str | None, audit: Audit) -> pl.DataFrame:
@@ -205,16 +204,22 @@ def clean_times(frame: pl.DataFrame, file: str, unit: str | None, audit: Audit) 
 
 def _parse_times(frame: pl.DataFrame, raw: pl.Series, file: str, audit: Audit) -> pl.DataFrame:
     text = raw.str.strip_chars()
+    parsed = _parsed(text)
+    bad = parsed.is_null() & text.is_not_null()
+    remedy = "Write times as 2024-05-31T18:00:00Z (ISO 8601) or as seconds since 1970."
+    kept = audit.sift(frame, bad, file, "timestamp", "the time cannot be read", remedy)
+    return kept.with_columns(parsed.filter(~bad).alias("timestamp"))
+
+
+def _parsed(text: pl.Series) -> pl.Series:
+    """Times in any of the formats that are read; null where a text is in none of them."""
     parsed = pl.Series("timestamp", [None] * len(text), dtype=_UTC)
     for pattern in _TIME_FORMATS:
         if (parsed.is_null() & text.is_not_null()).any():
             found = text.str.to_datetime(pattern, strict=False, time_unit="us")
             found = found if found.dtype == _UTC else found.dt.replace_time_zone("UTC")
             parsed = parsed.zip_with(parsed.is_not_null(), found)
-    bad = parsed.is_null() & text.is_not_null()
-    remedy = "Write times as 2024-05-31T18:00:00Z (ISO 8601) or as seconds since 1970."
-    kept = audit.sift(frame, bad, file, "timestamp", "the time cannot be read", remedy)
-    return kept.with_columns(parsed.filter(~bad).alias("timestamp"))
+    return parsed
 
 
 def _scale_times(frame: pl.DataFrame, raw: pl.Series, file: str, unit: str | None, audit: Audit) -> pl.DataFrame:
